@@ -1,0 +1,1208 @@
+"""Does Flask-Admin hold one SQLAlchemy session for the lifetime of the app?
+
+No.  A view is given a *handle*, and that is what it keeps: the ``db`` of
+Flask-SQLAlchemy or of Flask-SQLAlchemy-Lite, or a plain ``scoped_session``.  Whenever
+Flask-Admin needs a *session*, it asks the handle, and the handle answers with the one
+that belongs to the request that is running.  When the request is over, that session is
+gone.  The handle stays.
+
+This module proves it, and goes red when it is no longer so.  It drives every operation
+of ``ModelView`` through a real app, watches every session, and holds what it saw
+against seven laws.  Beside each law stand its *twins*: apps that are broken on purpose,
+and that show that the law's own check can fail.
+
+Read on from top to bottom: the handles, a bookshop with an admin, how a request is
+watched, what is driven, what is known to be broken, and then a section for each law.
+"""
+
+import gc
+import logging
+import sys
+import threading
+import typing as t
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from contextlib import ExitStack
+from contextlib import nullcontext
+from contextvars import ContextVar
+from dataclasses import dataclass
+from dataclasses import field
+from functools import cache
+from functools import partial
+from importlib import import_module
+from importlib.metadata import version
+from importlib.util import find_spec
+from itertools import count
+from itertools import islice
+from pathlib import Path
+from re import findall
+from re import MULTILINE
+from re import search
+from re import split
+from re import sub
+from types import GeneratorType
+from weakref import ref
+from weakref import WeakKeyDictionary
+
+import pytest
+import sqlalchemy as sa
+from flask import abort
+from flask import current_app
+from flask import Flask
+from flask import has_app_context
+from flask import request
+from flask import Response
+from jinja2 import MemcachedBytecodeCache
+from sqlalchemy import event
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.orm import registry
+from sqlalchemy.orm import relationship
+from sqlalchemy.orm import scoped_session
+from sqlalchemy.orm import Session
+from sqlalchemy.orm import sessionmaker
+from sqlalchemy.pool import Pool
+from sqlalchemy.pool import StaticPool
+
+import flask_admin
+from flask_admin import Admin
+from flask_admin import expose
+
+try:
+    from flask_admin.contrib.sqla import ModelView
+except ImportError as error:
+    pytest.fail(f"Flask-Admin's SQLAlchemy views do not import: {error}", pytrace=False)
+
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:Yielding raw tuples:DeprecationWarning"  # WTForms 3.3, of Flask-Admin 2.2.1
+)
+
+
+def release(text: str) -> tuple[int, ...]:
+    return tuple(int(number) for number in findall(r"\d+", text)[:3])
+
+
+FLASK = release(version("flask"))
+FLASK_ADMIN = release(flask_admin.__version__)
+MEMORY = "sqlite://"  # one connection for all: right for one request after another
+
+# ------------------------------------------------------------------------ the handles
+
+
+@dataclass
+class Handle:
+    """What a view is given, and what there is to see of it from outside."""
+
+    given: t.Any
+    engine: sa.engine.Engine
+    registered: t.Callable[[], bool]  # does its registry still hold a session?
+
+
+def session_of(handle: t.Any) -> Session:
+    """The session that a handle gives to the request that is running."""
+    handle = getattr(handle, "session", handle)
+    return handle() if isinstance(handle, scoped_session) else handle
+
+
+def sqlalchemy_db(app: Flask, url: str) -> Handle:
+    """``ModelView(Book, db)`` with Flask-SQLAlchemy: a session for each app context."""
+    db = import_module("flask_sqlalchemy").SQLAlchemy()
+    app.config["SQLALCHEMY_DATABASE_URI"] = url
+    db.init_app(app)
+    with app.app_context():
+        return Handle(db, db.engine, lambda: bool(db.session.registry.registry))
+
+
+def sqlalchemy_session(app: Flask, url: str) -> Handle:
+    """``ModelView(Book, db.session)``: called a session, it is a handle all the same."""
+    handle = sqlalchemy_db(app, url)
+    handle.given = handle.given.session
+    return handle
+
+
+def lite_db(app: Flask, url: str) -> Handle:
+    """``ModelView(Book, db)`` with Flask-SQLAlchemy-Lite: the sessions are in ``g``.
+
+    Its ``db.session`` would not do as a handle: it is the session of the moment.
+    """
+    db = import_module("flask_sqlalchemy_lite").SQLAlchemy()
+    app.config["SQLALCHEMY_ENGINES"] = {"default": url}
+    db.init_app(app)
+    with app.app_context():
+        return Handle(db, db.engine, has_app_context)
+
+
+def plain_session(
+    app: Flask,
+    url: str,
+    scope: t.Callable[[], t.Any] | None = None,
+    teardown: t.Callable[..., t.Any] = lambda session, error: session.remove(),
+) -> Handle:
+    """SQLAlchemy's own ``scoped_session``.  Twins give it a bad scope or teardown."""
+    pool: dict[str, t.Any] = {"poolclass": StaticPool} if url == MEMORY else {}
+    engine = sa.create_engine(url, connect_args={"check_same_thread": False}, **pool)
+    session = scoped_session(sessionmaker(engine), scope)
+    app.teardown_appcontext(partial(teardown, session))
+    return Handle(session, engine, session.registry.has)
+
+
+MakeHandle = t.Callable[[Flask, str], Handle]
+
+# The package that each handle comes from, and the first Flask-Admin that takes it.
+HANDLES: dict[MakeHandle, tuple[str, tuple[int, ...]]] = {
+    sqlalchemy_db: ("flask_sqlalchemy", (2, 1)),
+    sqlalchemy_session: ("flask_sqlalchemy", (1,)),
+    lite_db: ("flask_sqlalchemy_lite", (2, 1)),
+    plain_session: ("sqlalchemy", (1,)),
+}
+
+
+def unsupported(make_handle: MakeHandle) -> str:
+    """Why a handle cannot be tried on this stack, or nothing."""
+    package, since = HANDLES[make_handle]
+    if find_spec(package) is None:
+        return f"{package} is not installed"
+    if FLASK_ADMIN < since:
+        return f"Flask-Admin {flask_admin.__version__} does not support this handle"
+    return ""
+
+
+# --------------------------------------------------------------- the throwaway bookshop
+
+models = registry()
+
+
+class Named:
+    name = sa.Column(sa.String(20))
+
+    def __str__(self) -> str:
+        return str(self.name)
+
+
+@models.mapped
+class Author(Named):
+    __tablename__ = "author"
+    id = sa.Column(sa.Integer, primary_key=True)
+
+
+@models.mapped
+class Book:
+    __tablename__ = "book"
+    __table_args__ = (sa.CheckConstraint("title <> 'refused'"),)  # no form knows of it
+    id = sa.Column(sa.Integer, primary_key=True)
+    title = sa.Column(sa.String(20), unique=True, nullable=False)
+    author_id = sa.Column(sa.ForeignKey("author.id"))
+    author = relationship(Author, foreign_keys=author_id, lazy="joined")
+    translator_id = sa.Column(sa.ForeignKey("author.id"))
+    translator = relationship(Author, foreign_keys=translator_id)
+    reviews = relationship("Review", back_populates="book", cascade="all")
+
+
+@models.mapped
+class Review(Named):
+    __tablename__ = "review"
+    id = sa.Column(sa.Integer, primary_key=True)
+    book_id = sa.Column(sa.ForeignKey("book.id"))
+    book = relationship(Book, back_populates="reviews")
+
+
+ROWS = """
+    DELETE FROM author; DELETE FROM book; DELETE FROM review;
+    INSERT INTO author (id, name) VALUES (1, 'Herbert'), (2, 'Le Guin');
+    INSERT INTO book VALUES (1, 'Dune', 1, 1), (2, 'The Lathe', 2, 2), (3, 'Solaris', 1, 1);
+    INSERT INTO review (id, name, book_id) VALUES (1, 'long', 1), (2, 'dry', 1);
+"""
+TABLES = [f"SELECT * FROM {table}" for table in ("author", "book", "review")]
+
+
+class BookView(ModelView):
+    """A view that uses a good deal of what ``ModelView`` offers."""
+
+    column_list = ("title", "author")
+    column_details_list = ("title", "author", "reviews")
+    column_export_list = ("title", "author")
+    column_searchable_list = ("title",)
+    column_sortable_list = ("title", ("author", "author.name"))
+    column_filters = ("author.name",)
+    column_editable_list = ("title",)
+    form_columns = ("title", "author", "translator", "reviews")
+    form_ajax_refs = {"translator": {"fields": ("name",)}}
+    inline_models = (Review,)
+    can_view_details = True
+    can_export = True
+    export_types = ["csv", "json"]
+    page_size = 1
+
+    def is_accessible(self) -> bool:
+        """Custom code in the view: Flask-Admin calls this before all of its own."""
+        seen = SEEN.get()
+        session = session_of(self.session)
+        if not seen.given:
+            seen.inside(session)
+        seen.given.add(number_of(session))
+        seen.held &= self.session is current_app.extensions["given"]
+        return True
+
+
+class CustomView(BookView):
+    """A plainer view with custom code: a 404, an exception, a fast delete, lazy rows."""
+
+    column_editable_list = None
+    column_filters = None
+    column_export_list = ("title", "reviews")
+    form_columns = ("title", "author")
+    inline_models = None
+    fast_mass_delete = True
+
+    def get_one(self, id: t.Any) -> t.Any:
+        return super().get_one(id) or abort(404)
+
+    def get_detail_value(self, *_: object) -> t.Any:
+        raise RuntimeError("an exception in the view")
+
+
+# ------------------------------------------------------------- how a request is watched
+
+
+Inside = t.Callable[[Session], object]
+
+
+@dataclass
+class Seen:
+    """What was seen of one request: the laws judge by nothing else.
+
+    Sessions are told apart by a number that each gets at its birth.  An ``id()`` would
+    prove nothing: the address of a session that is gone is given to the next one.
+    """
+
+    handle: str = ""
+    operation: str = "no request"
+    fail_at: int = 0  # the statement or commit to fail, counted from 1
+    inside: Inside = bool  # custom code to run in the view
+    endpoint: tuple[str, str] = ("", "")  # and the method
+    body: str = ""
+    streamed: bool = False
+    wrong: str = ""  # how the answer, or the database, is not as it should be
+    held: bool = True  # did the view hold its handle whenever we looked?
+    given: set[int] = field(default_factory=set)  # the answers of the handle
+    used: dict[int, str] = field(default_factory=dict)  # each session, and who used it
+    older: dict[int, str] = field(default_factory=dict)  # and who had used it before
+    beside: set[int] = field(default_factory=set)  # used by a request at the same time
+    closed: set[int] = field(default_factory=set)
+    revived: dict[int, str] = field(default_factory=dict)  # used though it was closed
+    cut: bool = False  # was its session closed while the answer was being sent?
+    steps: list[str] = field(default_factory=list)  # statements and commits
+    failed: str = ""  # the step that was made to fail
+    strangers: list[str] = field(default_factory=list)  # statements of no session
+    pool: list[str] = field(default_factory=list)  # connections taken and returned
+    refs: list["ref[t.Any]"] = field(default_factory=list)  # sessions and instances
+    unfinished: set[int] = field(default_factory=set)  # sessions in a transaction
+    left: set[str] = field(default_factory=set)  # what was not garbage afterwards
+    saved: bool = False  # did the database keep what nobody committed?
+    registered: bool = False  # did the registry still hold a session?
+
+
+SEEN: "ContextVar[Seen]" = ContextVar("SEEN", default=Seen())
+BIRTHS = count(1)
+NUMBERS: "WeakKeyDictionary[Session, int]" = WeakKeyDictionary()
+FIRST_USE: dict[int, str] = {}
+SPEAKING: "WeakKeyDictionary[sa.engine.Connection, ref[Session]]" = WeakKeyDictionary()
+SQLALCHEMY = {"sqlalchemy", "flask_sqlalchemy", "flask_sqlalchemy_lite"}
+
+
+def number_of(session: Session) -> int:
+    return NUMBERS.get(session) or NUMBERS.setdefault(session, next(BIRTHS))
+
+
+def place() -> str:
+    """The file and line, outside of SQLAlchemy, that makes use of a session."""
+    frame = sys._getframe(3)
+    while (
+        frame.f_globals.get("__name__", "").split(".")[0] in SQLALCHEMY
+        or frame.f_code is session_of.__code__
+    ) and frame.f_back:
+        frame = frame.f_back
+    file = split(r"site-packages.", frame.f_code.co_filename)[-1]
+    return f"{file}:{frame.f_lineno} in {frame.f_code.co_name}"
+
+
+def use(session: Session) -> Seen:
+    """Note that the running request uses a session."""
+    seen, number = SEEN.get(), number_of(session)
+    if number not in seen.used:
+        seen.used[number] = place()
+        seen.refs.append(ref(session))
+        if number in FIRST_USE:
+            seen.older[number] = FIRST_USE[number]
+        FIRST_USE.setdefault(number, f"`{seen.operation}` in {seen.used[number]}")
+    if number in seen.closed:
+        seen.closed.remove(number)
+        seen.revived[number] = place()
+    return seen
+
+
+def on_instance(session: Session, instance: object) -> None:
+    use(session).refs.append(ref(instance))
+
+
+def on_begin(session: Session, _: object, connection: sa.engine.Connection) -> None:
+    use(session)
+    SPEAKING[connection] = ref(session)
+
+
+def on_statement(connection: t.Any, cursor: object, sql: str, *_: object) -> None:
+    session = SPEAKING[connection]() if connection in SPEAKING else None
+    seen = use(session) if session else SEEN.get()
+    if sql != "BEGIN":  # which is Flask-Admin's conftest's own way to begin with SQLite
+        if session is None:
+            seen.strangers.append(sql)
+        on_step(sql)
+
+
+def on_step(step: str) -> None:
+    """A statement or a commit is about to be sent: the moment to let it fail."""
+    seen = SEEN.get()
+    seen.steps.append(step)
+    if len(seen.steps) == seen.fail_at:
+        seen.failed = " ".join(step.split())
+        raise OperationalError(step, {}, Exception("failed by the guard"))
+
+
+LISTENERS: list[tuple[t.Any, str, t.Callable[..., t.Any]]] = [
+    (Session, "do_orm_execute", lambda state: use(state.session) and None),
+    (Session, "loaded_as_persistent", on_instance),
+    (Session, "after_attach", on_instance),
+    (Session, "after_begin", on_begin),
+    (sa.engine.Engine, "before_cursor_execute", on_statement),
+    (sa.engine.Engine, "commit", lambda connection: on_step("COMMIT")),
+    (Pool, "checkout", lambda *_: SEEN.get().pool.append("taken")),
+    (Pool, "checkin", lambda *_: SEEN.get().pool.append("returned")),
+]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def watch() -> t.Iterator[None]:
+    """See what every ``Session`` does, from its birth to its end."""
+    init, close = Session.__init__, Session.close
+
+    def watched_init(session: Session, *args: t.Any, **kwargs: t.Any) -> None:
+        init(session, *args, **kwargs)
+        use(session)
+
+    def watched_close(session: Session) -> None:
+        close(session)
+        SEEN.get().closed.add(number_of(session))
+
+    with pytest.MonkeyPatch.context() as patch, SHOPS:
+        patch.setattr(Session, "__init__", watched_init)
+        patch.setattr(Session, "close", watched_close)
+        # It logs the errors that we make, and a log record keeps their frames alive.
+        patch.setattr(logging.getLogger("flask-admin.sqla"), "disabled", True)
+        for listener in LISTENERS:
+            event.listen(*listener)
+        # To collect what a request leaves is quick when all that is older is frozen,
+        # and when nothing was collected, and so grew older, in the meantime.
+        gc.freeze()
+        gc.disable()
+        yield
+        gc.enable()
+        gc.unfreeze()
+        for listener in LISTENERS:
+            event.remove(*listener)
+
+
+# ---------------------------------------------------------------------- what is driven
+
+
+class Operation(t.NamedTuple):
+    """One thing that a person does in the admin, and how to tell that it was done."""
+
+    path: str
+    shows: str = ""  # in the answer
+    status: int = 200
+    data: dict[str, t.Any] | None = None  # what is posted
+    writes: str = ""  # SQL, false before and true after; without, no row may change
+    chunks: int | None = None  # of the answer to read before the connection is dropped
+    sql: bool = True  # does it need the database?
+
+
+FORM = {"title": "Ubik", "author": "1"}
+WITH_REVIEW = FORM | {"translator": "1", "reviews-0-name": "new"}
+WITH_REVIEWS = {
+    **{**FORM, "translator": "2", "_continue_editing": "on"},
+    **{"reviews-0-id": "1", "reviews-0-name": "longer"},
+    **{"reviews-1-id": "2", "reviews-1-name": "dry", "del-reviews-1": "on"},
+    **{"reviews-2-id": "", "reviews-2-name": "new"},
+}
+EMPTY, TAKEN, REFUSED = {"title": ""}, {"title": "Solaris"}, {"title": "refused"}
+ONE, NONE = {"list_form_pk": "1"}, {"list_form_pk": "9"}
+MANY = {"action": "delete", "rowid": ["2", "3"]}
+
+REVIEWS = "SELECT group_concat(name) FROM review JOIN book ON book_id = book.id"
+CREATED = f"SELECT ({REVIEWS} WHERE title = 'Ubik') IS 'new'"
+EDITED = f"SELECT ({REVIEWS} WHERE title = 'Ubik') IS 'longer,new'"
+RENAMED = "SELECT count(*) FROM book WHERE title = 'Ubik'"
+DELETED = "SELECT count(*) = 0 FROM book WHERE id = 2"
+
+OPERATIONS = {
+    "list": Operation("book/", "Dune"),
+    "list-second-page": Operation("custom/?page=1", "The Lathe"),
+    "list-sorted": Operation("custom/?sort=1&desc=1", "Le Guin"),
+    "list-searched": Operation("custom/?search=Lathe", "The Lathe"),
+    "list-filtered": Operation("book/?flt0_0=Le+Guin", "The Lathe"),
+    "details": Operation("book/details/?id=1", "dry"),
+    "details-of-none": Operation("book/details/?id=9", "", 302),
+    "details-not-found": Operation("custom/details/?id=9", "", 404),
+    "details-raising": Operation("custom/details/?id=2", "", 500),
+    "create-form": Operation("book/new/", "Le Guin"),
+    "create": Operation("book/new/", "", 302, WITH_REVIEW, CREATED),
+    "create-invalid": Operation("custom/new/", "is required", 200, FORM | EMPTY),
+    "create-duplicate": Operation("custom/new/", "Already exists", 200, FORM | TAKEN),
+    "create-refused": Operation("book/new/", "CHECK constr", 200, FORM | REFUSED),
+    "edit-form": Operation("book/edit/?id=1", "Le Guin"),
+    "edit-form-of-none": Operation("book/edit/?id=9", "", 302),
+    "edit": Operation("book/edit/?id=1", "", 302, WITH_REVIEWS, EDITED),
+    "edit-invalid": Operation("custom/edit/?id=2", "is required", 200, FORM | EMPTY),
+    "edit-duplicate": Operation("custom/edit/?id=2", "Already ex", 200, FORM | TAKEN),
+    "edit-refused": Operation("custom/edit/?id=2", "CHECK constr", 200, FORM | REFUSED),
+    "inline-edit": Operation("book/ajax/update/", "saved", 200, ONE | FORM, RENAMED),
+    "inline-edit-of-none": Operation("book/ajax/update/", "exist", 500, NONE | FORM),
+    "inline-edit-invalid": Operation("book/ajax/update/", "is req", 500, ONE | EMPTY),
+    "inline-edit-duplicate": Operation("book/ajax/update/", "Alre", 500, ONE | TAKEN),
+    "inline-edit-refused": Operation("book/ajax/update/", "CHECK", 500, ONE | REFUSED),
+    "delete": Operation("book/delete/", "", 302, {"id": "2"}, DELETED),
+    "delete-of-none": Operation("book/delete/", "", 302, {"id": "9"}),
+    "delete-many": Operation("book/action/", "", 302, MANY, DELETED),
+    "delete-many-fast": Operation("custom/action/", "", 302, MANY, DELETED),
+    "lookup": Operation("book/ajax/lookup/?name=translator&query=Gu", "Le Guin"),
+    "lookup-unknown": Operation("book/ajax/lookup/?name=x", "", 404, sql=False),
+    "export-csv": Operation("book/export/csv/", "The Lathe,Le Guin"),
+    "export-csv-dropped": Operation("book/export/csv/", "Dune", chunks=2),
+    "export-csv-lazily": Operation("custom/export/csv/", "long"),
+    "export-json": Operation("book/export/json/", "The Lathe"),
+}
+# The lazy export has a test of its own, and an export to JSON needs one more package.
+DRIVEN = [name for name in OPERATIONS if name != "export-csv-lazily"]
+if find_spec("tablib") is None:
+    DRIVEN.remove("export-json")
+NEVER = " never committed"
+BUILDING = "building the app"
+
+
+def change_without_commit(session: Session) -> None:
+    """Custom code that forgets something."""
+    session.query(Book).update({"title": Book.title + NEVER}, synchronize_session=False)
+
+
+SHOPS = ExitStack()
+
+
+class Shelf(dict[str, bytes]):
+    """Keeps compiled templates, which all apps share: compiling is the slow part."""
+
+    set = dict.__setitem__
+
+
+SHELF = Shelf()
+
+
+class Bookshop:
+    """An app with an admin, on one handle, and what a person does with it."""
+
+    def __init__(
+        self, make_handle: MakeHandle, view: t.Any = BookView, url: str = MEMORY
+    ) -> None:
+        self.app = app = Flask("bookshop")
+        app.config.update(SECRET_KEY="bookshop", PROPAGATE_EXCEPTIONS=False)
+        app.logger.disabled = True
+        app.jinja_options = {"bytecode_cache": MemcachedBytecodeCache(SHELF)}
+        self.name = getattr(make_handle, "__name__", "a scoped_session")
+        self.building = Seen(self.name, BUILDING)
+        # Lite has no session to look at outside of an app context, and Flask-Admin looks.
+        lite = make_handle is lite_db
+        with watching(self.building):
+            self.handle = make_handle(app, url)
+            given = app.extensions["given"] = self.handle.given
+            admin = Admin(app)
+            with app.app_context() if lite else nullcontext(), deprecated(given):
+                self.view: t.Any = view(Book, given, endpoint="book")
+                admin.add_view(self.view)
+                admin.add_view(CustomView(Book, given, endpoint="custom"))
+        app.after_request(self.after_request)
+        models.metadata.create_all(self.handle.engine)
+        self.rows = self.query(*TABLES, first=ROWS)
+        self.client = app.test_client(use_cookies=False)
+
+    def __enter__(self) -> "Bookshop":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.handle.engine.dispose()
+
+    def after_request(self, response: Response) -> Response:
+        """Custom code in the app, which asks the handle once more."""
+        seen = SEEN.get()
+        seen.endpoint = str(request.endpoint).split(".")[-1], request.method
+        seen.streamed = isinstance(response.response, GeneratorType)
+        seen.given.add(number_of(session_of(self.handle.given)))
+        return response
+
+    def query(self, *queries: str, first: str = "", last: str = "") -> list[t.Any]:
+        """Ask the database itself, past all sessions."""
+        connection = self.handle.engine.raw_connection()
+        cursor: t.Any = connection.cursor()
+        cursor.executescript(first)
+        rows = [cursor.execute(sql).fetchall() for sql in queries]
+        cursor.executescript(last)
+        connection.close()
+        return rows
+
+    def send(self, name: str, inside: Inside = bool, fail_at: int = 0) -> Seen:
+        """Make one request, read the answer, and see what is left when it is over."""
+        operation = OPERATIONS[name]
+        seen = Seen(self.name, name, fail_at, inside)
+        with watching(seen):
+            status = self.answer(operation, seen)
+        seen.registered = self.handle.registered()
+        for session in [one() for one in seen.refs]:
+            if isinstance(session, Session) and session.in_transaction():
+                seen.unfinished.add(number_of(session))
+            del session
+        for generation in (0, 2):
+            if any(one() is not None for one in seen.refs):
+                gc.collect(generation)
+        seen.left = {type(one()).__name__ for one in seen.refs if one() is not None}
+        if status != operation.status:
+            seen.wrong = seen.wrong or f"answered {status}, not {operation.status}"
+        if operation.shows not in seen.body:
+            seen.wrong = seen.wrong or f"does not show {operation.shows!r}"
+        if operation.sql and not seen.steps:
+            seen.wrong = seen.wrong or "spoke no SQL"
+        return seen
+
+    def answer(self, operation: Operation, seen: Seen) -> int:
+        """Have the app answer, outside of every app context, as a server would."""
+        method = "GET" if operation.data is None else "POST"
+        url = f"/admin/{operation.path}"
+        response = self.client.open(url, method=method, data=operation.data)
+        try:
+            for chunk in islice(response.iter_encoded(), operation.chunks):
+                seen.body += chunk.decode()
+                seen.cut |= seen.streamed and bool(seen.closed)
+        except Exception as error:  # too late for an error page: the server gets it
+            seen.wrong = f"broke off with {error!r}"
+        finally:
+            response.close()
+        return response.status_code
+
+    def look(self, seen: Seen) -> Seen:
+        """See how an operation left the database, and put all rows back."""
+        writes = OPERATIONS[seen.operation].writes
+        *rows, [[done]] = self.query(*TABLES, writes or "SELECT 1", last=ROWS)
+        seen.saved = NEVER in str(rows)
+        if not done:
+            seen.wrong = seen.wrong or f"did not make this true: {writes}"
+        if not writes and rows != self.rows:
+            seen.wrong = seen.wrong or "changed rows"
+        return seen
+
+    def do(self, name: str, fail_at: int = 0) -> Seen:
+        return self.look(self.send(name, fail_at=fail_at))
+
+    def drive(self, *names: str) -> list[Seen]:
+        """Fail each operation at its first step, its second, and so on, until it has no
+        more, and do it again after each.
+
+        Before the first of these somebody changes every title and does not commit.
+        """
+        history: list[Seen] = []
+        for name in names:
+            for fail_at in count(1):
+                history.append(self.do(name, fail_at))
+                if fail_at == 1:
+                    history.append(self.send("lookup", inside=change_without_commit))
+                elif not history[-1].failed:
+                    break
+                history.append(self.do(name))
+        return history
+
+
+@contextmanager
+def watching(seen: Seen) -> t.Iterator[None]:
+    token = SEEN.set(seen)
+    try:
+        yield
+    finally:
+        SEEN.reset(token)
+
+
+def deprecated(given: t.Any) -> t.ContextManager[t.Any]:
+    """Since 2.1 Flask-Admin warns of a ``scoped_session``: ``db`` is to be given."""
+    if FLASK_ADMIN >= (2, 1) and isinstance(given, scoped_session):
+        return pytest.warns(DeprecationWarning, match="Passing a session object")
+    return nullcontext()
+
+
+# --------------------------------------------------------- what is known to be broken
+
+
+# An expected failure is strict: when a defect is mended, its mark has to go.
+def expected(here: bool, why: str) -> pytest.MarkDecorator:
+    failures = (pytest.fail.Exception, ImportError)
+    return pytest.mark.xfail(here, reason=why, raises=failures, strict=True)
+
+
+STREAMED_TOO_LATE = expected(
+    FLASK >= (3, 1, 2),
+    "Since 3.1.2 Flask ends the app context before it streams, and the session with it: "
+    "https://github.com/pallets/flask/issues/5804",
+)
+NEEDS_FLASK_SQLALCHEMY = expected(
+    FLASK_ADMIN == (2, 2, 1),
+    "Flask-Admin 2.2.1 does not import without Flask-SQLAlchemy: "
+    "flask_admin/contrib/sqla/_types.py does not define T_SESSION then",
+)
+UNIQUE_KEEPS_SESSION = expected(
+    (2, 1) <= FLASK_ADMIN < (2, 2, 1),
+    "In Flask-Admin 2.1.0 and 2.2.0 the Unique validator keeps Lite's session of startup: "
+    "https://github.com/pallets-eco/flask-admin/pull/2953",
+)
+BROKEN_BY_UNIQUE = {"test_single_session_in_every_operation"}
+
+
+@NEEDS_FLASK_SQLALCHEMY
+def test_views_import_without_flask_sqlalchemy(monkeypatch: pytest.MonkeyPatch) -> None:
+    contrib = import_module("flask_admin.contrib")
+    monkeypatch.setattr(contrib, "sqla", contrib.sqla)
+    monkeypatch.setitem(sys.modules, "flask_sqlalchemy", None)
+    for name in [
+        name for name in sys.modules if name.startswith(contrib.sqla.__name__)
+    ]:
+        monkeypatch.delitem(sys.modules, name)
+    assert import_module("flask_admin.contrib.sqla").ModelView is not ModelView
+
+
+def test_no_defect_is_here_that_an_upgrade_mends() -> None:
+    if not unsupported(lite_db) and (2, 1) <= FLASK_ADMIN < (2, 2, 1):
+        pytest.fail(
+            f"{UNIQUE_KEEPS_SESSION.kwargs['reason']}. Upgrade to 2.2.1.", False
+        )
+
+
+# ------------------------------------------------------ what was seen, and what to ask
+
+Law = t.Callable[[list[Seen]], t.Iterator[tuple[Seen, str]]]
+
+
+@pytest.fixture(params=HANDLES, ids=lambda make_handle: make_handle.__name__)
+def make_handle(request: pytest.FixtureRequest) -> MakeHandle:
+    if reason := unsupported(request.param):
+        pytest.skip(reason)
+    if request.param is lite_db and request.node.originalname in BROKEN_BY_UNIQUE:
+        request.applymarker(UNIQUE_KEEPS_SESSION)
+    return t.cast(MakeHandle, request.param)
+
+
+@cache
+def shop_of(make_handle: MakeHandle) -> Bookshop:
+    return SHOPS.enter_context(Bookshop(make_handle))
+
+
+@cache
+def history_of(make_handle: MakeHandle) -> list[Seen]:
+    return shop_of(make_handle).drive(*DRIVEN)
+
+
+@pytest.fixture
+def shop(make_handle: MakeHandle) -> Bookshop:
+    return shop_of(make_handle)
+
+
+@pytest.fixture
+def history(make_handle: MakeHandle) -> list[Seen]:
+    """All that was seen while every operation was driven on a handle."""
+    return history_of(make_handle)
+
+
+def must_hold(law: Law, history: list[Seen]) -> None:
+    """Fail with the sentence of the law, and with each operation that broke it."""
+    assert history, "nothing was seen, so nothing is proven"
+    broken: dict[str, str] = {}
+    for seen, why in law(history):
+        line = f"- {seen.operation}: {why}"
+        broken.setdefault(sub(r"session \d+", "", line), line)
+    if broken:
+        sentence = " ".join(str(law.__doc__).split())
+        title = f"`{law.__name__}` is broken with `{history[0].handle}`: {sentence}"
+        pytest.fail("\n".join([title, *broken.values()]), pytrace=False)
+
+
+def must_break(law: Law, history: list[Seen], saying: str) -> None:
+    """A twin: the very check of the law's own test must catch it, and say so."""
+    with pytest.raises(pytest.fail.Exception) as caught:
+        must_hold(law, history)
+    assert search(f"^- {saying}", str(caught.value), MULTILINE), caught.value
+
+
+def test_at_least_one_handle_can_be_tried() -> None:
+    reasons = [unsupported(make_handle) for make_handle in HANDLES]
+    assert "" in reasons, reasons
+
+
+def test_export_to_json_is_driven() -> None:
+    pytest.importorskip("tablib")
+    assert "export-json" in DRIVEN
+
+
+@cache
+def exposed(view: type[ModelView]) -> set[tuple[str, str]]:
+    """The endpoints of a view, each with its methods."""
+    with Bookshop(plain_session, view) as shop:
+        return {
+            (rule.endpoint.removeprefix("book."), method)
+            for rule in shop.app.url_map.iter_rules()
+            for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}
+            if rule.endpoint.startswith("book.")
+        }
+
+
+def undriven(view: type[ModelView], history: list[Seen]) -> set[tuple[str, str]]:
+    return exposed(view) - {seen.endpoint for seen in history}
+
+
+def test_every_endpoint_is_driven(history: list[Seen]) -> None:
+    """What a future release exposes fails here by its name, until it is driven."""
+    assert undriven(ModelView, history) == set()
+
+
+class Grown(ModelView):
+    @expose("/merge/", methods=("POST",))
+    def merge_view(self) -> str:
+        return "merged"
+
+
+def test_twin_new_endpoint(history: list[Seen]) -> None:
+    assert undriven(Grown, history) == {("merge_view", "POST")}
+
+
+def effect(history: list[Seen]) -> t.Iterator[tuple[Seen, str]]:
+    """An operation that did not do its work proves nothing."""
+    for seen in history:
+        if seen.wrong and not seen.failed:
+            yield seen, seen.wrong
+
+
+def test_every_operation_does_its_work(history: list[Seen]) -> None:
+    must_hold(effect, history)
+
+
+def test_no_work_is_done_beforehand() -> None:
+    with Bookshop(plain_session) as shop:
+        for operation in OPERATIONS.values():
+            assert shop.query(operation.writes or "SELECT 0") in ([[(0,)]], [[(None,)]])
+
+
+def test_twin_operation_that_does_nothing() -> None:
+    class Idle(BookView):
+        def update_model(self, *_: object) -> bool:
+            return True
+
+    with Bookshop(plain_session, Idle) as shop:
+        must_break(
+            effect, [shop.do("inline-edit")], "inline-edit: did not make this true"
+        )
+
+
+# ------------------------------------------------------------------------ law: handle
+
+
+def handle(history: list[Seen]) -> t.Iterator[tuple[Seen, str]]:
+    """A view keeps the handle it was given, the same object for the life of the app,
+    and never a session."""
+    for seen in history:
+        if not seen.held:
+            yield seen, "the view holds something else than the handle it was given"
+
+
+def test_handle_is_kept_in_every_operation(history: list[Seen]) -> None:
+    must_hold(handle, history)
+
+
+def test_handle_stays_and_sessions_come_and_go(shop: Bookshop) -> None:
+    """One handle, three requests, three sessions, told apart while all are kept."""
+    sessions: list[Session] = []
+    given = shop.handle.given
+    assert not isinstance(given, Session)
+    for _ in range(3):
+        assert shop.view.session is given
+        shop.send("lookup", inside=sessions.append)
+    assert shop.view.session is given
+    first, second, third = sessions
+    assert first is not second
+    assert second is not third
+    assert third is not first
+
+
+def test_twin_raw_session() -> None:
+    """``ModelView(Book, Session())``: the classic, with its stale rows."""
+
+    class Raw(BookView):
+        def __init__(self, model: t.Any, given: t.Any, **options: t.Any) -> None:
+            super().__init__(model, given, **options)
+            self.session = t.cast(t.Any, Session(given.get_bind()))
+
+    with Bookshop(plain_session, Raw) as shop:
+        history = [shop.do("list"), shop.do("list")]
+        must_break(handle, history, "list: the view holds something else")
+        must_break(fresh, history, "list: session .* was not new")
+        shop.view.session.close()
+
+
+# ------------------------------------------------------------------------ law: single
+
+
+def single(history: list[Seen]) -> t.Iterator[tuple[Seen, str]]:
+    """Everything the admin does in one request goes through one session: the one that
+    the handle gives to that request."""
+    for seen in history:
+        if len(seen.given) != 1:
+            yield seen, f"the handle gave {len(seen.given)} sessions in one request"
+        for number in seen.used.keys() - seen.given:
+            yield seen, f"session {number} is a stray: {seen.used[number]} used it"
+        for sql in seen.strangers:
+            yield seen, f"sent through no session: {sql}"
+
+
+def test_single_session_in_every_operation(history: list[Seen]) -> None:
+    must_hold(single, history)
+
+
+def test_twin_view_with_a_session_of_its_own() -> None:
+    class Private(BookView):
+        def get_query(self) -> t.Any:
+            engine = session_of(self.session).get_bind()
+            with Session(engine) as own:
+                return own.query(Book)
+
+    with Bookshop(plain_session, Private) as shop:
+        must_break(single, [shop.do("list")], "list: session .* in get_query")
+
+
+def test_twin_scope_smaller_than_a_request() -> None:
+    """Another session for each question: "already attached to session 1 (this is 2)"."""
+    with Bookshop(partial(plain_session, scope=object)) as shop:
+        must_break(single, [shop.do("details")], "details: the handle gave [2-9] sess")
+
+
+def test_twin_statement_past_the_session() -> None:
+    class Direct(BookView):
+        def get_query(self) -> t.Any:
+            with self.session.get_bind().connect() as connection:
+                connection.exec_driver_sql("SELECT 42")
+            return super().get_query()
+
+    with Bookshop(plain_session, Direct) as shop:
+        must_break(single, [shop.do("list")], "list: sent through no session: SELECT")
+
+
+# ------------------------------------------------------------------------- law: fresh
+
+
+def fresh(history: list[Seen]) -> t.Iterator[tuple[Seen, str]]:
+    """No session serves two requests, and none is opened by building the app."""
+    for seen in history:
+        for number, first in seen.older.items():
+            here = seen.used[number]
+            yield (
+                seen,
+                f"session {number} was not new when {here} used it: after {first}",
+            )
+        if seen.operation == BUILDING:
+            for number, where in seen.used.items():
+                yield seen, f"opened session {number}: {where}"
+            if seen.pool:
+                yield seen, "took a connection"
+
+
+def test_fresh_session_in_every_request(history: list[Seen]) -> None:
+    must_hold(fresh, history)
+
+
+def test_fresh_building_the_app_opens_no_session(shop: Bookshop) -> None:
+    """Lite's case is its own: its ``db.session`` is a session, so that a view can only
+    be built in an app context, and a look at it opens one.  That one does nothing, takes
+    no connection, and is closed with that context."""
+    building = shop.building
+    if shop.name == "lite_db":
+        assert (building.steps, building.pool) == ([], [])
+        assert building.used.keys() <= building.closed
+    else:
+        must_hold(fresh, [building])
+
+
+def test_twin_session_captured_at_startup() -> None:
+    """So did the ``Unique`` validator in Flask-Admin 2.1.0 and 2.2.0 (#2953)."""
+
+    class Eager(BookView):
+        def scaffold_form(self) -> t.Any:
+            self.captured = session_of(self.session)
+            return super().scaffold_form()
+
+        def get_query(self) -> t.Any:
+            return self.captured.query(Book)
+
+    with Bookshop(plain_session, Eager) as shop:
+        must_break(fresh, [shop.building], "building the app: .* in scaffold_form")
+        must_break(fresh, [shop.do("list")], "list: .* after `building the app` in")
+        shop.view.captured.close()
+
+
+def test_twin_session_captured_on_first_use() -> None:
+    """The first request is faultless: that is why everything is driven twice."""
+
+    class Lazy(BookView):
+        captured: t.Any = None
+
+        def get_query(self) -> t.Any:
+            self.captured = self.captured or session_of(self.session)
+            return self.captured.query(Book)
+
+    with Bookshop(plain_session, Lazy) as shop:
+        first, second = shop.do("list"), shop.do("list")
+        must_hold(fresh, [first])
+        must_break(fresh, [first, second], "list: session .* was not new")
+        shop.view.captured.close()
+
+
+# ---------------------------------------------------------------------- law: isolated
+
+
+def isolated(history: list[Seen]) -> t.Iterator[tuple[Seen, str]]:
+    """What a request has not committed nobody else sees: not the next request, not one
+    that runs at the same time."""
+    for seen in history:
+        if NEVER in seen.body:
+            yield seen, "shows a change that another request has not committed"
+        if seen.saved:
+            yield seen, "finds a change saved that nobody committed"
+        for number in seen.used.keys() & seen.beside:
+            yield seen, f"session {number} serves another request at the same time"
+
+
+def at_once(shop: Bookshop) -> list[Seen]:
+    """Two requests are inside a view at the same time.
+
+    The first changes every title there, and waits until the second has its answer.
+    """
+    both_inside, answered = threading.Barrier(2, timeout=30), threading.Event()
+
+    def change_and_wait(session: Session) -> None:
+        change_without_commit(session)
+        both_inside.wait()
+        assert answered.wait(timeout=30)
+
+    with ThreadPoolExecutor() as pool:
+        first = pool.submit(shop.send, "lookup", change_and_wait)
+        second = shop.send("list", lambda session: both_inside.wait())
+        answered.set()
+    history = [first.result(), shop.look(second)]
+    history[0].beside, history[1].beside = set(second.used), set(history[0].used)
+    return history
+
+
+def file(folder: Path) -> str:
+    """In memory SQLite has one connection only, with one transaction for all."""
+    return f"sqlite:///{folder / 'books.db'}"
+
+
+def test_isolated_from_what_is_not_committed(history: list[Seen]) -> None:
+    must_hold(isolated, history)
+
+
+def test_isolated_at_the_same_time(make_handle: MakeHandle, tmp_path: Path) -> None:
+    with Bookshop(make_handle, url=file(tmp_path)) as shop:
+        history = at_once(shop)
+    must_hold(effect, history)
+    must_hold(isolated, history)
+
+
+def test_twin_scope_shared_by_all(tmp_path: Path) -> None:
+    shared = partial(plain_session, scope=lambda: "all")
+    with Bookshop(shared, url=file(tmp_path)) as shop:
+        must_break(isolated, at_once(shop)[:1], "lookup: session .* another")
+
+
+def test_twin_teardown_that_commits() -> None:
+    def commit(session: t.Any, error: object) -> None:
+        session.commit()
+        session.remove()
+
+    with Bookshop(partial(plain_session, teardown=commit)) as shop:
+        shop.send("lookup", inside=change_without_commit)
+        must_break(isolated, [shop.look(shop.send("list"))], "list: finds a change")
+
+
+def test_twin_scope_that_is_never_left() -> None:
+    """``scoped_session`` without ``remove()``: the session of a thread, for ever."""
+    never = partial(plain_session, teardown=lambda session, error: None)
+    with Bookshop(never) as shop:
+        history = [shop.send("lookup", inside=change_without_commit), shop.send("list")]
+        must_break(isolated, history, "list: shows a change that another request")
+        must_break(released, history, "lookup: session .* is not closed")
+        shop.handle.given.remove()
+
+
+# ------------------------------------------------------------------------- law: alive
+
+
+def alive(history: list[Seen]) -> t.Iterator[tuple[Seen, str]]:
+    """The session lives until the response is complete, a streamed one included."""
+    for seen in history:
+        if seen.cut:
+            yield seen, "the session was closed before the answer was complete"
+        for number, where in seen.revived.items():
+            yield seen, f"session {number} was closed already when {where} used it"
+
+
+def test_alive_until_the_answer_is_complete(history: list[Seen]) -> None:
+    must_hold(alive, [seen for seen in history if not seen.streamed])
+
+
+@STREAMED_TOO_LATE
+def test_alive_until_the_stream_is_complete(history: list[Seen]) -> None:
+    must_hold(alive, [seen for seen in history if seen.streamed])
+
+
+@STREAMED_TOO_LATE
+def test_alive_for_what_loads_while_it_streams(shop: Bookshop) -> None:
+    """A column that is loaded row by row, as the export of a one-to-many is."""
+    must_hold(effect, [shop.do("export-csv-lazily")])
+
+
+def test_twin_session_removed_before_the_stream() -> None:
+    def too_early(app: Flask, url: str) -> Handle:
+        handle = plain_session(app, url)
+
+        @app.after_request
+        def remove_session(response: Response) -> Response:
+            handle.given.remove()
+            return response
+
+        return handle
+
+    with Bookshop(too_early) as shop:
+        must_break(alive, [shop.do("export-csv")], "export-csv: the session was")
+
+
+def test_twin_session_closed_half_way() -> None:
+    class Impatient(BookView):
+        def get_count_query(self) -> t.Any:
+            query = super().get_count_query()
+            session_of(self.session).close()
+            return query
+
+    with Bookshop(plain_session, Impatient) as shop:
+        must_break(alive, [shop.do("list")], "list: session .* closed already")
+
+
+# ---------------------------------------------------------------------- law: released
+
+
+def released(history: list[Seen]) -> t.Iterator[tuple[Seen, str]]:
+    """Then it is gone: closed, its transaction over, its connection back in the pool,
+    the registry empty, and nothing in the app refers to it or to an instance it
+    loaded."""
+    for seen in history:
+        for number in seen.used.keys() - seen.closed:
+            where = seen.used[number]
+            yield seen, f"session {number} is not closed: {where} used it"
+        for number in seen.unfinished:
+            yield seen, f"session {number} is still in a transaction"
+        taken, returned = map(seen.pool.count, ("taken", "returned"))
+        if taken != returned:
+            yield seen, f"{taken} connections taken, {returned} returned"
+        if seen.registered:
+            yield seen, "the registry still holds a session"
+        if seen.left:
+            yield (
+                seen,
+                f"something still refers to a {' and a '.join(sorted(seen.left))}",
+            )
+
+
+def test_released_after_every_operation(history: list[Seen]) -> None:
+    must_hold(released, history)
+
+
+def test_twin_teardown_that_closes_and_keeps() -> None:
+    keep = partial(plain_session, teardown=lambda session, error: session.close())
+    with Bookshop(keep) as shop:
+        history = [shop.do("list"), shop.do("list")]
+        must_break(released, history, "list: the registry still holds a session")
+        must_break(fresh, history, "list: session .* was not new")
+        shop.handle.given.remove()
+
+
+def test_twin_instances_kept() -> None:
+    class Remembering(BookView):
+        def get_one(self, id: t.Any) -> t.Any:
+            self.last = super().get_one(id)
+            return self.last
+
+    with Bookshop(plain_session, Remembering) as shop:
+        must_break(
+            released, [shop.do("details")], "details: something still refers to .*Book"
+        )
+
+
+def test_twin_connection_kept() -> None:
+    class Hoarding(BookView):
+        def get_query(self) -> t.Any:
+            self.taken = self.session.get_bind().connect()
+            return super().get_query()
+
+    with Bookshop(plain_session, Hoarding) as shop:
+        must_break(released, [shop.do("list")], "list: 2 connections taken")
+        shop.view.taken.close()
+
+
+# ---------------------------------------------------------------------- law: recovers
+
+
+def recovers(history: list[Seen]) -> t.Iterator[tuple[Seen, str]]:
+    """Whatever goes wrong in a request, the other laws still hold, and the next request
+    works."""
+    for index, seen in enumerate(history):
+        if seen.failed:
+            for law in (handle, single, fresh, isolated, alive, released):
+                for _, why in law([seen]):
+                    yield seen, f"`{law.__name__}`, when `{seen.failed}` fails: {why}"
+            again = [
+                one for one in history[index + 1 :] if one.operation == seen.operation
+            ]
+            if again[0].wrong:
+                yield seen, f"once `{seen.failed}` has failed: {again[0].wrong}"
+
+
+def test_recovers_from_a_failure_at_every_step(history: list[Seen]) -> None:
+    failed = {seen.operation for seen in history if seen.failed}
+    assert failed == {name for name in DRIVEN if OPERATIONS[name].sql}
+    must_hold(recovers, history)
+
+
+def test_recovers_in_the_request_that_was_refused(history: list[Seen]) -> None:
+    """After a constraint's refusal the form is shown again, with its list of authors."""
+    refused = ("create-refused", "edit-refused")
+    pages = [seen for seen in history if seen.operation in refused and not seen.failed]
+    must_hold(effect, pages)
+    assert ["Le Guin" in seen.body for seen in pages] == [True] * len(pages)
+
+
+def test_twin_teardown_skipped_after_an_error() -> None:
+    def only_when_well(session: t.Any, error: BaseException | None) -> None:
+        if error is None:
+            session.remove()
+
+    with Bookshop(partial(plain_session, teardown=only_when_well)) as shop:
+        must_hold(released, [shop.do("lookup")])
+        must_break(recovers, shop.drive("lookup"), "lookup: `released`, when `SELECT")
+        shop.handle.given.remove()
