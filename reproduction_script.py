@@ -1,0 +1,234 @@
+# /// script
+# requires-python = ">=3.10"
+# dependencies = ["flask-admin", "flask-sqlalchemy"]
+# ///
+"""Watch which SQLAlchemy session serves which request of a Flask-Admin list.
+
+Twice the same requests: once with a handle, as Flask-Admin's documentation has it, and
+once with a raw session, to see what "one session for the lifetime of the app" would
+look like.  Exit status: 0 when the handle gave each request a session of its own,
+1 when it did not, 2 when the script was called in a way that it does not understand.
+"""
+
+import argparse
+import os
+import sys
+import typing as t
+import warnings
+from contextlib import contextmanager
+from importlib import import_module
+from string import ascii_uppercase
+
+HANDLES = {
+    "db": ("flask_sqlalchemy", "Flask-SQLAlchemy's db"),
+    "db.session": ("flask_sqlalchemy", "Flask-SQLAlchemy's db.session"),
+    "lite": ("flask_sqlalchemy_lite", "Flask-SQLAlchemy-Lite's db"),
+    "scoped_session": ("sqlalchemy", "a plain scoped_session"),
+}
+NEVER = "a name that nobody committed"
+
+
+def refuse(why: str) -> t.NoReturn:
+    print(f"reproduction_script.py: {why}", file=sys.stderr)
+    raise SystemExit(2)
+
+
+def needed(package: str) -> t.Any:
+    try:
+        module = import_module(package)
+    except ModuleNotFoundError as error:
+        package = str(error.name)
+    else:
+        # The folder flask_admin/ beside this script is a module too, though an empty one.
+        if module.__file__ is not None:
+            return module
+    name = package.partition(".")[0].replace("_", "-")
+    refuse(f"{name} is not installed: pip install {name}")
+
+
+class Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> t.NoReturn:
+        refuse(f"{message}; see --help")
+
+
+class Bookshop:
+    """A real app with a real admin list, and the sessions that its requests used."""
+
+    def __init__(self, handle: str, raw: bool = False) -> None:
+        flask = needed("flask")
+        sa, orm = needed("sqlalchemy"), needed("sqlalchemy.orm")
+        flask_admin = needed("flask_admin")
+        try:
+            ModelView = import_module("flask_admin.contrib.sqla").ModelView
+        except ImportError as error:
+            refuse(
+                f"Flask-Admin does not import: {error}: pip install flask-sqlalchemy"
+            )
+
+        models = orm.registry()
+
+        @models.mapped
+        class Author:
+            __tablename__ = "author"
+            id = sa.Column(sa.Integer, primary_key=True)
+            name = sa.Column(sa.String(40))
+
+        class AuthorView(ModelView):  # type: ignore[misc, valid-type]
+            def get_list(self, *args: t.Any, **kwargs: t.Any) -> t.Any:
+                count, authors = super().get_list(*args, **kwargs)
+                # A session is kept here as long as the script runs: two that live at
+                # the same time are one only if `is` says so.
+                used = orm.object_session(authors[0])
+                if not any(used is kept for kept in shop.sessions):
+                    shop.sessions.append(used)
+                [shop.served] = [
+                    index for index, kept in enumerate(shop.sessions) if kept is used
+                ]
+                if "change" in flask.request.args:
+                    authors[0].name = NEVER
+                    used.flush()
+                return count, authors
+
+        shop = self
+        self.sessions: list[t.Any] = []
+        self.served = -1
+        self.app = flask.Flask("bookshop")
+        self.app.secret_key = "of no use here"
+        given, engine = give(handle, self.app)
+        self.engine = engine
+        with self.app.app_context(), warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)
+            self.view = AuthorView(Author, given, endpoint="author")
+        if raw:
+            # Newer releases refuse ModelView(Author, Session()) when Lite is installed.
+            self.view.session = orm.Session(engine)
+        flask_admin.Admin(self.app).add_view(self.view)
+        models.metadata.create_all(engine)
+        with engine.begin() as connection:
+            connection.execute(sa.insert(Author).values(name="Ursula K. Le Guin"))
+
+    def request(self, query: str = "") -> tuple[int, str]:
+        """Ask for the list: the number of the session that served it, and the page."""
+        response = self.app.test_client().get(f"/admin/author/{query}")
+        if response.status_code != 200:
+            raise SystemExit(f"the list answered {response.status}")
+        return self.served, response.get_data(as_text=True)
+
+
+def give(handle: str, app: t.Any) -> tuple[t.Any, t.Any]:
+    """What a view is given for a handle, and the engine behind it."""
+    if handle == "scoped_session":
+        pool, orm = needed("sqlalchemy.pool"), needed("sqlalchemy.orm")
+        engine = needed("sqlalchemy").create_engine(
+            "sqlite://", poolclass=pool.StaticPool
+        )
+        session = orm.scoped_session(orm.sessionmaker(engine))
+        app.teardown_appcontext(lambda error: session.remove())
+        return session, engine
+    app.config["SQLALCHEMY_DATABASE_URI"] = "sqlite://"
+    app.config["SQLALCHEMY_ENGINES"] = {"default": "sqlite://"}
+    db = needed(HANDLES[handle][0]).SQLAlchemy(app)
+    with app.app_context():
+        return (db.session if handle == "db.session" else db), db.engine
+
+
+@contextmanager
+def opened(handle: str, raw: bool = False) -> t.Iterator[Bookshop]:
+    shop = Bookshop(handle, raw)
+    try:
+        yield shop
+    finally:
+        for session in shop.sessions:
+            session.close()
+        shop.engine.dispose()
+
+
+def name_of(session: int) -> str:
+    """A, B … Z, then A2, B2 … for those who want to see many."""
+    again, letter = divmod(session, len(ascii_uppercase))
+    return ascii_uppercase[letter] + (str(again + 1) if again else "")
+
+
+def picture(served: t.Sequence[int], good: bool) -> str:
+    """Requests across, sessions down, a bar where a session served a request."""
+    width = 5 if len(served) <= 10 else len(str(len(served)))
+    bar = "█" * width
+    if sys.stdout.isatty() and "NO_COLOR" not in os.environ:
+        bar = f"\033[{32 if good else 31}m{bar}\033[0m"
+    numbers = [f"{number:^{width}}" for number in range(1, len(served) + 1)]
+    lines = [f"    request    {' '.join(numbers)}"]
+    for session in sorted(set(served)):
+        bars = [bar if session == one else f"{'·':^{width}}" for one in served]
+        lines.append(f"    session {name_of(session):<3}{' '.join(bars)}")
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def watch(handle: str, requests: int, raw: bool = False) -> bool:
+    """Show the requests, and return whether each had a session of its own."""
+    with opened(handle, raw) as shop:
+        held = shop.view.session
+        print(f"    the view holds  {type(held).__module__}.{type(held).__name__}")
+        served = []
+        for number in range(1, requests + 1):
+            session, _ = shop.request()
+            served.append(session)
+            same = "the same handle" if shop.view.session is held else "ANOTHER HANDLE"
+            kept = "the same session" if raw else same
+            print(
+                f"    request {number:<3} used session {name_of(session)}; view: {kept}"
+            )
+        shop.request("?change=1")
+        _, page = shop.request()
+        seen = NEVER in page
+        print(f"    a change that nobody committed: next request sees it: {seen}")
+        alone = len(set(served)) == len(served)
+        good = alone and not seen and shop.view.session is held
+        print(picture(served, good))
+    return good
+
+
+def takes_db() -> bool:
+    """Whether this Flask-Admin takes ``db`` for a handle: it does since 2.1."""
+    major, minor = needed("flask_admin").__version__.split(".")[:2]
+    return (int(major), int(minor)) >= (2, 1)
+
+
+def at_least_two(text: str) -> int:
+    if not text.isdigit() or int(text) < 2:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 2 upwards")
+    return int(text)
+
+
+def main() -> int:
+    parser = Parser(description=str(__doc__).split("\n\n")[0])
+    parser.add_argument(
+        "--handle",
+        choices=HANDLES,
+        help="what the view is given (default: db, or db.session before 2.1)",
+    )
+    parser.add_argument(
+        "--requests",
+        type=at_least_two,
+        default=3,
+        metavar="N",
+        help="how many requests to make (default: %(default)s)",
+    )
+    options = parser.parse_args()
+    handle = options.handle or ("db" if takes_db() else "db.session")
+    if handle in ("db", "lite") and not takes_db():
+        refuse(f"Flask-Admin takes {handle} since 2.1: try --handle db.session")
+    package, description = HANDLES[handle]
+    needed(package)
+    print(f"With a handle, {description}:")
+    good = watch(handle, options.requests)
+    print("\nWith a raw session instead, ModelView(Author, Session()):")
+    watch(handle, options.requests, raw=True)
+    if good:
+        print("\nThe view holds a handle, and each request has a session of its own.")
+    else:
+        print("\nRequests share a session: with this handle the claim does NOT hold.")
+    return 0 if good else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
