@@ -663,7 +663,7 @@ def expected(here: bool, why: str) -> pytest.MarkDecorator:
 STREAMED_TOO_LATE = expected(
     FLASK >= (3, 1, 2),
     "Flask 3.1.2 and newer end the app context, and the session, before they stream: "
-    "https://github.com/pallets/flask/issues/5804",
+    "https://github.com/pallets/flask/issues/5774",
 )
 NEEDS_FLASK_SQLALCHEMY = expected(
     FLASK_ADMIN == (2, 2, 1),
@@ -794,8 +794,8 @@ class Grown(ModelView):
         return "merged"
 
 
-def test_twin_new_endpoint(history: list[Seen]) -> None:
-    assert undriven(Grown, history) == {("merge_view", "POST")}
+def test_twin_new_endpoint() -> None:
+    assert ("merge_view", "POST") in undriven(Grown, [])
 
 
 def effect(history: list[Seen]) -> t.Iterator[tuple[Seen, str]]:
@@ -1029,7 +1029,7 @@ def file(folder: Path) -> str:
     return f"sqlite:///{folder / 'books.db'}"
 
 
-def test_isolated_from_what_is_not_committed(history: list[Seen]) -> None:
+def test_isolated_in_every_operation(history: list[Seen]) -> None:
     must_hold(isolated, history)
 
 
@@ -1078,7 +1078,7 @@ def alive(history: list[Seen]) -> t.Iterator[tuple[Seen, str]]:
             yield seen, f"session {number} was closed already when {where} used it"
 
 
-def test_alive_until_the_answer_is_complete(history: list[Seen]) -> None:
+def test_alive_in_every_operation_that_does_not_stream(history: list[Seen]) -> None:
     must_hold(alive, [seen for seen in history if not seen.streamed])
 
 

@@ -1,0 +1,41 @@
+# One virtual environment serves every target; it is made when there is none.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.PHONY: verdict test lint docs stacks fork speed clean
+
+verdict: $(READY)  ## Does Flask-Admin hold one session? Answered on what is installed.
+	$(BIN)/python verdict.py
+
+test: $(READY)  ## The guard, and the tests of everything around it.
+	$(BIN)/python -m pytest
+
+lint: $(READY)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy reproduction_script.py verdict.py tests
+	@# From its own folder, where the folder flask_admin/ does not hide the package.
+	cd flask_admin/tests/sqla && $(abspath $(BIN))/mypy \
+		--config-file $(CURDIR)/pyproject.toml test_session_scoping.py
+
+docs: $(READY)  ## Run the documents' code again and write down what it says.
+	$(BIN)/python tests/documents.py --write
+
+stacks: $(READY)  ## The guard on older stacks: what holds there, and what is known not to.
+	$(BIN)/python tests/stacks.py
+
+fork: $(READY)  ## The guard in a Flask-Admin checkout, under that project's settings.
+	$(BIN)/python tests/fork.py
+
+speed: $(READY)  ## What the guard costs, against a test run that only imports.
+	$(BIN)/python tests/speed.py
+
+clean:
+	rm -rf $(VENV)
+
+$(READY): pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test]'
+	touch $@
