@@ -39,7 +39,7 @@ def needed(package: str) -> t.Any:
     except ModuleNotFoundError as error:
         package = str(error.name)
     else:
-        # The folder flask_admin/ beside this script is a module too, though an empty one.
+        # The folder flask_admin/ beside this script is a module as well, an empty one.
         if module.__file__ is not None:
             return module
     name = package.partition(".")[0].replace("_", "-")
