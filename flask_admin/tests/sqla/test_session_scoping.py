@@ -15,15 +15,17 @@ Read on from top to bottom: the handles, a bookshop with an admin, how a request
 watched, what is driven, what is known to be broken, and then a section for each law.
 """
 
+import contextlib
 import gc
+import itertools
 import logging
+import os
+import re
 import sys
+import textwrap
 import threading
 import typing as t
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from contextlib import ExitStack
-from contextlib import nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass
 from dataclasses import field
@@ -32,26 +34,15 @@ from functools import partial
 from importlib import import_module
 from importlib.metadata import version
 from importlib.util import find_spec
-from itertools import count
-from itertools import islice
 from pathlib import Path
-from re import findall
-from re import MULTILINE
-from re import search
-from re import split
-from re import sub
 from types import GeneratorType
 from weakref import ref
 from weakref import WeakKeyDictionary
 
+import flask
 import pytest
 import sqlalchemy as sa
-from flask import abort
-from flask import current_app
 from flask import Flask
-from flask import has_app_context
-from flask import request
-from flask import Response
 from jinja2 import BytecodeCache
 from jinja2.bccache import Bucket
 from sqlalchemy import event
@@ -79,7 +70,7 @@ pytestmark = pytest.mark.filterwarnings(
 
 
 def release(text: str) -> tuple[int, ...]:
-    return tuple(int(number) for number in findall(r"\d+", text)[:3])
+    return tuple(int(number) for number in re.findall(r"\d+", text)[:3])
 
 
 FLASK = release(version("flask"))
@@ -130,7 +121,7 @@ def lite_db(app: Flask, url: str) -> Handle:
     app.config["SQLALCHEMY_ENGINES"] = {"default": url}
     db.init_app(app)
     with app.app_context():
-        return Handle(db, db.engine, has_app_context)
+        return Handle(db, db.engine, flask.has_app_context)
 
 
 def plain_session(
@@ -242,7 +233,8 @@ class BookView(ModelView):
         if not seen.given:
             seen.inside(session)
         seen.given.add(number_of(session))
-        seen.held &= self.session is current_app.extensions["given"]
+        if self.session is not flask.current_app.extensions["given"]:
+            seen.held = type(self.session).__name__
         return True
 
 
@@ -257,7 +249,7 @@ class CustomView(BookView):
     fast_mass_delete = True
 
     def get_one(self, id: t.Any) -> t.Any:
-        return super().get_one(id) or abort(404)
+        return super().get_one(id) or flask.abort(404)
 
     def get_detail_value(self, *_: object) -> t.Any:
         raise RuntimeError("an exception in the view")
@@ -285,7 +277,7 @@ class Seen:
     body: str = ""
     streamed: bool = False
     wrong: str = ""  # how the answer, or the database, is not as it should be
-    held: bool = True  # did the view hold its handle whenever we looked?
+    held: str = ""  # what the view held, where that was not its handle
     given: set[int] = field(default_factory=set)  # the answers of the handle
     used: dict[int, str] = field(default_factory=dict)  # each session, and who used it
     older: dict[int, str] = field(default_factory=dict)  # and who had used it before
@@ -306,7 +298,7 @@ class Seen:
 
 OUTSIDE = Seen()
 SEEN: "ContextVar[Seen]" = ContextVar("SEEN", default=OUTSIDE)
-BIRTHS = count(1)
+BIRTHS = itertools.count(1)
 NUMBERS: "WeakKeyDictionary[Session, int]" = WeakKeyDictionary()
 FIRST_USE: dict[int, str] = {}
 SPEAKING: "WeakKeyDictionary[sa.engine.Connection, ref[Session]]" = WeakKeyDictionary()
@@ -325,7 +317,8 @@ def place() -> str:
         or frame.f_code is session_of.__code__
     ) and frame.f_back:
         frame = frame.f_back
-    file = split(r"site-packages.", frame.f_code.co_filename)[-1]
+    file = re.split("site-packages.", frame.f_code.co_filename)[-1]
+    file = file.removeprefix(f"{os.getcwd()}{os.sep}")
     return f"{file}:{frame.f_lineno} in {frame.f_code.co_name}"
 
 
@@ -337,7 +330,7 @@ def use(session: Session) -> Seen:
         seen.refs.append(ref(session))
         if number in FIRST_USE:
             seen.older[number] = FIRST_USE[number]
-        FIRST_USE.setdefault(number, f"`{seen.operation}` in {seen.used[number]}")
+        FIRST_USE.setdefault(number, f"{seen.used[number]}, for `{seen.operation}`")
     if number in seen.closed:
         seen.closed.remove(number)
         seen.revived[number] = place()
@@ -367,7 +360,7 @@ def on_step(step: str) -> None:
     seen = SEEN.get()
     seen.steps.append(step)
     if len(seen.steps) == seen.fail_at:
-        seen.failed = " ".join(step.split())
+        seen.failed = textwrap.shorten(step, 40, placeholder=" …")
         raise OperationalError(step, {}, Exception("failed by the guard"))
 
 
@@ -492,7 +485,7 @@ def change_without_commit(session: Session) -> None:
     session.query(Book).update({"title": Book.title + NEVER}, synchronize_session=False)
 
 
-SHOPS = ExitStack()
+SHOPS = contextlib.ExitStack()
 
 
 class Templates(BytecodeCache):
@@ -528,7 +521,10 @@ class Bookshop:
             self.handle = make_handle(app, url)
             given = app.extensions["given"] = self.handle.given
             admin = Admin(app)
-            with app.app_context() if lite else nullcontext(), deprecated(given):
+            with (
+                app.app_context() if lite else contextlib.nullcontext(),
+                deprecated(given),
+            ):
                 self.view: t.Any = view(Book, given, endpoint="book")
                 admin.add_view(self.view)
                 admin.add_view(CustomView(Book, given, endpoint="custom"))
@@ -544,10 +540,10 @@ class Bookshop:
     def __exit__(self, *_: object) -> None:
         self.handle.engine.dispose()
 
-    def after_request(self, response: Response) -> Response:
+    def after_request(self, response: flask.Response) -> flask.Response:
         """Custom code in the app, which asks the handle once more."""
         seen = SEEN.get()
-        seen.endpoint = str(request.endpoint).split(".")[-1], request.method
+        seen.endpoint = str(flask.request.endpoint).split(".")[-1], flask.request.method
         seen.streamed = isinstance(response.response, GeneratorType)
         seen.given.add(number_of(session_of(self.handle.given)))
         return response
@@ -591,7 +587,7 @@ class Bookshop:
         url = f"/admin/{operation.path}"
         response = self.client.open(url, method=method, data=operation.data)
         try:
-            for chunk in islice(response.iter_encoded(), operation.chunks):
+            for chunk in itertools.islice(response.iter_encoded(), operation.chunks):
                 seen.body += chunk.decode()
                 seen.cut |= seen.streamed and bool(seen.closed)
         except Exception as error:  # too late for an error page: the server gets it
@@ -635,7 +631,7 @@ class Bookshop:
         return history
 
 
-@contextmanager
+@contextlib.contextmanager
 def watching(seen: Seen) -> t.Iterator[None]:
     token = SEEN.set(seen)
     try:
@@ -648,7 +644,7 @@ def deprecated(given: t.Any) -> t.ContextManager[t.Any]:
     """Since 2.1 Flask-Admin warns of a ``scoped_session``: ``db`` is to be given."""
     if FLASK_ADMIN >= (2, 1) and isinstance(given, scoped_session):
         return pytest.warns(DeprecationWarning, match="Passing a session object")
-    return nullcontext()
+    return contextlib.nullcontext()
 
 
 # --------------------------------------------------------- what is known to be broken
@@ -743,7 +739,7 @@ def must_hold(law: Law, history: list[Seen]) -> None:
     broken: dict[str, str] = {}
     for seen, why in law(history):
         line = f"- {seen.operation}: {why}"
-        broken.setdefault(sub(r"session \d+", "", line), line)
+        broken.setdefault(re.sub(r"session \d+", "", line), line)
     if broken:
         sentence = " ".join(str(law.__doc__).split())
         title = f"`{law.__name__}` is broken with `{history[0].handle}`: {sentence}"
@@ -754,7 +750,7 @@ def must_break(law: Law, history: list[Seen], saying: str) -> None:
     """A twin: the very check of the law's own test must catch it, and say so."""
     with pytest.raises(pytest.fail.Exception) as caught:
         must_hold(law, history)
-    assert search(f"^- {saying}", str(caught.value), MULTILINE), caught.value
+    assert re.search(f"^- {saying}", str(caught.value), re.MULTILINE), caught.value
 
 
 def test_at_least_one_handle_can_be_tried() -> None:
@@ -833,8 +829,8 @@ def handle(history: list[Seen]) -> t.Iterator[tuple[Seen, str]]:
     """A view keeps the handle it was given, the same object for the life of the app,
     and never a session."""
     for seen in history:
-        if not seen.held:
-            yield seen, "the view holds something else than the handle it was given"
+        if seen.held:
+            yield seen, f"the view holds a {seen.held}, not the handle it was given"
 
 
 def test_handle_is_kept_in_every_operation(history: list[Seen]) -> None:
@@ -866,8 +862,8 @@ def test_twin_raw_session() -> None:
 
     with Bookshop(plain_session, Raw) as shop:
         history = [shop.do("list"), shop.do("list")]
-        must_break(handle, history, "list: the view holds something else")
-        must_break(fresh, history, "list: session .* was not new")
+        must_break(handle, history, "list: the view holds a Session")
+        must_break(fresh, history, "list: session .* is not new")
         shop.view.session.close()
 
 
@@ -881,7 +877,7 @@ def single(history: list[Seen]) -> t.Iterator[tuple[Seen, str]]:
         if len(seen.given) != 1:
             yield seen, f"the handle gave {len(seen.given)} sessions in one request"
         for number in seen.used.keys() - seen.given:
-            yield seen, f"session {number} is a stray: {seen.used[number]} used it"
+            yield seen, f"session {number}, of {seen.used[number]}, is a stray"
         for sql in seen.strangers:
             yield seen, f"sent through no session: {sql}"
 
@@ -898,7 +894,9 @@ def test_twin_view_with_a_session_of_its_own() -> None:
                 return own.query(Book)
 
     with Bookshop(plain_session, Private) as shop:
-        must_break(single, [shop.do("list")], "list: session .* in get_query")
+        must_break(
+            single, [shop.do("list")], "list: session .* in get_query, is a stray"
+        )
 
 
 def test_twin_scope_smaller_than_a_request() -> None:
@@ -926,11 +924,7 @@ def fresh(history: list[Seen]) -> t.Iterator[tuple[Seen, str]]:
     """No session serves two requests, and none is opened by building the app."""
     for seen in history:
         for number, first in seen.older.items():
-            here = seen.used[number]
-            yield (
-                seen,
-                f"session {number} was not new when {here} used it: after {first}",
-            )
+            yield seen, f"session {number} is not new: it came from {first}"
         if seen.operation == BUILDING:
             for number, where in seen.used.items():
                 yield seen, f"opened session {number}: {where}"
@@ -967,7 +961,9 @@ def test_twin_session_captured_at_startup() -> None:
 
     with Bookshop(plain_session, Eager) as shop:
         must_break(fresh, [shop.building], "building the app: .* in scaffold_form")
-        must_break(fresh, [shop.do("list")], "list: .* after `building the app` in")
+        must_break(
+            fresh, [shop.do("list")], "list: session .* from .* for `building the app`"
+        )
         shop.view.captured.close()
 
 
@@ -984,7 +980,7 @@ def test_twin_session_captured_on_first_use() -> None:
     with Bookshop(plain_session, Lazy) as shop:
         first, second = shop.do("list"), shop.do("list")
         must_hold(fresh, [first])
-        must_break(fresh, [first, second], "list: session .* was not new")
+        must_break(fresh, [first, second], "list: session .* is not new")
         shop.view.captured.close()
 
 
@@ -1075,7 +1071,10 @@ def alive(history: list[Seen]) -> t.Iterator[tuple[Seen, str]]:
         if seen.cut:
             yield seen, "the session was closed before the answer was complete"
         for number, where in seen.revived.items():
-            yield seen, f"session {number} was closed already when {where} used it"
+            yield (
+                seen,
+                f"session {number} is used once more after it was closed: {where}",
+            )
 
 
 def test_alive_in_every_operation_that_does_not_stream(history: list[Seen]) -> None:
@@ -1098,7 +1097,7 @@ def test_twin_session_removed_before_the_stream() -> None:
         handle = plain_session(app, url)
 
         @app.after_request
-        def remove_session(response: Response) -> Response:
+        def remove_session(response: flask.Response) -> flask.Response:
             handle.given.remove()
             return response
 
@@ -1116,7 +1115,7 @@ def test_twin_session_closed_half_way() -> None:
             return query
 
     with Bookshop(plain_session, Impatient) as shop:
-        must_break(alive, [shop.do("list")], "list: session .* closed already")
+        must_break(alive, [shop.do("list")], "list: session .* after it was closed")
 
 
 # ---------------------------------------------------------------------- law: released
@@ -1128,20 +1127,16 @@ def released(history: list[Seen]) -> t.Iterator[tuple[Seen, str]]:
     loaded."""
     for seen in history:
         for number in seen.used.keys() - seen.closed:
-            where = seen.used[number]
-            yield seen, f"session {number} is not closed: {where} used it"
+            yield seen, f"session {number}, of {seen.used[number]}, is not closed"
         for number in seen.unfinished:
             yield seen, f"session {number} is still in a transaction"
         taken, returned = map(seen.pool.count, ("taken", "returned"))
         if taken != returned:
-            yield seen, f"{taken} connections taken, {returned} returned"
+            yield seen, f"connections taken: {taken}, returned: {returned}"
         if seen.registered:
             yield seen, "the registry still holds a session"
         if seen.left:
-            yield (
-                seen,
-                f"something still refers to a {' and a '.join(sorted(seen.left))}",
-            )
+            yield seen, f"still referred to: {', '.join(sorted(seen.left))}"
 
 
 def test_released_after_every_operation(history: list[Seen]) -> None:
@@ -1153,7 +1148,7 @@ def test_twin_teardown_that_closes_and_keeps() -> None:
     with Bookshop(keep) as shop:
         history = [shop.do("list"), shop.do("list")]
         must_break(released, history, "list: the registry still holds a session")
-        must_break(fresh, history, "list: session .* was not new")
+        must_break(fresh, history, "list: session .* is not new")
         shop.handle.given.remove()
 
 
@@ -1164,9 +1159,7 @@ def test_twin_instances_kept() -> None:
             return self.last
 
     with Bookshop(plain_session, Remembering) as shop:
-        must_break(
-            released, [shop.do("details")], "details: something still refers to .*Book"
-        )
+        must_break(released, [shop.do("details")], "details: still referred to: .*Book")
 
 
 def test_twin_connection_kept() -> None:
@@ -1177,7 +1170,9 @@ def test_twin_connection_kept() -> None:
             return super().get_query()
 
     with Bookshop(plain_session, Hoarding) as shop:
-        must_break(released, [shop.do("list")], "list: 2 connections taken")
+        must_break(
+            released, [shop.do("list")], "list: connections taken: 2, returned: 1"
+        )
         shop.view.taken.close()
 
 
