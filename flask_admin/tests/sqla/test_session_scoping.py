@@ -924,7 +924,8 @@ def fresh(history: list[Seen]) -> t.Iterator[tuple[Seen, str]]:
     """No session serves two requests, and none is opened by building the app."""
     for seen in history:
         for number, first in seen.older.items():
-            yield seen, f"session {number} is not new: it came from {first}"
+            here = seen.used[number]
+            yield seen, f"session {number}, of {here}, is not new: it is from {first}"
         if seen.operation == BUILDING:
             for number, where in seen.used.items():
                 yield seen, f"opened session {number}: {where}"
@@ -961,9 +962,7 @@ def test_twin_session_captured_at_startup() -> None:
 
     with Bookshop(plain_session, Eager) as shop:
         must_break(fresh, [shop.building], "building the app: .* in scaffold_form")
-        must_break(
-            fresh, [shop.do("list")], "list: session .* from .* for `building the app`"
-        )
+        must_break(fresh, [shop.do("list")], "list: session .* from .* for `building")
         shop.view.captured.close()
 
 
