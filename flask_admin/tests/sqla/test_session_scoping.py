@@ -43,8 +43,7 @@ import flask
 import pytest
 import sqlalchemy as sa
 from flask import Flask
-from jinja2 import BytecodeCache
-from jinja2.bccache import Bucket
+from jinja2 import FileSystemBytecodeCache
 from sqlalchemy import event
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import registry
@@ -187,7 +186,9 @@ class Book:
     author = relationship(Author, foreign_keys=author_id, lazy="joined")
     translator_id = sa.Column(sa.Integer, sa.ForeignKey("author.id"))
     translator = relationship(Author, foreign_keys=translator_id)
-    reviews = relationship("Review", back_populates="book", cascade="all")
+    reviews = relationship(
+        "Review", back_populates="book", cascade="all", passive_deletes=True
+    )
 
 
 @models.mapped
@@ -201,7 +202,7 @@ class Review(Named):
 ROWS = """
     DELETE FROM author; DELETE FROM book; DELETE FROM review;
     INSERT INTO author (id, name) VALUES (1, 'Herbert'), (2, 'Le Guin');
-    INSERT INTO book VALUES (1, 'Dune', 1, 1), (2, 'The Lathe', 2, 2),
+    INSERT INTO book VALUES (1, 'Dune', 1, NULL), (2, 'The Lathe', 2, 2),
         (3, 'Solaris', 1, 1);
     INSERT INTO review (id, name, book_id) VALUES (1, 'long', 1), (2, 'dry', 1);
 """
@@ -420,7 +421,7 @@ class Operation(t.NamedTuple):
 FORM = {"title": "Ubik", "author": "1"}
 WITH_REVIEW = {"title": "Ubik", "translator": "1", "reviews-0-name": "new"}
 WITH_REVIEWS = {
-    **{"title": "Dune", "translator": "2", "_continue_editing": "on"},
+    **{"title": "Dune", "_continue_editing": "on"},
     **{"reviews-0-id": "1", "reviews-0-name": "longer"},
     **{"reviews-1-id": "2", "reviews-1-name": "dry", "del-reviews-1": "on"},
     **{"reviews-2-id": "", "reviews-2-name": "new"},
@@ -431,7 +432,7 @@ MANY = {"action": "delete", "rowid": ["2", "3"]}
 
 REVIEWS = "SELECT group_concat(name) FROM review JOIN book ON book_id = book.id"
 CREATED = f"SELECT ({REVIEWS} WHERE title = 'Ubik') IS 'new'"
-EDITED = f"SELECT ({REVIEWS} WHERE translator_id = 2) IS 'longer,new'"
+EDITED = f"SELECT ({REVIEWS} WHERE title = 'Dune') IS 'longer,new'"
 RENAMED = "SELECT count(*) FROM book WHERE title = 'Ubik'"
 DELETED = "SELECT count(*) = 0 FROM book WHERE id = 2"
 
@@ -488,19 +489,6 @@ def change_without_commit(session: Session) -> None:
 SHOPS = contextlib.ExitStack()
 
 
-class Templates(BytecodeCache):
-    """What compiling the templates made, for all apps: it is the slowest part."""
-
-    bytecode: dict[str, bytes] = {}
-
-    def load_bytecode(self, bucket: Bucket) -> None:
-        if bucket.key in self.bytecode:
-            bucket.bytecode_from_string(self.bytecode[bucket.key])
-
-    def dump_bytecode(self, bucket: Bucket) -> None:
-        self.bytecode[bucket.key] = bucket.bytecode_to_string()
-
-
 class Bookshop:
     """An app with an admin, on one handle, and what a person does with it."""
 
@@ -510,7 +498,7 @@ class Bookshop:
         self.app = app = Flask("bookshop")
         app.config.update(SECRET_KEY="bookshop", PROPAGATE_EXCEPTIONS=False)
         app.logger.disabled = True
-        app.jinja_options = {"bytecode_cache": Templates()}
+        app.jinja_options = {"bytecode_cache": FileSystemBytecodeCache()}
         if find_spec("flask_babel"):
             import_module("flask_babel").Babel(app)  # else Flask-Admin fails on it
         self.name = getattr(make_handle, "__name__", "a scoped_session")
@@ -527,7 +515,8 @@ class Bookshop:
             ):
                 self.view: t.Any = view(Book, given, endpoint="book")
                 admin.add_view(self.view)
-                admin.add_view(CustomView(Book, given, endpoint="custom"))
+                if view is BookView:
+                    admin.add_view(CustomView(Book, given, endpoint="custom"))
         app.after_request(self.after_request)
         models.metadata.create_all(self.handle.engine)
         self.rows = self.query(*TABLES, script=ROWS)
@@ -620,14 +609,15 @@ class Bookshop:
         """
         history: list[Seen] = []
         for name in names:
-            fail_at, steps = 0, 2  # at least twice, or what is captured does not show
-            while fail_at < steps:
-                fail_at += 1
+            fail_at, steps = 1, 1
+            while fail_at <= steps:
                 history.append(self.do(name, fail_at))
                 if fail_at == 1:
                     history.append(self.send("lookup", inside=change_without_commit))
                 history.append(self.do(name))
-                steps = max(steps, len(history[-1].steps))
+                fail_at, steps = fail_at + 1, len(history[-1].steps)
+            if steps < 2:  # what is captured on first use shows on the second
+                history.append(self.do(name))
         return history
 
 
