@@ -296,6 +296,9 @@ class Seen:
     saved: bool = False  # did the database keep what nobody committed?
     registered: bool = False  # did the registry still hold a session?
 
+    def living(self) -> list[t.Any]:
+        return [one for one in (one() for one in self.refs) if one is not None]
+
 
 OUTSIDE = Seen()
 SEEN: "ContextVar[Seen]" = ContextVar("SEEN", default=OUTSIDE)
@@ -338,6 +341,10 @@ def use(session: Session) -> Seen:
     return seen
 
 
+def on_execute(state: t.Any) -> None:
+    use(state.session)
+
+
 def on_instance(session: Session, instance: object) -> None:
     use(session).refs.append(ref(instance))
 
@@ -366,7 +373,7 @@ def on_step(step: str) -> None:
 
 
 LISTENERS: list[tuple[t.Any, str, t.Callable[..., t.Any]]] = [
-    (Session, "do_orm_execute", lambda state: use(state.session) and None),
+    (Session, "do_orm_execute", on_execute),
     (Session, "loaded_as_persistent", on_instance),
     (Session, "after_attach", on_instance),
     (Session, "after_begin", on_begin),
@@ -554,14 +561,15 @@ class Bookshop:
         with watching(seen):
             status = self.answer(operation, seen)
         seen.registered = self.handle.registered()
-        for session in [one() for one in seen.refs]:
-            if isinstance(session, Session) and session.in_transaction():
-                seen.unfinished.add(number_of(session))
-            del session
+        seen.unfinished = {
+            number_of(one)
+            for one in seen.living()
+            if isinstance(one, Session) and one.in_transaction()
+        }
         for generation in range(3):
-            if any(one() is not None for one in seen.refs):
+            if seen.living():
                 gc.collect(generation)
-        seen.left = {type(one()).__name__ for one in seen.refs if one() is not None}
+        seen.left = {type(one).__name__ for one in seen.living()}
         if status != operation.status:
             seen.wrong = seen.wrong or f"answered {status}, not {operation.status}"
         if operation.shows not in seen.body:
@@ -674,10 +682,9 @@ def test_views_import_without_flask_sqlalchemy(monkeypatch: pytest.MonkeyPatch) 
     contrib = import_module("flask_admin.contrib")
     monkeypatch.setattr(contrib, "sqla", contrib.sqla)
     monkeypatch.setitem(sys.modules, "flask_sqlalchemy", None)
-    for name in [
-        name for name in sys.modules if name.startswith(contrib.sqla.__name__)
-    ]:
-        monkeypatch.delitem(sys.modules, name)
+    for name in list(sys.modules):
+        if name.startswith(contrib.sqla.__name__):
+            monkeypatch.delitem(sys.modules, name)
     assert import_module("flask_admin.contrib.sqla").ModelView is not ModelView
 
 
@@ -740,7 +747,7 @@ def must_break(law: Law, history: list[Seen], saying: str) -> None:
     """A twin: the very check of the law's own test must catch it, and say so."""
     with pytest.raises(pytest.fail.Exception) as caught:
         must_hold(law, history)
-    assert re.search(f"^- {saying}", str(caught.value), re.MULTILINE), caught.value
+    assert re.search(f"^- .*{saying}", str(caught.value), re.MULTILINE), caught.value
 
 
 def test_at_least_one_handle_can_be_tried() -> None:
@@ -807,9 +814,7 @@ def test_twin_operation_that_does_nothing() -> None:
             return True
 
     with Bookshop(plain_session, Idle) as shop:
-        must_break(
-            effect, [shop.do("inline-edit")], "inline-edit: did not make this true"
-        )
+        must_break(effect, [shop.do("inline-edit")], "did not make this true")
 
 
 # ------------------------------------------------------------------------ law: handle
@@ -852,8 +857,8 @@ def test_twin_raw_session() -> None:
 
     with Bookshop(plain_session, Raw) as shop:
         history = [shop.do("export-csv"), shop.do("export-csv")]
-        must_break(handle, history, "export-csv: the view holds a Session")
-        must_break(fresh, history, "export-csv: session .* is not new")
+        must_break(handle, history, "the view holds a Session")
+        must_break(fresh, history, "is not new")
         shop.view.session.close()
 
 
@@ -884,17 +889,13 @@ def test_twin_view_with_a_session_of_its_own() -> None:
                 return own.query(Book)
 
     with Bookshop(plain_session, Private) as shop:
-        must_break(
-            single,
-            [shop.do("export-csv")],
-            "export-csv: session .* in get_query, is a stray",
-        )
+        must_break(single, [shop.do("export-csv")], "in get_query, is a stray")
 
 
 def test_twin_scope_smaller_than_a_request() -> None:
     """A session for each question: "already attached to session 1 (this is 2)"."""
     with Bookshop(partial(plain_session, scope=object)) as shop:
-        must_break(single, [shop.do("details")], "details: the handle gave [2-9] sess")
+        must_break(single, [shop.do("details")], "gave [2-9] sessions")
 
 
 def test_twin_statement_past_the_session() -> None:
@@ -906,11 +907,7 @@ def test_twin_statement_past_the_session() -> None:
             return super().get_query()
 
     with Bookshop(plain_session, Direct) as shop:
-        must_break(
-            single,
-            [shop.do("export-csv")],
-            "export-csv: sent through no session: SELECT",
-        )
+        must_break(single, [shop.do("export-csv")], "sent through no session: SELECT")
 
 
 # ------------------------------------------------------------------------- law: fresh
@@ -957,12 +954,8 @@ def test_twin_session_captured_at_startup() -> None:
             return self.captured.query(Book)
 
     with Bookshop(plain_session, Eager) as shop:
-        must_break(fresh, [shop.building], "building the app: .* in scaffold_form")
-        must_break(
-            fresh,
-            [shop.do("export-csv")],
-            "export-csv: session .* from .* for `building",
-        )
+        must_break(fresh, [shop.building], "opened session .* in scaffold_form")
+        must_break(fresh, [shop.do("export-csv")], "is not new: it is from .*`building")
         shop.view.captured.close()
 
 
@@ -979,7 +972,7 @@ def test_twin_session_captured_on_first_use() -> None:
     with Bookshop(plain_session, Lazy) as shop:
         first, second = shop.do("export-csv"), shop.do("export-csv")
         must_hold(fresh, [first])
-        must_break(fresh, [first, second], "export-csv: session .* is not new")
+        must_break(fresh, [first, second], "is not new")
         shop.view.captured.close()
 
 
@@ -1038,7 +1031,7 @@ def test_isolated_at_the_same_time(make_handle: MakeHandle, tmp_path: Path) -> N
 def test_twin_scope_shared_by_all(tmp_path: Path) -> None:
     shared = partial(plain_session, scope=lambda: "all")
     with Bookshop(shared, url=file(tmp_path)) as shop:
-        must_break(isolated, at_once(shop)[:1], "lookup: session .* another")
+        must_break(isolated, at_once(shop)[:1], "serves another request")
 
 
 def test_twin_teardown_that_commits() -> None:
@@ -1048,9 +1041,7 @@ def test_twin_teardown_that_commits() -> None:
 
     with Bookshop(partial(plain_session, teardown=commit)) as shop:
         shop.send("lookup", inside=change_without_commit)
-        must_break(
-            isolated, [shop.look(shop.send("export-csv"))], "export-csv: finds a change"
-        )
+        must_break(isolated, [shop.look(shop.send("export-csv"))], "finds a change")
 
 
 def test_twin_scope_that_is_never_left() -> None:
@@ -1061,8 +1052,8 @@ def test_twin_scope_that_is_never_left() -> None:
             shop.send("lookup", inside=change_without_commit),
             shop.send("export-csv"),
         ]
-        must_break(isolated, history, "export-csv: shows a change that another request")
-        must_break(released, history, "lookup: session .* is not closed")
+        must_break(isolated, history, "shows a change that another request")
+        must_break(released, history, "lookup: .* is not closed")
         shop.handle.given.remove()
 
 
@@ -1108,7 +1099,7 @@ def test_twin_session_removed_before_the_stream() -> None:
         return handle
 
     with Bookshop(too_early) as shop:
-        must_break(alive, [shop.do("export-csv")], "export-csv: the session was")
+        must_break(alive, [shop.do("export-csv")], "was closed before the answer")
 
 
 def test_twin_session_closed_half_way() -> None:
@@ -1120,7 +1111,7 @@ def test_twin_session_closed_half_way() -> None:
 
     with Bookshop(plain_session, Impatient) as shop:
         must_break(
-            alive, [shop.do("export-csv")], "export-csv: session .* after it was closed"
+            alive, [shop.do("export-csv")], "is used once more after it was closed"
         )
 
 
@@ -1153,8 +1144,8 @@ def test_twin_teardown_that_closes_and_keeps() -> None:
     keep = partial(plain_session, teardown=lambda session, error: session.close())
     with Bookshop(keep) as shop:
         history = [shop.do("export-csv"), shop.do("export-csv")]
-        must_break(released, history, "export-csv: the registry still holds a session")
-        must_break(fresh, history, "export-csv: session .* is not new")
+        must_break(released, history, "the registry still holds a session")
+        must_break(fresh, history, "is not new")
         shop.handle.given.remove()
 
 
@@ -1165,7 +1156,7 @@ def test_twin_instances_kept() -> None:
             return self.last
 
     with Bookshop(plain_session, Remembering) as shop:
-        must_break(released, [shop.do("details")], "details: still referred to: .*Book")
+        must_break(released, [shop.do("details")], "still referred to: .*Book")
 
 
 def test_twin_connection_kept() -> None:
@@ -1177,9 +1168,7 @@ def test_twin_connection_kept() -> None:
 
     with Bookshop(plain_session, Hoarding) as shop:
         must_break(
-            released,
-            [shop.do("export-csv")],
-            "export-csv: connections taken: 2, returned: 1",
+            released, [shop.do("export-csv")], "connections taken: 2, returned: 1"
         )
         shop.view.taken.close()
 
