@@ -64,6 +64,7 @@ def wrong(stack: Stack, folder: Path) -> str:
     # Old stacks warn of themselves.
     options = (
         "-q",
+        "-rfE",
         "-o",
         "filterwarnings=",
         "-o",
