@@ -52,7 +52,7 @@ class Outcomes:
         if law == "twin":
             self.twins.append(report.passed)
         if report.failed:
-            self.failures.append(f"{name}[{handle}]\n{report.longreprtext}")
+            self.failures.append(f"{name} {handle}\n{report.longreprtext}")
         if law in LAWS and handle:
             if handle not in self.handles:
                 self.handles.append(handle)

@@ -140,6 +140,7 @@ def plain_session(
 MakeHandle = t.Callable[[Flask, str], Handle]
 
 # The package that each handle comes from, and the first Flask-Admin that takes it.
+# The last one can always be tried.
 HANDLES: dict[MakeHandle, tuple[str, tuple[int, ...]]] = {
     sqlalchemy_db: ("flask_sqlalchemy", (2, 1)),
     sqlalchemy_session: ("flask_sqlalchemy", (1,)),
@@ -205,6 +206,9 @@ ROWS = """
     INSERT INTO book VALUES (1, 'Dune', 1, NULL), (2, 'The Lathe', 2, 2),
         (3, 'Solaris', 1, 1);
     INSERT INTO review (id, name, book_id) VALUES (1, 'long', 1), (2, 'dry', 1);
+    CREATE TRIGGER IF NOT EXISTS keep BEFORE DELETE ON book
+        WHEN OLD.title = 'Solaris' AND EXISTS (SELECT * FROM author)
+        BEGIN SELECT RAISE(ABORT, 'Solaris stays'); END;
 """
 TABLES = [f"SELECT * FROM {table}" for table in ("author", "book", "review")]
 
@@ -231,7 +235,7 @@ class BookView(ModelView):
         """Custom code in the view: Flask-Admin calls this before all of its own."""
         seen = SEEN.get()
         session = session_of(self.session)
-        if not seen.given:
+        if seen.inside and not seen.given:
             seen.inside(session)
         seen.given.add(number_of(session))
         if self.session is not flask.current_app.extensions["given"]:
@@ -273,7 +277,7 @@ class Seen:
     handle: str = ""
     operation: str = "no request"
     fail_at: int = 0  # the statement or commit to fail, counted from 1
-    inside: Inside = bool  # custom code to run in the view
+    inside: Inside | None = None  # custom code to run in the view
     endpoint: tuple[str, str] = ("", "")  # and the method
     body: str = ""
     streamed: bool = False
@@ -372,6 +376,11 @@ def on_step(step: str) -> None:
         raise OperationalError(step, {}, Exception("failed by the guard"))
 
 
+def on_checkin(connection: t.Any, _: object) -> None:
+    dirty = getattr(connection, "in_transaction", False)
+    SEEN.get().pool.append("returned dirty" if dirty else "returned")
+
+
 LISTENERS: list[tuple[t.Any, str, t.Callable[..., t.Any]]] = [
     (Session, "do_orm_execute", on_execute),
     (Session, "loaded_as_persistent", on_instance),
@@ -380,7 +389,7 @@ LISTENERS: list[tuple[t.Any, str, t.Callable[..., t.Any]]] = [
     (sa.engine.Engine, "before_cursor_execute", on_statement),
     (sa.engine.Engine, "commit", lambda connection: on_step("COMMIT")),
     (Pool, "checkout", lambda *_: SEEN.get().pool.append("taken")),
-    (Pool, "checkin", lambda *_: SEEN.get().pool.append("returned")),
+    (Pool, "checkin", on_checkin),
 ]
 
 
@@ -435,7 +444,7 @@ WITH_REVIEWS = {
 }
 EMPTY, TAKEN, REFUSED = {"title": ""}, {"title": "Solaris"}, {"title": "refused"}
 ONE, NONE = {"list_form_pk": "1"}, {"list_form_pk": "9"}
-MANY = {"action": "delete", "rowid": ["2", "3"]}
+MANY = {"action": "delete", "rowid": ["1", "2"]}
 
 REVIEWS = "SELECT group_concat(name) FROM review JOIN book ON book_id = book.id"
 CREATED = f"SELECT ({REVIEWS} WHERE title = 'Ubik') IS 'new'"
@@ -470,6 +479,7 @@ OPERATIONS = {
     "inline-edit-duplicate": Operation("book/ajax/update/", "Alre", 500, ONE | TAKEN),
     "inline-edit-refused": Operation("book/ajax/update/", "CHECK", 500, ONE | REFUSED),
     "delete": Operation("book/delete/", "", 302, {"id": "2"}, DELETED),
+    "delete-refused": Operation("book/delete/", "", 302, {"id": "3"}),
     "delete-of-none": Operation("book/delete/", "", 302, {"id": "9"}),
     "delete-many": Operation("book/action/", "", 302, MANY, DELETED),
     "delete-many-fast": Operation("custom/action/", "", 302, MANY, DELETED),
@@ -488,8 +498,8 @@ NEVER = " never committed"
 BUILDING = "building the app"
 
 
-def change_without_commit(session: Session) -> None:
-    """Custom code that forgets something."""
+def careless(session: Session) -> None:
+    """Custom code that changes every title, and forgets to commit."""
     session.query(Book).update({"title": Book.title + NEVER}, synchronize_session=False)
 
 
@@ -554,7 +564,7 @@ class Bookshop:
         connection.close()
         return rows
 
-    def send(self, name: str, inside: Inside = bool, fail_at: int = 0) -> Seen:
+    def send(self, name: str, inside: Inside | None = None, fail_at: int = 0) -> Seen:
         """Make one request, read the answer, and see what is left when it is over."""
         operation = OPERATIONS[name]
         seen = Seen(self.name, name, fail_at, inside)
@@ -572,7 +582,7 @@ class Bookshop:
         seen.left = {type(one).__name__ for one in seen.living()}
         if status != operation.status:
             seen.wrong = seen.wrong or f"answered {status}, not {operation.status}"
-        if operation.shows not in seen.body:
+        if operation.shows not in seen.body and inside is not careless:
             seen.wrong = seen.wrong or f"does not show {operation.shows!r}"
         if operation.sql and not seen.steps:
             seen.wrong = seen.wrong or "spoke no SQL"
@@ -613,7 +623,8 @@ class Bookshop:
         """Fail each operation at its first step, its second, and so on, until it has no
         more, and do it again after each.
 
-        Before the first of these somebody changes every title and does not commit.
+        Before the first of these somebody changes every title and does not commit: in
+        the very same operation, if that does nothing but read.
         """
         history: list[Seen] = []
         for name in names:
@@ -621,7 +632,8 @@ class Bookshop:
             while fail_at <= steps:
                 history.append(self.do(name, fail_at))
                 if fail_at == 1:
-                    history.append(self.send("lookup", inside=change_without_commit))
+                    reads = OPERATIONS[name].data is None
+                    history.append(self.send(name if reads else "lookup", careless))
                 history.append(self.do(name))
                 fail_at, steps = fail_at + 1, len(history[-1].steps)
             if steps < 2:  # what is captured on first use shows on the second
@@ -664,12 +676,18 @@ NEEDS_FLASK_SQLALCHEMY = expected(
     "Flask-Admin 2.2.1 does not import without Flask-SQLAlchemy: "
     "flask_admin/contrib/sqla/_types.py does not define T_SESSION then",
 )
+MASS_DELETE_NOT_ROLLED_BACK = expected(
+    FLASK_ADMIN <= (2, 2, 1),
+    "Flask-Admin's delete action does not roll back when its commit fails: the next "
+    "request to get that connection finds, and may commit, what was not committed",
+)
 UNIQUE_KEEPS_SESSION = expected(
     (2, 1) <= FLASK_ADMIN < (2, 2, 1),
     "In Flask-Admin 2.1.0 and 2.2.0 Unique keeps the session of startup with Lite: "
     "https://github.com/pallets-eco/flask-admin/pull/2953",
 )
 BROKEN_BY_UNIQUE = {
+    "test_fresh_building_the_app_opens_no_session",
     "test_fresh_session_in_every_request",
     "test_released_after_every_operation",
     "test_recovers_from_a_failure_at_every_step",
@@ -733,14 +751,15 @@ def history(make_handle: MakeHandle) -> list[Seen]:
 def must_hold(law: Law, history: list[Seen]) -> None:
     """Fail with the sentence of the law, and with each operation that broke it."""
     assert history, "nothing was seen, so nothing is proven"
-    broken: dict[str, str] = {}
+    broken: dict[str, tuple[str, dict[str, None]]] = {}
     for seen, why in law(history):
-        line = f"- {seen.operation}: {why}"
-        broken.setdefault(re.sub(r"session \d+", "", line), line)
+        alike = re.sub(r"\bsession \d+", "session", why)
+        broken.setdefault(alike, (why, {}))[1][seen.operation] = None
     if broken:
         sentence = " ".join(str(law.__doc__).split())
         title = f"`{law.__name__}` is broken with `{history[0].handle}`: {sentence}"
-        pytest.fail("\n".join([title, *broken.values()]), pytrace=False)
+        lines = [f"- {', '.join(names)}: {why}" for why, names in broken.values()]
+        pytest.fail("\n".join([title, *lines]), pytrace=False)
 
 
 def must_break(law: Law, history: list[Seen], saying: str) -> None:
@@ -748,16 +767,6 @@ def must_break(law: Law, history: list[Seen], saying: str) -> None:
     with pytest.raises(pytest.fail.Exception) as caught:
         must_hold(law, history)
     assert re.search(f"^- .*{saying}", str(caught.value), re.MULTILINE), caught.value
-
-
-def test_at_least_one_handle_can_be_tried() -> None:
-    reasons = [unsupported(make_handle) for make_handle in HANDLES]
-    assert "" in reasons, reasons
-
-
-def test_export_to_json_is_driven() -> None:
-    pytest.importorskip("tablib")
-    assert "export-json" in DRIVEN
 
 
 @cache
@@ -802,6 +811,11 @@ def test_every_operation_does_its_work(history: list[Seen]) -> None:
     must_hold(effect, history)
 
 
+def test_export_to_json_does_its_work(history: list[Seen]) -> None:
+    pytest.importorskip("tablib")
+    must_hold(effect, [one for one in history if one.operation == "export-json"])
+
+
 def test_no_work_is_done_beforehand() -> None:
     with Bookshop(plain_session) as shop:
         for operation in OPERATIONS.values():
@@ -836,7 +850,7 @@ def test_handle_stays_and_sessions_come_and_go(shop: Bookshop) -> None:
     """One handle, three requests, three sessions, told apart while all are kept."""
     sessions: list[Session] = []
     given = shop.handle.given
-    assert not isinstance(given, Session)
+    assert not isinstance(shop.view.session, Session)
     for _ in range(3):
         assert shop.view.session is given
         shop.send("lookup", inside=sessions.append)
@@ -879,6 +893,27 @@ def single(history: list[Seen]) -> t.Iterator[tuple[Seen, str]]:
 
 def test_single_session_in_every_operation(history: list[Seen]) -> None:
     must_hold(single, history)
+
+
+def test_single_session_even_on_other_threads(history: list[Seen]) -> None:
+    """A request is followed on its own thread: nobody uses a session on another one."""
+    assert list(OUTSIDE.used.values()) == []
+
+
+def test_twin_session_on_another_thread() -> None:
+    class Background(BookView):
+        def get_count_query(self) -> t.Any:
+            engine = session_of(self.session).get_bind()
+            thread = threading.Thread(target=lambda: Session(engine).close())
+            thread.start()
+            thread.join()
+            return super().get_count_query()
+
+    with Bookshop(plain_session, Background) as shop:
+        shop.do("export-csv")
+    [where] = OUTSIDE.used.values()
+    assert "in <lambda>" in where
+    OUTSIDE.used.clear()
 
 
 def test_twin_view_with_a_session_of_its_own() -> None:
@@ -935,6 +970,9 @@ def test_fresh_building_the_app_opens_no_session(shop: Bookshop) -> None:
     be built in an app context, and a look at it opens one.  That one does nothing,
     takes no connection, and is closed with that context."""
     building = shop.building
+    gc.collect()
+    if building.living():
+        pytest.fail(f"still there after the start: {building.used}", pytrace=False)
     if shop.name == "lite_db":
         assert (building.steps, building.pool) == ([], [])
         assert building.used.keys() <= building.closed
@@ -983,7 +1021,7 @@ def isolated(history: list[Seen]) -> t.Iterator[tuple[Seen, str]]:
     """What a request has not committed nobody else sees: not the next request, not one
     that runs at the same time."""
     for seen in history:
-        if NEVER in seen.body:
+        if NEVER in seen.body and seen.inside is not careless:
             yield seen, "shows a change that another request has not committed"
         if seen.saved:
             yield seen, "finds a change saved that nobody committed"
@@ -999,7 +1037,7 @@ def at_once(shop: Bookshop) -> list[Seen]:
     both_inside, answered = threading.Barrier(2, timeout=30), threading.Event()
 
     def change_and_wait(session: Session) -> None:
-        change_without_commit(session)
+        careless(session)
         both_inside.wait()
         assert answered.wait(timeout=30)
 
@@ -1012,7 +1050,7 @@ def at_once(shop: Bookshop) -> list[Seen]:
     return history
 
 
-def file(folder: Path) -> str:
+def database_file(folder: Path) -> str:
     """In memory SQLite has one connection only, with one transaction for all."""
     return f"sqlite:///{folder / 'books.db'}"
 
@@ -1022,7 +1060,7 @@ def test_isolated_in_every_operation(history: list[Seen]) -> None:
 
 
 def test_isolated_at_the_same_time(make_handle: MakeHandle, tmp_path: Path) -> None:
-    with Bookshop(make_handle, url=file(tmp_path)) as shop:
+    with Bookshop(make_handle, url=database_file(tmp_path)) as shop:
         history = at_once(shop)
     must_hold(effect, history)
     must_hold(isolated, history)
@@ -1030,7 +1068,7 @@ def test_isolated_at_the_same_time(make_handle: MakeHandle, tmp_path: Path) -> N
 
 def test_twin_scope_shared_by_all(tmp_path: Path) -> None:
     shared = partial(plain_session, scope=lambda: "all")
-    with Bookshop(shared, url=file(tmp_path)) as shop:
+    with Bookshop(shared, url=database_file(tmp_path)) as shop:
         must_break(isolated, at_once(shop)[:1], "serves another request")
 
 
@@ -1040,7 +1078,7 @@ def test_twin_teardown_that_commits() -> None:
         session.remove()
 
     with Bookshop(partial(plain_session, teardown=commit)) as shop:
-        shop.send("lookup", inside=change_without_commit)
+        shop.send("lookup", inside=careless)
         must_break(isolated, [shop.look(shop.send("export-csv"))], "finds a change")
 
 
@@ -1049,7 +1087,7 @@ def test_twin_scope_that_is_never_left() -> None:
     never = partial(plain_session, teardown=lambda session, error: None)
     with Bookshop(never) as shop:
         history = [
-            shop.send("lookup", inside=change_without_commit),
+            shop.send("lookup", inside=careless),
             shop.send("export-csv"),
         ]
         must_break(isolated, history, "shows a change that another request")
@@ -1127,7 +1165,10 @@ def released(history: list[Seen]) -> t.Iterator[tuple[Seen, str]]:
             yield seen, f"session {number}, of {seen.used[number]}, is not closed"
         for number in seen.unfinished:
             yield seen, f"session {number} is still in a transaction"
-        taken, returned = map(seen.pool.count, ("taken", "returned"))
+        taken = seen.pool.count("taken")
+        returned = len(seen.pool) - taken
+        if "returned dirty" in seen.pool:
+            yield seen, "a connection is back in the pool with its transaction open"
         if taken != returned:
             yield seen, f"connections taken: {taken}, returned: {returned}"
         if seen.registered:
@@ -1137,7 +1178,7 @@ def released(history: list[Seen]) -> t.Iterator[tuple[Seen, str]]:
 
 
 def test_released_after_every_operation(history: list[Seen]) -> None:
-    must_hold(released, history)
+    must_hold(released, [seen for seen in history if not seen.failed])
 
 
 def test_twin_teardown_that_closes_and_keeps() -> None:
@@ -1184,8 +1225,8 @@ def recovers(history: list[Seen]) -> t.Iterator[tuple[Seen, str]]:
             for law in (handle, single, fresh, isolated, alive, released):
                 for _, why in law([seen]):
                     yield seen, f"`{law.__name__}`, when `{seen.failed}` fails: {why}"
-            later = (one for one in history[index:] if one.operation == seen.operation)
-            again = next(one for one in later if one is not seen)
+            later = (one for one in history[index + 1 :] if one.inside is None)
+            again = next(one for one in later if one.operation == seen.operation)
             if again.wrong:
                 yield seen, f"once `{seen.failed}` has failed: {again.wrong}"
 
@@ -1193,15 +1234,19 @@ def recovers(history: list[Seen]) -> t.Iterator[tuple[Seen, str]]:
 def test_recovers_from_a_failure_at_every_step(history: list[Seen]) -> None:
     failed = {seen.operation for seen in history if seen.failed}
     assert failed == {name for name in DRIVEN if OPERATIONS[name].sql}
-    must_hold(recovers, history)
+    must_hold(recovers, [one for one in history if one.operation != "delete-many-fast"])
+
+
+@MASS_DELETE_NOT_ROLLED_BACK
+def test_recovers_from_a_mass_delete_that_fails(history: list[Seen]) -> None:
+    must_hold(recovers, [one for one in history if one.operation == "delete-many-fast"])
 
 
 def test_recovers_in_the_request_that_was_refused(history: list[Seen]) -> None:
     """After a constraint's refusal the form is there again, with all the authors."""
-    refused = ("create-refused", "edit-refused")
-    pages = [seen for seen in history if seen.operation in refused and not seen.failed]
-    must_hold(effect, pages)
-    assert ["Le Guin" in seen.body for seen in pages] == [True] * len(pages)
+    for refused in ("create-refused", "edit-refused"):
+        pages = [one.body for one in history if one.operation == refused]
+        assert any("CHECK constraint" in page and "Le Guin" in page for page in pages)
 
 
 def test_twin_teardown_skipped_after_an_error() -> None:
