@@ -679,7 +679,8 @@ NEEDS_FLASK_SQLALCHEMY = expected(
 MASS_DELETE_NOT_ROLLED_BACK = expected(
     FLASK_ADMIN <= (2, 2, 1),
     "Flask-Admin's delete action does not roll back when its commit fails: the next "
-    "request to get that connection finds, and may commit, what was not committed",
+    "request to get that connection finds, and may commit, what was not committed "
+    "(action_delete in flask_admin/contrib/sqla/view.py)",
 )
 UNIQUE_KEEPS_SESSION = expected(
     (2, 1) <= FLASK_ADMIN < (2, 2, 1),
