@@ -630,15 +630,17 @@ class Bookshop:
         """
         history: list[Seen] = []
         for name in names:
+            reads = OPERATIONS[name].data is None or name.endswith("-invalid")
             fail_at, steps = 1, 1
             while fail_at <= steps:
                 history.append(self.do(name, fail_at))
                 if fail_at == 1:
-                    reads = OPERATIONS[name].data is None or name.endswith("-invalid")
                     history.append(self.send(name if reads else "lookup", careless))
                 history.append(self.do(name))
                 fail_at, steps = fail_at + 1, len(history[-1].steps)
-            if steps < 2:  # what is captured on first use shows on the second
+            if (
+                steps < 2 and not reads
+            ):  # a second time, for what the first one captured
                 history.append(self.do(name))
         return history
 
