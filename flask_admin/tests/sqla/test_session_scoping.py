@@ -670,6 +670,9 @@ def expected(here: bool, why: str) -> pytest.MarkDecorator:
     return pytest.mark.xfail(here, reason=why, raises=failures, strict=True)
 
 
+SOURCE = (
+    "https://github.com/pallets-eco/flask-admin/blob/v2.2.1/flask_admin/contrib/sqla"
+)
 STREAMED_TOO_LATE = expected(
     FLASK >= (3, 1, 2),
     "Flask 3.1.2 and newer end the app context, and the session, before they stream: "
@@ -677,14 +680,13 @@ STREAMED_TOO_LATE = expected(
 )
 NEEDS_FLASK_SQLALCHEMY = expected(
     FLASK_ADMIN == (2, 2, 1),
-    "Flask-Admin 2.2.1 does not import without Flask-SQLAlchemy: "
-    "flask_admin/contrib/sqla/_types.py does not define T_SESSION then",
+    "Flask-Admin 2.2.1 does not import without Flask-SQLAlchemy, for want of T_SESSION: "
+    f"{SOURCE}/_types.py",
 )
 MASS_DELETE_NOT_ROLLED_BACK = expected(
     FLASK_ADMIN <= (2, 2, 1),
     "Flask-Admin's delete action does not roll back when its commit fails: the next "
-    "request to get that connection finds, and may commit, what was not committed "
-    "(action_delete in flask_admin/contrib/sqla/view.py)",
+    f"request to get that connection finds what was not committed: {SOURCE}/view.py",
 )
 UNIQUE_KEEPS_SESSION = expected(
     (2, 1) <= FLASK_ADMIN < (2, 2, 1),
