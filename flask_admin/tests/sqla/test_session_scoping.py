@@ -680,7 +680,7 @@ STREAMED_TOO_LATE = expected(
 )
 NEEDS_FLASK_SQLALCHEMY = expected(
     FLASK_ADMIN == (2, 2, 1),
-    "Flask-Admin 2.2.1 does not import without Flask-SQLAlchemy, for want of T_SESSION: "
+    "Flask-Admin 2.2.1 does not import without Flask-SQLAlchemy (no T_SESSION then): "
     f"{SOURCE}/_types.py",
 )
 MASS_DELETE_NOT_ROLLED_BACK = expected(
