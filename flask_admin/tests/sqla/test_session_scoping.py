@@ -202,9 +202,9 @@ class Review(Named):
 
 ROWS = """
     DELETE FROM author; DELETE FROM book; DELETE FROM review;
-    INSERT INTO author (id, name) VALUES (1, 'Herbert'), (2, 'Le Guin');
-    INSERT INTO book VALUES (1, 'Dune', 1, NULL), (2, 'The Lathe', 2, 2),
-        (3, 'Solaris', 1, 1);
+    INSERT INTO author (id, name) VALUES (1, 'Le Guin');
+    INSERT INTO book VALUES (1, 'Dune', NULL, NULL), (2, 'The Lathe', 1, 1),
+        (3, 'Solaris', NULL, NULL);
     INSERT INTO review (id, name, book_id) VALUES (1, 'long', 1), (2, 'dry', 1);
     CREATE TRIGGER IF NOT EXISTS keep BEFORE DELETE ON book
         WHEN OLD.title = 'Solaris' AND EXISTS (SELECT * FROM author)
