@@ -1,0 +1,278 @@
+"""The causes that are known by name, each with the change that mends it."""
+
+import re
+import typing as t
+from dataclasses import dataclass
+
+from session_scoping.recording import BY_HAND
+from session_scoping.recording import FLASK_SQLALCHEMY
+from session_scoping.recording import LITE
+from session_scoping.recording import NOBODY
+from session_scoping.recording import Place
+from session_scoping.recording import Recording
+from session_scoping.recording import REGISTRY
+from session_scoping.recording import Request
+from session_scoping.recording import SCOPED_SESSION
+from session_scoping.recording import Session
+
+
+class Sight(t.NamedTuple):
+    """One sight of a broken law."""
+
+    kind: str  # sights of one kind are told as one
+    what: str  # was seen, in a line
+    request: Request | None = None
+    session: Session | None = None
+    view: int = NOBODY
+    place: Place | None = None
+    own: Place | None = None
+    kept_by: t.Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class Cause:
+    """Why a law is broken, and what to change."""
+
+    name: str
+    sentence: str
+    fix: str  # code, or what to install
+    link: str = ""
+
+
+Recognise = t.Callable[[str, Sight, Recording], bool]
+CAUSES: list[tuple[Cause, Recognise]] = []
+
+
+def cause(
+    name: str, sentence: str, fix: str, link: str = ""
+) -> t.Callable[[Recognise], Recognise]:
+    def keep(recognise: Recognise) -> Recognise:
+        CAUSES.append((Cause(name, sentence, fix, link), recognise))
+        return recognise
+
+    return keep
+
+
+def cause_of(law: str, sight: Sight, recording: Recording) -> Cause | None:
+    """The first known cause that a sight of a broken law fits."""
+    for known, recognise in CAUSES:
+        if recognise(law, sight, recording):
+            return known
+    return None
+
+
+def _release(recording: Recording, package: str) -> tuple[int, ...]:
+    numbers = re.findall(r"\d+", recording.stack.get(package, ""))
+    return tuple(int(number) for number in numbers[:3])
+
+
+def _maker(sight: Sight) -> str:
+    return sight.session.maker if sight.session else ""
+
+
+def _held(sight: Sight, recording: Recording) -> bool:
+    """Is it about a session that a view holds instead of a handle?"""
+    return sight.session is not None and any(
+        view.session == sight.session.number for view in recording.views
+    )
+
+
+FLASK_ADMIN = "https://github.com/pallets-eco/flask-admin"
+
+
+@cause(
+    "an app context around the test client",
+    "Requests made inside `with app.app_context():` share that one context, and with "
+    "it one session; nothing is released between them.",
+    """\
+# not: with app.app_context(): client.get(…)
+client.get("/admin/")  # each request brings a context of its own
+with app.app_context():  # and your own queries another one
+    ...""",
+    "https://flask.palletsprojects.com/en/stable/appcontext/",
+)
+def _outer_context(law: str, sight: Sight, recording: Recording) -> bool:
+    return sight.request is not None and sight.request.outer_context
+
+
+@cause(
+    "`db.session()` given to a view",
+    "Calling `db.session` takes the session of that moment out of the handle; the view "
+    "keeps it for the life of the app.",
+    "ModelView(User, db)  # not db.session(); before Flask-Admin 2.1: db.session",
+    f"{FLASK_ADMIN}/issues/1272",
+)
+def _called_session(law: str, sight: Sight, recording: Recording) -> bool:
+    return _held(sight, recording) and _maker(sight) in {
+        FLASK_SQLALCHEMY,
+        SCOPED_SESSION,
+    }
+
+
+@cause(
+    "Flask-SQLAlchemy-Lite's `db.session` given to a view",
+    "With Flask-SQLAlchemy-Lite `db.session` is the session of the moment, and no "
+    "handle.",
+    "ModelView(User, db)  # not db.session; needs Flask-Admin 2.1 or newer",
+    f"{FLASK_ADMIN}/issues/2585",
+)
+def _lite_session(law: str, sight: Sight, recording: Recording) -> bool:
+    return _held(sight, recording) and _maker(sight) == LITE
+
+
+@cause(
+    "a raw session given to a view",
+    "The view keeps that one session for the life of the app: every request shares it.",
+    """\
+ModelView(User, db)  # Flask-SQLAlchemy, or
+ModelView(User, scoped_session(sessionmaker(engine)))  # removed on teardown""",
+    f"{FLASK_ADMIN}/issues/1272",
+)
+def _raw_session(law: str, sight: Sight, recording: Recording) -> bool:
+    return _held(sight, recording)
+
+
+@cause(
+    "Flask-Admin 2.1.0 and 2.2.0: the Unique validator keeps the session of startup",
+    "With Flask-SQLAlchemy-Lite the form's `Unique` validator takes the session of the "
+    "moment in which the view is built, and uses it in every request.",
+    'pip install "flask-admin>=2.2.1"',
+    f"{FLASK_ADMIN}/pull/2953",
+)
+def _unique(law: str, sight: Sight, recording: Recording) -> bool:
+    return (
+        (2, 1) <= _release(recording, "Flask-Admin") < (2, 2, 1)
+        and _maker(sight) == LITE
+        and (
+            any("Unique" in step for step in sight.kept_by)
+            or bool(sight.place and sight.place.file.endswith("sqla/validators.py"))
+        )
+    )
+
+
+@cause(
+    "Flask 3.1.2 and newer: a streamed export outlives its session",
+    "Flask ends the app context before it streams the answer, and with it the session "
+    "is removed; a column that loads lazily then has none.",
+    """\
+class UserView(ModelView):
+    column_export_list = [...]  # without relationships that load lazily, or load them:
+
+    def get_query(self):
+        return super().get_query().options(selectinload(User.posts))""",
+    "https://github.com/pallets/flask/issues/5774",
+)
+def _streamed(law: str, sight: Sight, recording: Recording) -> bool:
+    return (
+        law == "alive"
+        and _release(recording, "Flask") >= (3, 1, 2)
+        and sight.request is not None
+        and bool(sight.request.broke_off)
+        and sight.request.operation.startswith("export")
+    )
+
+
+@cause(
+    "`db.session.remove()` or `close()` in the middle of a request",
+    "The session is closed while the request still uses it: what was loaded is "
+    "detached, what was not committed is lost.",
+    "# leave it to the extension: it removes the session when the request is over",
+)
+def _closed_early(law: str, sight: Sight, recording: Recording) -> bool:
+    return law == "alive" and sight.kind == "revived"
+
+
+@cause(
+    "a teardown that commits",
+    "What a request has not committed by itself is saved when it ends, half-done "
+    "changes included.",
+    """\
+@app.teardown_appcontext
+def remove_session(error):
+    session.remove()  # and no commit: the views commit what is meant to stay""",
+)
+def _commits(law: str, sight: Sight, recording: Recording) -> bool:
+    return sight.kind == "commit at end"
+
+
+@cause(
+    "a session used by a background thread",
+    "No request ends there, so nothing closes the session of that thread.",
+    """\
+def work():
+    with app.app_context():  # its own context, and with it its own session
+        ...""",
+    "https://docs.sqlalchemy.org/en/20/orm/session_basics.html#session-faq-threadsafe",
+)
+def _thread(law: str, sight: Sight, recording: Recording) -> bool:
+    return sight.kind == "thread"
+
+
+@cause(
+    "a `scoped_session` that is never removed",
+    "Without `remove()` a scoped_session keeps the session of its scope, a thread as a "
+    "rule, and gives it to request after request.",
+    """\
+@app.teardown_appcontext
+def remove_session(error):
+    session.remove()  # not close(): that leaves the session in its registry""",
+    "https://docs.sqlalchemy.org/en/20/orm/contextual.html#using-thread-local-scope-with-web-applications",
+)
+def _never_removed(law: str, sight: Sight, recording: Recording) -> bool:
+    return (
+        _maker(sight) == SCOPED_SESSION
+        and sight.kind in {"open", "again", "overlap", "kept", "startup"}
+        and (not sight.kept_by or sight.kept_by[-1] == REGISTRY)
+    )
+
+
+@cause(
+    "a scope that is smaller than a request",
+    "The handle gives more than one session in one request: what one loads the other "
+    'refuses ("already attached to session").',
+    """\
+scoped_session(sessionmaker(engine))  # with no scopefunc, or one that gives the
+# same key all through a request and another one in the next""",
+    f"{FLASK_ADMIN}/issues/2831",
+)
+def _small_scope(law: str, sight: Sight, recording: Recording) -> bool:
+    return sight.kind == "many" and _maker(sight) == SCOPED_SESSION
+
+
+@cause(
+    "a session made by hand",
+    "The view's handle has a session for this request; this code makes another one, "
+    "which sees other data and has to be closed by hand.",
+    """\
+self.session.query(User)  # in a view: the handle that it was given, or
+db.session.query(User)  # what Flask-SQLAlchemy gives to this request""",
+)
+def _by_hand(law: str, sight: Sight, recording: Recording) -> bool:
+    return _maker(sight) == BY_HAND and not sight.kept_by
+
+
+@cause(
+    "a session kept beyond its request",
+    "Something in the app has kept the session of one request, or of the start of the "
+    "app, and goes on using it.",
+    """\
+# keep the handle, and ask it each time:
+session = db.session  # in the function that needs it, not at import or in __init__""",
+    f"{FLASK_ADMIN}/issues/1272",
+)
+def _kept_session(law: str, sight: Sight, recording: Recording) -> bool:
+    return sight.session is not None and (
+        sight.session.kept or sight.kind in {"startup", "again"}
+    )
+
+
+@cause(
+    "rows kept beyond their request",
+    "Something in the app has kept instances that a request loaded: they are detached, "
+    "and as old as that request.",
+    """\
+cache[key] = user.id  # keep the key, or plain values, and load the row again
+user = db.session.get(User, cache[key])""",
+)
+def _kept_instance(law: str, sight: Sight, recording: Recording) -> bool:
+    return sight.kind == "instance"

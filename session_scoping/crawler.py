@@ -1,0 +1,241 @@
+"""Drives the admin of an app as a person would, while a recorder watches."""
+
+import re
+import threading
+import typing as t
+from concurrent.futures import ThreadPoolExecutor
+from itertools import count
+from itertools import islice
+
+import flask
+from flask.testing import FlaskClient
+from sqlalchemy.exc import OperationalError
+
+from session_scoping.errors import CannotTell
+from session_scoping.operations import Operation
+from session_scoping.operations import plan
+from session_scoping.places import Places
+from session_scoping.recorder import DRIVE
+from session_scoping.recorder import Recorder
+from session_scoping.recording import Recording
+from session_scoping.recording import Request
+from session_scoping.recording import Stopped
+from session_scoping.recording import Unseen
+
+MakeClient = t.Callable[[flask.Flask], FlaskClient]
+Progress = t.Callable[[str, int, int], object]  # what is done, of how many
+
+READS = re.compile(
+    r"\s*(?:(?:/\*.*?\*/|--[^\n]*\n)\s*)*"
+    r"(SELECT|PRAGMA|SHOW|EXPLAIN|DESCRIBE|VALUES|SET|BEGIN|SAVEPOINT|RELEASE|ROLLBACK"
+    r"|COMMIT|WITH(?!.*\b(?:INSERT|UPDATE|DELETE|MERGE)\b))\b",
+    re.IGNORECASE | re.DOTALL,
+)
+PATIENCE = 5  # seconds to wait for the other of two requests at the same time
+
+
+class WriteStopped(Exception):
+    """A statement that would have written, where nothing may be written."""
+
+
+class Driven:
+    """One request that the crawler makes."""
+
+    def __init__(
+        self,
+        operation: Operation,
+        places: Places,
+        meeting: threading.Barrier | None = None,
+        fail_at: int = 0,
+    ) -> None:
+        self.view = operation.view
+        self.operation = operation.name
+        self.places = places
+        self.meeting = meeting
+        self.fail_at = fail_at
+        self.steps = 0
+        self.request: Request | None = None
+
+    def step(self, request: Request, sql: str) -> None:
+        self.request = request
+        self.steps += 1
+        if not READS.match(sql):
+            stopped = Stopped(" ".join(sql.split())[:200], *self.places.here(4))
+            request.stopped = [*request.stopped, stopped]
+            raise WriteStopped(f"nothing may be written: {stopped.sql[:60]}")
+        if self.meeting is not None and self.steps == 1:
+            try:
+                self.meeting.wait(PATIENCE)
+            except threading.BrokenBarrierError:
+                pass
+        if self.steps == self.fail_at:
+            request.failed = " ".join(sql.split())[:60]
+            raise OperationalError(sql, {}, Exception("failed by session_scoping"))
+
+    def ended(self) -> None:
+        """A request that has sent no statement leaves the other one waiting."""
+        if self.meeting is not None and not self.steps:
+            self.meeting.abort()
+
+
+class Crawler:
+    """Drives what a client of an app can see."""
+
+    def __init__(
+        self, app: flask.Flask, recorder: Recorder, make_client: MakeClient | None
+    ) -> None:
+        self.app = app
+        self.recorder = recorder
+        self.make_client = make_client or flask.Flask.test_client
+        self.client = self._client()
+        self.pages: dict[int, str] = {}  # the list of each view
+        self.refused: set[int] = set()  # the views whose list does not open
+
+    def _client(self) -> FlaskClient:
+        return self.make_client(self.app)
+
+    def plan(self) -> list[Operation]:
+        """What is there to drive. Raises ``CannotTell`` when that is nothing."""
+        operations = plan(self.app, self.recorder)
+        recording = self.recorder.recording
+        if not self.app.extensions.get("admin"):
+            raise CannotTell(
+                f"{self.app.import_name} has no Admin: call Admin(app) or "
+                "admin.init_app(app) before the app is handed over"
+            )
+        if not any(view.model for view in recording.views):
+            raise CannotTell(
+                f"{self.app.import_name} has an Admin without a SQLAlchemy view: "
+                "there is no session to watch"
+            )
+        return operations
+
+    def drive(self, operation: Operation, faults: bool = False) -> None:
+        """Do one thing twice, and then against itself at the same time."""
+        if operation.view in self.refused:
+            return
+        resolved = operation.resolve(self.pages.get(operation.view, ""))
+        if resolved is None:
+            self.unseen(operation, "the list shows no row to do it with")
+            return
+        first, page = self.send(resolved)
+        if operation.name == "list":
+            self.pages[operation.view] = page
+        if why := self.refusal(first):
+            self.unseen(operation, why)
+            if operation.name == "list":
+                self.refused.add(operation.view)
+            return
+        self.send(resolved)
+        if not self.in_memory(first):
+            self.at_once(resolved)
+        if faults:
+            self.fail(resolved)
+
+    def unseen(self, operation: Operation, why: str) -> None:
+        unseen = Unseen(operation.view, operation.name, why)
+        self.recorder.recording.unseen.append(unseen)
+
+    def refusal(self, request: Request) -> str:
+        """Why the client may not see this, or nothing."""
+        if request.error or request.wrong or request.status == 200:
+            return ""
+        where = f" to {request.wrong}" if request.wrong else ""
+        return f"answers {request.status}{where}"
+
+    def in_memory(self, request: Request) -> bool:
+        recording = self.recorder.recording
+        engines = {
+            recording.engines[engine]
+            for use in request.uses
+            for engine in recording.sessions[use.session].engines
+        }
+        found = any(re.match(r"sqlite[^:]*://(/:memory:|/?$)", url) for url in engines)
+        note = (
+            "two requests at the same time were not tried: SQLite in memory has one "
+            "connection, and with it one transaction, for all"
+        )
+        if found and note not in recording.notes:
+            recording.notes.append(note)
+        return found
+
+    def send(
+        self,
+        operation: Operation,
+        meeting: threading.Barrier | None = None,
+        fail_at: int = 0,
+        client: FlaskClient | None = None,
+    ) -> tuple[Request, str]:
+        """Make one request and read its answer. There is no app context around it."""
+        driven = Driven(operation, self.recorder.places, meeting, fail_at)
+        before = len(self.recorder.recording.requests)
+        page = b""
+        try:
+            response = (client or self.client).open(
+                operation.url,
+                method="GET" if operation.data is None else "POST",
+                data=operation.data,
+                environ_overrides={DRIVE: driven},
+            )
+            try:
+                page = b"".join(islice(response.iter_encoded(), operation.chunks))
+            finally:
+                response.close()
+        except Exception:
+            pass  # the recorder has seen it
+        request = next(
+            one
+            for one in self.recorder.recording.requests[before:]
+            if one.operation == operation.name
+        )
+        return request, page.decode(errors="replace")
+
+    def at_once(self, operation: Operation) -> None:
+        """Two requests are in the middle of the same operation."""
+        meeting = threading.Barrier(2)
+        clients = self._client(), self._client()
+        with ThreadPoolExecutor(2) as pool:
+            for client in clients:
+                pool.submit(self.send, operation, meeting, client=client)
+
+    def fail(self, operation: Operation) -> None:
+        """Fail each statement in turn, and do the operation again after each."""
+        for fail_at in count(1):
+            request, _ = self.send(operation, fail_at=fail_at)
+            if not request.failed:
+                break
+            self.send(operation)
+
+
+def record(
+    app: flask.Flask,
+    *,
+    client: MakeClient | None = None,
+    faults: bool = False,
+    leave_alone: t.Sequence[str] = (),
+    progress: Progress = lambda name, done, total: None,
+    recorder: Recorder | None = None,
+) -> Recording:
+    """Drive all that can be read in the admin of ``app``, and write down what is seen.
+
+    ``client`` takes the app and returns a test client, logged in where that is needed.
+    ``faults`` fails each operation at each of its statements. ``leave_alone``: see
+    ``Recorder``; one that has watched the app being built can be given, running.
+    Raises ``CannotTell`` when there is no Admin, no SQLAlchemy view, or no answer.
+    """
+    if recorder is None:
+        recorder = Recorder(leave_alone)
+        recorder.start()
+    try:
+        crawler = Crawler(app, recorder, client)
+        operations = crawler.plan()
+        for done, operation in enumerate(operations):
+            progress(operation.name, done, len(operations))
+            crawler.drive(operation, faults)
+        progress("", len(operations), len(operations))
+    finally:
+        recording = recorder.stop()
+    lists = [one for one in recording.requests if one.operation == "list"]
+    if all("OperationalError" in one.error for one in lists) and not faults:
+        raise CannotTell(f"the database does not answer: {lists[0].error}")
+    return recording

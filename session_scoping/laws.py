@@ -1,0 +1,419 @@
+"""The seven laws: each a pure function from what was seen to what broke it."""
+
+import typing as t
+from collections import defaultdict
+from dataclasses import dataclass
+from functools import cached_property
+
+from session_scoping.causes import Cause
+from session_scoping.causes import cause_of
+from session_scoping.causes import Sight
+from session_scoping.recording import BUILDING
+from session_scoping.recording import BY_HAND
+from session_scoping.recording import NOBODY
+from session_scoping.recording import Place
+from session_scoping.recording import Recording
+from session_scoping.recording import Request
+from session_scoping.recording import Session
+from session_scoping.recording import Use
+
+Check = t.Callable[[Recording], t.Iterator[Sight]]
+
+
+@dataclass(frozen=True)
+class Law:
+    name: str
+    sentence: str
+    check: Check
+
+
+@dataclass(frozen=True)
+class Violation:
+    """One law, broken in one way at one place, however often."""
+
+    law: str
+    what: str
+    view: int
+    operations: tuple[str, ...]
+    requests: tuple[int, ...]
+    sessions: tuple[int, ...]
+    place: Place | None
+    own: Place | None
+    kept_by: tuple[str, ...]
+    cause: Cause | None
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What one change would mend: all the laws that one cause breaks in one view."""
+
+    cause: Cause | None
+    view: int
+    violations: tuple[Violation, ...]
+
+    @property
+    def laws(self) -> list[str]:
+        return sorted({one.law for one in self.violations}, key=NAMES.index)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the laws say of a recording."""
+
+    recording: Recording
+    violations: tuple[Violation, ...]
+
+    @property
+    def holds(self) -> bool:
+        """No law is broken, no request wrote what it should not."""
+        return not self.violations and not self.stopped
+
+    @cached_property
+    def findings(self) -> list[Finding]:
+        """The violations by cause and view, worst first."""
+        groups: dict[t.Any, list[Violation]] = defaultdict(list)
+        for one in self.violations:
+            alone = None if one.cause else (one.law, one.what)
+            groups[one.cause, one.view, alone].append(one)
+        found = [
+            Finding(cause, view, tuple(group))
+            for (cause, view, _), group in groups.items()
+        ]
+        return sorted(
+            found,
+            key=lambda one: (
+                -len(one.laws),
+                -len({number for v in one.violations for number in v.requests}),
+            ),
+        )
+
+    @property
+    def stopped(self) -> list[Request]:
+        """The requests that tried to write, where nothing may be written."""
+        return [one for one in self.recording.requests if one.stopped]
+
+    @property
+    def failures(self) -> list[Request]:
+        """The requests that did not work, whatever the reason, but for those that were
+        made to fail."""
+        return [
+            one
+            for one in self.recording.requests
+            if (one.error or one.broke_off or one.wrong)
+            and not one.failed
+            and not one.stopped
+        ]
+
+    def cell(self, view: int, law: str) -> str:
+        """What is known of one law in one view: broken, holds, or not seen."""
+        if any(one.view == view and one.law == law for one in self.violations):
+            return "broken"
+        answered = any(
+            one.view == view and one.status and one.status < 400
+            for one in self.recording.requests
+        )
+        return "holds" if answered else "not seen"
+
+
+def judge(recording: Recording) -> Verdict:
+    """Hold a recording against the seven laws."""
+    sights = [(law.name, one) for law in LAWS for one in law.check(recording)]
+    healthy = {
+        (law, one.kind, one.place)
+        for law, one in sights
+        if not (one.request and _in_trouble(one.request))
+    }
+    groups: dict[t.Any, list[Sight]] = defaultdict(list)
+    for law, one in sights:
+        if one.request and _in_trouble(one.request) and law != "recovers":
+            if (law, one.kind, one.place) not in healthy:
+                one = one._replace(what=f"`{law}` is broken when it fails: {one.what}")
+                law = "recovers"
+        cause = cause_of(law, one, recording)
+        view = one.request.view if one.request else one.view
+        groups[law, one.kind, view, _source(one), cause].append(one)
+    violations = [
+        _violation(law, view, cause, group)
+        for (law, _, view, _, cause), group in groups.items()
+    ]
+    return Verdict(recording, tuple(violations))
+
+
+def _violation(
+    law: str, view: int, cause: Cause | None, sights: list[Sight]
+) -> Violation:
+    first = max(sights, key=lambda one: len(one.kept_by))
+    requests = dict.fromkeys(one.request.number for one in sights if one.request)
+    operations = dict.fromkeys(
+        one.request.operation or f"{one.request.method} {one.request.path}"
+        for one in sights
+        if one.request
+    )
+    sessions = dict.fromkeys(one.session.number for one in sights if one.session)
+    return Violation(
+        law,
+        first.what,
+        view,
+        tuple(operations),
+        tuple(requests),
+        tuple(sessions),
+        first.place,
+        first.own or (first.session.own if first.session else None),
+        tuple(first.kept_by),
+        cause,
+    )
+
+
+def _source(sight: Sight) -> Place | None:
+    """Where it comes from: sights of one source are told as one."""
+    session = sight.session
+    born = (session.own or session.place) if session else None
+    return born or sight.own or sight.place
+
+
+def _in_trouble(request: Request) -> bool:
+    return bool(request.failed or request.error or request.status >= 500)
+
+
+def _uses(recording: Recording) -> dict[int, list[tuple[Request, Use]]]:
+    """The requests that each session served, in their order."""
+    found: dict[int, list[tuple[Request, Use]]] = defaultdict(list)
+    for request in recording.requests:
+        for use in request.uses:
+            if not recording.sessions[use.session].left_alone:
+                found[use.session].append((request, use))
+    return found
+
+
+def _scope(recording: Recording, request: Request) -> int:
+    """The number of the outermost request, which one made by a view belongs to."""
+    while request.parent != NOBODY:
+        request = recording.requests[request.parent]
+    return request.number
+
+
+def _named(session: Session) -> str:
+    return f"session {session.number}"
+
+
+def handle(recording: Recording) -> t.Iterator[Sight]:
+    for number, view in enumerate(recording.views):
+        if view.session != NOBODY:
+            session = recording.sessions[view.session]
+            yield Sight(
+                "raw",
+                f"{view.name} holds {_named(session)}, a {view.handle}, not a handle",
+                session=session,
+                view=number,
+                place=session.place,
+                own=session.own or view.place,
+            )
+        elif view.replaced:
+            yield Sight(
+                "replaced",
+                f"{view.name}.session is another object than it was",
+                view=number,
+                own=view.place,
+            )
+
+
+def single(recording: Recording) -> t.Iterator[Sight]:
+    held = {view.session for view in recording.views}
+    shared = {
+        engine
+        for session in recording.sessions
+        if session.maker != BY_HAND
+        for engine in session.engines
+    }
+    for request in recording.requests:
+        given: dict[int, int] = {}  # the handle's session for each engine
+        for use in request.uses:
+            session = recording.sessions[use.session]
+            if session.left_alone or session.number in held:
+                continue
+            told = {"request": request, "session": session}
+            told |= {"place": use.place, "own": use.own, "kept_by": session.kept_by}
+            if session.maker == BY_HAND:
+                if shared.intersection(session.engines):
+                    what = f"{_named(session)} is not the one that the handle gives"
+                    yield Sight("stray", what, **told)  # type: ignore[arg-type]
+                continue
+            for engine in session.engines:
+                other = given.setdefault(engine, session.number)
+                if other != session.number:
+                    what = f"{_named(session)} is used beside session {other}"
+                    yield Sight("many", what, **told)  # type: ignore[arg-type]
+
+
+def fresh(recording: Recording) -> t.Iterator[Sight]:
+    uses = _uses(recording)
+    for number, served in uses.items():
+        session = recording.sessions[number]
+        first = served[0][0]
+        for index, (request, use) in enumerate(served):
+            if session.born_in < 0 and session.born < first.started:
+                kind = "startup"
+                what = f"{_named(session)} is older than the request"
+            elif index and _scope(recording, request) != _scope(recording, first):
+                kind = "again"
+                what = f"{_named(session)} has served request {first.number} before"
+            else:
+                continue
+            if session.place:
+                what += f": it is from {session.own or session.place}"
+            yield Sight(
+                kind,
+                what,
+                request,
+                session,
+                NOBODY,
+                use.place,
+                use.own,
+                session.kept_by,
+            )
+    for session in recording.sessions:
+        unused = session.number not in uses and session.born_in == BUILDING
+        if unused and session.kept and not session.left_alone:
+            yield Sight(
+                "startup",
+                f"{_named(session)} was opened by building the app, and is still there",
+                session=session,
+                place=session.place,
+                own=session.own,
+                kept_by=session.kept_by,
+            )
+
+
+def isolated(recording: Recording) -> t.Iterator[Sight]:
+    for number, served in _uses(recording).items():
+        session = recording.sessions[number]
+        told = (session, NOBODY)
+        for index, (request, use) in enumerate(served):
+            for other, _ in served[:index]:
+                if (
+                    request.started < other.ended
+                    and other.started < request.ended
+                    and _scope(recording, request) != _scope(recording, other)
+                ):
+                    what = f"{_named(session)} serves two requests at the same time"
+                    yield Sight("overlap", what, request, *told, use.place, use.own)
+                    break
+            if use.commit_at_end:
+                what = f"{_named(session)} commits when the view has answered"
+                place = use.commit_at_end
+                yield Sight("commit at end", what, request, *told, place, place)
+
+
+def alive(recording: Recording) -> t.Iterator[Sight]:
+    for request in recording.requests:
+        for use in request.uses:
+            session = recording.sessions[use.session]
+            if use.revived and session.maker != BY_HAND and not session.left_alone:
+                what = f"{_named(session)} is used once more after it was closed"
+                yield Sight(
+                    "revived", what, request, session, place=use.revived, own=use.own
+                )
+        if "DetachedInstanceError" in request.broke_off:
+            yield Sight("broke off", f"broke off: {request.broke_off}", request)
+
+
+def released(recording: Recording) -> t.Iterator[Sight]:
+    uses = _uses(recording)
+    for number, served in uses.items():
+        session = recording.sessions[number]
+        outer = [one for one in served if one[0].parent == NOBODY]
+        still_open = [one for one in outer if not one[1].closed]
+        for request, use in still_open or (outer if session.kept else []):
+            told = (request, session, NOBODY, use.place, use.own, session.kept_by)
+            if still_open:
+                yield Sight("open", f"{_named(session)} is not closed", *told)
+            else:
+                yield Sight("kept", f"{_named(session)} is still referred to", *told)
+    for session in recording.sessions:
+        if session.outside and not session.closed and not session.left_alone:
+            use_ = session.outside[0]
+            what = f"{_named(session)}, used on thread {use_.thread}, is not closed"
+            yield Sight("thread", what, session=session, place=use_.place, own=use_.own)
+    for request in recording.requests:
+        all_closed = all(use.closed for use in request.uses)
+        if request.taken != request.returned and all_closed:
+            what = f"connections taken: {request.taken}, returned: {request.returned}"
+            yield Sight("connection", what, request, place=request.unreturned)
+    for kept in recording.kept_instances:
+        yield Sight(
+            "instance",
+            f"a {kept.model} that it loaded is still referred to",
+            recording.requests[kept.request],
+            recording.sessions[kept.session],
+            kept_by=kept.kept_by,
+        )
+
+
+def recovers(recording: Recording) -> t.Iterator[Sight]:
+    failed: dict[tuple[int, str], Request] = {}
+    for request in recording.requests:
+        name = request.view, request.operation
+        if request.failed:
+            failed[name] = request
+        elif name in failed:
+            before = failed.pop(name)
+            if request.error or request.wrong:
+                why = request.error or request.wrong
+                what = f"once `{before.failed}` has failed: {why}"
+                yield Sight("after", what, request)
+        elif "PendingRollbackError" in request.error and request.uses:
+            use = request.uses[0]
+            yield Sight(
+                "pending rollback",
+                f"fails by what an earlier request left: {request.error}",
+                request,
+                recording.sessions[use.session],
+                place=use.place,
+                own=use.own,
+            )
+
+
+LAWS = [
+    Law(
+        "handle",
+        "A view keeps the handle it was given, the same object for the life of the "
+        "app, and never a session.",
+        handle,
+    ),
+    Law(
+        "single",
+        "Everything the admin does in one request goes through one session: the one "
+        "that the handle gives to that request.",
+        single,
+    ),
+    Law(
+        "fresh",
+        "No session serves two requests, and none is opened by building the app.",
+        fresh,
+    ),
+    Law(
+        "isolated",
+        "What a request has not committed nobody else sees: not the next request, not "
+        "one that runs at the same time.",
+        isolated,
+    ),
+    Law(
+        "alive",
+        "The session lives until the response is complete, a streamed one included.",
+        alive,
+    ),
+    Law(
+        "released",
+        "Then it is gone: closed, its transaction over, its connection back in the "
+        "pool, the registry empty, and nothing in the app refers to it or to an "
+        "instance it loaded.",
+        released,
+    ),
+    Law(
+        "recovers",
+        "Whatever goes wrong in a request, the other laws still hold, and the next "
+        "request works.",
+        recovers,
+    ),
+]
+NAMES = [law.name for law in LAWS]

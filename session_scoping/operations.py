@@ -1,0 +1,167 @@
+"""What a person can do in an admin by reading, for each of its views."""
+
+import html
+import re
+import typing as t
+from urllib.parse import quote
+from urllib.parse import unquote
+
+import flask
+from flask_admin.contrib.sqla import ModelView
+from werkzeug.routing import BuildError
+from werkzeug.routing import MapAdapter
+
+from session_scoping.recorder import Recorder
+
+# The endpoints of a ModelView that are driven here by name, or by writing only.
+KNOWN = {
+    *("index_view", "create_view", "edit_view", "details_view", "export"),
+    *("ajax_lookup", "ajax_update", "action_view", "delete_view", "static"),
+}
+ID = "{id}"  # of a row that the list shows
+TERM = "{term}"  # a word that the list shows
+
+# By the name of its class, what a filter can be asked for.
+FILTER_VALUES = (
+    ("Empty", "1"),
+    ("Boolean", "1"),
+    ("DateTimeBetween", "2000-01-01 00:00:00 to 2100-01-01 00:00:00"),
+    ("DateTime", "2000-01-01 00:00:00"),
+    ("DateBetween", "2000-01-01 to 2100-01-01"),
+    ("Date", "2000-01-01"),
+    ("TimeBetween", "00:00:00 to 23:59:59"),
+    ("Time", "12:00:00"),
+    ("IntBetween", "0 to 100"),
+    ("FloatBetween", "0 to 100"),
+    ("Int", "1"),
+    ("Float", "1"),
+)
+
+
+class Operation(t.NamedTuple):
+    """One thing that a person does in the admin."""
+
+    view: int
+    name: str
+    url: str  # may hold ID or TERM
+    chunks: int | None = None  # of the answer to read before leaving
+    data: t.Mapping[str, t.Any] | None = None  # what is posted
+
+    def resolve(self, page: str) -> "Operation | None":
+        """Fill in what the list's page shows. ``None``: it shows no such thing."""
+        url = self.url
+        if ID in url:
+            row = row_id(page)
+            if row is None:
+                return None
+            url = url.replace(ID, quote(row))
+        return self._replace(url=url.replace(TERM, quote(word(page))))
+
+
+def row_id(page: str) -> str | None:
+    """The primary key, as Flask-Admin writes it, of the first row of a list's page."""
+    for pattern in (
+        r'(?:edit|details)/(?:modal/)?\?(?:[^"\']*?&(?:amp;)?)?id=([^&"\']+)',
+        r'name="rowid"[^>]*value="([^"]+)"',
+        r'<input[^>]*name="id"[^>]*value="([^"]+)"',
+    ):
+        if found := re.search(pattern, page):
+            return unquote(html.unescape(found[1]))
+    return None
+
+
+def word(page: str) -> str:
+    """A word from the rows of a list's page, or a letter when there is none."""
+    for cell in re.findall(r'<td class="col-[^"]*">(.*?)</td>', page, re.DOTALL):
+        text = html.unescape(re.sub(r"<[^>]*>", " ", cell))
+        if found := re.search(r"[^\W\d_]{2,}", text):
+            return found[0]
+    return "a"
+
+
+def plan(app: flask.Flask, recorder: Recorder) -> list[Operation]:
+    """All operations that only read, view by view, each list first."""
+    urls = app.url_map.bind("localhost")
+    operations: list[Operation] = []
+    for number in recorder.learn(app).values():
+        view = recorder.view(number)
+        if isinstance(view, ModelView):
+            operations += _of_model(number, view, urls)
+        operations += _of_other(number, view, app, urls)
+    return operations
+
+
+def _of_model(number: int, view: t.Any, urls: MapAdapter) -> t.Iterator[Operation]:
+    def operation(
+        name: str, endpoint: str, query: str = "", **more: t.Any
+    ) -> Operation:
+        values = more.pop("values", {})
+        url = urls.build(f"{view.endpoint}.{endpoint}", values)
+        return Operation(number, name, f"{url}?{query}" if query else url, **more)
+
+    yield operation("list", "index_view")
+    yield operation("list, second page", "index_view", "page=1")
+    if _is(view, "column_searchable_list"):
+        yield operation("list, searched", "index_view", f"search={TERM}")
+    for index, (name, _) in enumerate(view._list_columns):
+        if view.is_sortable(name):
+            yield operation(f"list, sorted by {name}", "index_view", f"sort={index}")
+    for argument, (_, one) in (view._filter_args or {}).items():
+        name = f"list, filtered by {one.name} {_operation(one)}"
+        query = f"flt0_{quote(str(argument))}={quote(_value(one), safe='{}')}"
+        yield operation(name, "index_view", query)
+    if _is(view, "can_view_details"):
+        yield operation("details", "details_view", f"id={ID}")
+    if _is(view, "can_create"):
+        yield operation("create form", "create_view")
+    if _is(view, "can_edit"):
+        yield operation("edit form", "edit_view", f"id={ID}")
+    for name in getattr(view, "_form_ajax_refs", None) or {}:
+        query = f"name={quote(name)}&query={TERM}"
+        yield operation(f"look-up of {name}", "ajax_lookup", query)
+    if _is(view, "can_export"):
+        for kind in view.export_types:
+            values = {"export_type": kind}
+            yield operation(f"export {kind}", "export", values=values)
+            dropped = f"export {kind}, dropped"
+            yield operation(dropped, "export", values=values, chunks=1)
+
+
+def _of_other(
+    number: int, view: t.Any, app: flask.Flask, urls: MapAdapter
+) -> t.Iterator[Operation]:
+    """The pages that custom code has added, if they need no argument."""
+    known = KNOWN if isinstance(view, ModelView) else {"static"}
+    for rule in app.url_map.iter_rules():
+        blueprint, _, endpoint = rule.endpoint.rpartition(".")
+        if blueprint != view.endpoint or endpoint in known:
+            continue
+        if "GET" not in (rule.methods or ()) or rule.arguments - set(
+            rule.defaults or ()
+        ):
+            continue
+        try:
+            yield Operation(number, f"page {endpoint}", urls.build(rule.endpoint))
+        except BuildError:
+            continue
+
+
+def _is(view: t.Any, option: str) -> bool:
+    """An option that may be a property, which may want a request: then try and see."""
+    try:
+        return bool(getattr(view, option))
+    except Exception:
+        return True
+
+
+def _operation(one: t.Any) -> str:
+    return str(getattr(one, "operation", lambda: "")())
+
+
+def _value(one: t.Any) -> str:
+    options = getattr(one, "options", None)
+    if options and not callable(options):
+        first = options[0]
+        return str(first[0] if isinstance(first, tuple | list) else first)
+    name = type(one).__name__
+    return next((value for kind, value in FILTER_VALUES if kind in name), TERM)

@@ -1,0 +1,117 @@
+"""Which line of whose code is running."""
+
+import inspect
+import os
+import sys
+import sysconfig
+import typing as t
+from types import CodeType
+from types import FrameType
+
+from session_scoping.recording import BY_HAND
+from session_scoping.recording import FLASK_SQLALCHEMY
+from session_scoping.recording import LITE
+from session_scoping.recording import Place
+from session_scoping.recording import SCOPED_SESSION
+
+SQLALCHEMY = "sqlalchemy"  # and what makes sessions of it
+LIBRARY = "library"
+OWN = "own"
+
+
+HERE = os.path.dirname(__file__)
+STDLIB = tuple(sysconfig.get_path(name) for name in ("stdlib", "platstdlib"))
+# Whatever way they are installed: somebody may work on one of these.
+LIBRARIES = {"flask", "flask_admin", "jinja2", "werkzeug", "wtforms"}
+
+
+class Code(t.NamedTuple):
+    """What is known of a file of code."""
+
+    whose: str
+    file: str  # as a person would name it
+    maker: str  # of sessions
+
+
+class Places:
+    """Names the running line, quickly: every file is looked at once."""
+
+    def __init__(self, boundary: CodeType) -> None:
+        """``boundary``: the code that calls the app, beyond which nobody looks."""
+        self.boundary = boundary
+        self.files: dict[str, Code] = {}
+        self.known: dict[tuple[str, int, str], Place] = {}
+
+    def code(self, frame: FrameType) -> Code:
+        path = frame.f_code.co_filename
+        return self.files.get(path) or self.files.setdefault(path, _code(frame))
+
+    def at(self, frame: FrameType, code: Code) -> Place:
+        key = code.file, frame.f_lineno, frame.f_code.co_name
+        return self.known.get(key) or self.known.setdefault(key, Place(*key))
+
+    def here(self, depth: int) -> tuple[Place | None, Place | None]:
+        """The first line outside of SQLAlchemy, and the first in the app's own code.
+
+        ``depth``: how many calls up to begin.
+        """
+        frame: FrameType | None = sys._getframe(depth)
+        place = None
+        while frame is not None and frame.f_code is not self.boundary:
+            code = self.code(frame)
+            if code.whose is not SQLALCHEMY and place is None:
+                place = self.at(frame, code)
+            if code.whose is OWN:
+                return place, self.at(frame, code)
+            frame = frame.f_back
+        return place, None
+
+    def maker(self, depth: int) -> str:
+        """Who makes the session that is being made."""
+        frame: FrameType | None = sys._getframe(depth)
+        found = BY_HAND
+        while frame is not None:
+            code = self.code(frame)
+            if code.whose is not SQLALCHEMY:
+                break
+            if code.maker in {FLASK_SQLALCHEMY, LITE}:
+                return code.maker
+            found = code.maker or found
+            frame = frame.f_back
+        return found
+
+
+def place_of(kind: type) -> Place | None:
+    """Where a class is written."""
+    try:
+        path = inspect.getsourcefile(kind)
+        _, line = inspect.getsourcelines(kind)
+    except (OSError, TypeError):
+        return None
+    return Place(_name(path or ""), line, kind.__name__)
+
+
+def _code(frame: FrameType) -> Code:
+    path = frame.f_code.co_filename
+    package = str(frame.f_globals.get("__name__", "")).partition(".")[0]
+    if package in {SQLALCHEMY, FLASK_SQLALCHEMY, LITE} or path.startswith(HERE):
+        scoping = path.endswith(("scoping.py", "_collections.py"))
+        maker = package if package != SQLALCHEMY else SCOPED_SESSION * scoping
+        return Code(SQLALCHEMY, _name(path), maker)
+    installed = "site-packages" in path or "dist-packages" in path
+    if (
+        installed
+        or package in LIBRARIES
+        or path.startswith(STDLIB)
+        or not path.endswith(".py")  # a template, or made at run time
+    ):
+        return Code(LIBRARY, _name(path), "")
+    return Code(OWN, _name(path), "")
+
+
+def _name(path: str) -> str:
+    for folder in ("site-packages", "dist-packages"):
+        _, found, rest = path.rpartition(folder + os.sep)
+        if found:
+            return rest
+    return path.removeprefix(os.getcwd() + os.sep)

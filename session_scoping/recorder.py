@@ -1,0 +1,595 @@
+"""Watches every session of an app, from its birth to its end.
+
+It sees requests by Flask's own call and signals, sessions by SQLAlchemy's events, and
+writes down what it sees: it judges nothing.
+"""
+
+import gc
+import threading
+import typing as t
+from contextvars import ContextVar
+from fnmatch import fnmatch
+from importlib.metadata import PackageNotFoundError
+from importlib.metadata import version
+from time import perf_counter
+from weakref import ref
+
+import flask
+import sqlalchemy as sa
+from sqlalchemy import event
+from sqlalchemy.orm import Session as SASession
+
+from session_scoping.keepers import keepers
+from session_scoping.places import place_of
+from session_scoping.places import Places
+from session_scoping.recording import BUILDING
+from session_scoping.recording import FLASK_SQLALCHEMY
+from session_scoping.recording import KeptInstance
+from session_scoping.recording import NOBODY
+from session_scoping.recording import Outside
+from session_scoping.recording import Recording
+from session_scoping.recording import Request
+from session_scoping.recording import Session
+from session_scoping.recording import Use
+from session_scoping.recording import View
+
+STACK = (
+    "Flask-Admin",
+    "Flask",
+    "SQLAlchemy",
+    "Flask-SQLAlchemy",
+    "Flask-SQLAlchemy-Lite",
+    "Werkzeug",
+    "WTForms",
+)
+MARK = "_session_scoping"  # an attribute of sessions and of their connections
+DRIVE = "session_scoping.drive"  # in the WSGI environment
+PRESERVE = "werkzeug.debug.preserve_context"  # there too: a test keeps its contexts
+UNTIDY = 2000  # things, most of them dead by now, before somebody tidies up
+
+
+class Drive(t.Protocol):
+    """Who drives a request, and wants to know of its steps."""
+
+    view: int
+    operation: str
+
+    def step(self, request: Request, sql: str) -> None:
+        """A statement or a commit is about to be sent. May raise, so that it is not."""
+
+    def ended(self) -> None:
+        """The request is over."""
+
+
+class Running:
+    """A request that is running."""
+
+    __slots__ = ("request", "drive", "answered", "streams", "preserved")
+
+    def __init__(self, request: Request, drive: Drive | None, preserved: bool) -> None:
+        self.request = request
+        self.drive = drive
+        self.answered = False
+        self.streams = False
+        self.preserved = preserved
+
+
+class Watched:
+    """A session as it is now: the last request that used it, and how."""
+
+    __slots__ = ("recorder", "session", "running", "use", "closed", "late")
+
+    def __init__(self, recorder: "Recorder", session: Session) -> None:
+        self.recorder = recorder
+        self.session = session
+        self.running: Running | None = None
+        self.use: Use | None = None
+        self.closed = False
+        self.late = False  # was it first used when the view had answered?
+
+
+class Loaded(t.NamedTuple):
+    """An instance that was still there when its session was closed."""
+
+    request: int
+    session: int
+    state: t.Any  # SQLAlchemy's: it refers to the instance weakly
+
+
+RUNNING: "ContextVar[Running | None]" = ContextVar("RUNNING", default=None)
+
+
+class Recorder:
+    """Watches all apps of this process, from ``start`` to ``stop``.
+
+    ``leave_alone``: patterns, as in a shell, for ``file:line in function``. A session
+    made there is written down, but is held against no law.
+
+    One recorder watches at a time: while it does, one that was started before it rests.
+    """
+
+    active: "t.ClassVar[Recorder | None]" = None
+
+    def __init__(self, leave_alone: t.Sequence[str] = ()) -> None:
+        self.recording = Recording(stack=stack())
+        self.building = False
+        self._leave_alone = leave_alone
+        self._lock = threading.Lock()
+        self._thread = threading.get_ident()
+        self._began = perf_counter()
+        self._engines: dict[t.Any, int] = {}
+        self._paths: dict[str, str] = {}
+        self._apps: dict[flask.Flask, dict[str, int]] = {}
+        self._views: list[t.Any] = []
+        self._handles: list[t.Any] = []
+        self._living: list[tuple[int, ref[SASession]]] = []
+        self._loaded: list[Loaded] = []
+        self.places = Places(_call.__code__)
+        self._outer: Recorder | None = None
+        self._listeners: list[tuple[t.Any, str, t.Callable[..., t.Any]]] = [
+            (SASession, "after_begin", self._on_begin),
+            (SASession, "before_commit", self._on_commit),
+            (sa.engine.Engine, "before_cursor_execute", self._on_statement),
+            (sa.engine.Engine, "commit", self._on_database_commit),
+            (sa.pool.Pool, "checkout", self._on_checkout),
+            (sa.pool.Pool, "checkin", self._on_checkin),
+        ]
+
+    # -------------------------------------------------------------- beginning and end
+
+    def __enter__(self) -> "Recorder":
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def start(self) -> None:
+        self._outer, Recorder.active = Recorder.active, None
+        if self._outer:
+            self._outer._unhook()
+        self._hook()
+
+    def stop(self) -> Recording:
+        """End the recording, and find out what is still there."""
+        self._unhook()
+        if self._outer:
+            self._outer._hook()
+            self._outer = None
+        self.find_kept()
+        for view, handle, seen in zip(
+            self._views, self._handles, self.recording.views, strict=True
+        ):
+            seen.replaced = getattr(view, "session", None) is not handle
+            if seen.replaced or seen.session != NOBODY:
+                seen.place = place_of(type(view))
+        return self.recording
+
+    def _hook(self) -> None:
+        Recorder.active = self
+        for listener in self._listeners:
+            event.listen(*listener)
+        flask.request_finished.connect(self._on_answer)
+        flask.got_request_exception.connect(self._on_exception)
+        for patch in PATCHES:
+            patch.do()
+
+    def _unhook(self) -> None:
+        Recorder.active = None
+        for patch in PATCHES:
+            patch.undo()
+        flask.request_finished.disconnect(self._on_answer)
+        flask.got_request_exception.disconnect(self._on_exception)
+        for listener in self._listeners:
+            event.remove(*listener)
+
+    def find_kept(self) -> None:
+        """Note which sessions and instances are still there, and what keeps them."""
+        for generation in range(3):
+            self._tidy()
+            if not self._living and not self._loaded:
+                return
+            gc.collect(generation)
+        self._tidy()
+        for number, living in self._living:
+            session = self.recording.sessions[number]
+            session.kept = True
+            session.kept_by = keepers(living(), self._views)
+        for request, number, state in self._loaded:
+            instance = state.obj()
+            name = type(instance).__name__
+            path = keepers(instance, self._views)
+            kept = KeptInstance(name, number, request, path)
+            self.recording.kept_instances.append(kept)
+        self._living.clear()
+        self._loaded.clear()
+
+    def _tidy(self) -> None:
+        self._living = [one for one in self._living if one[1]() is not None]
+        self._loaded = [one for one in self._loaded if one.state.obj() is not None]
+
+    # ------------------------------------------------------------------------- views
+
+    def learn(self, app: flask.Flask) -> dict[str, int]:
+        """The numbers of an app's admin views, by their endpoints."""
+        known = self._apps.get(app)
+        if known is None:
+            known = self._apps[app] = {}
+            self.recording.app = self.recording.app or app.import_name
+            for admin in app.extensions.get("admin", []):
+                for view in admin._views:
+                    known[view.endpoint] = len(self._views)
+                    self._views.append(view)
+                    self._handles.append(getattr(view, "session", None))
+                    self.recording.views.append(self._view(admin, view))
+        return known
+
+    def view(self, number: int) -> t.Any:
+        """The view itself, of a number that ``learn`` gave."""
+        return self._views[number]
+
+    def _view(self, admin: t.Any, view: t.Any) -> View:
+        kind = type(view)
+        seen = View(str(admin.name), kind.__name__, view.endpoint)
+        handle = getattr(view, "session", None)
+        model = getattr(view, "model", None)
+        if model is not None and handle is not None:
+            seen.model = model.__name__
+            seen.handle = f"{type(handle).__module__}.{type(handle).__qualname__}"
+        if isinstance(handle, SASession):
+            seen.session = self._watched(handle).session.number
+        return seen
+
+    # ---------------------------------------------------------------------- requests
+
+    def begin(self, app: flask.Flask, environ: dict[str, t.Any]) -> Running:
+        outer = RUNNING.get()
+        path = environ.get("PATH_INFO", "")
+        if query := environ.get("QUERY_STRING"):
+            path = f"{path}?{query}"
+        drive: Drive | None = environ.get(DRIVE)
+        request = Request(
+            NOBODY,
+            environ.get("REQUEST_METHOD", ""),
+            self._paths.setdefault(path, path),
+            started=perf_counter() - self._began,
+            thread=threading.current_thread().name,
+        )
+        if drive is not None:
+            request.view, request.operation = drive.view, drive.operation
+        if outer is not None and not outer.request.ended:
+            request.parent = outer.request.number
+        elif flask.has_app_context():
+            current: t.Any = flask.current_app
+            request.outer_context = current._get_current_object() is app
+        with self._lock:
+            request.number = len(self.recording.requests)
+            self.recording.requests.append(request)
+        if app not in self._apps:
+            self.learn(app)
+        return Running(request, drive, bool(environ.get(PRESERVE)))
+
+    def end(self, running: Running, error: BaseException | None = None) -> None:
+        """The last byte is out, or nobody waits for it."""
+        request = running.request
+        if request.ended:
+            return
+        request.ended = perf_counter() - self._began
+        if error is not None:
+            if running.answered:
+                request.broke_off = told(error)
+            else:
+                request.error, request.status = told(error), 500
+        if running.drive is not None:
+            running.drive.ended()
+
+    def _on_answer(
+        self, app: flask.Flask, response: flask.Response, **_: object
+    ) -> None:
+        running = RUNNING.get()
+        if running is None:
+            return
+        request = running.request
+        running.answered = True
+        running.streams = response.is_streamed and not response.direct_passthrough
+        request.status = response.status_code
+        endpoint = flask.request.endpoint or ""
+        request.endpoint = endpoint
+        if request.view == NOBODY:
+            known = self._apps.get(app, {})
+            request.view = known.get(endpoint.rpartition(".")[0], NOBODY)
+
+    def _on_exception(
+        self, app: flask.Flask, exception: BaseException, **_: object
+    ) -> None:
+        running = RUNNING.get()
+        if running is not None:
+            running.request.error = told(exception)
+
+    # ---------------------------------------------------------------------- sessions
+
+    def _watched(self, session: SASession) -> Watched:
+        watched: Watched | None = session.__dict__.get(MARK)
+        if watched is None or watched.recorder is not self:
+            watched = self.born(session, "")
+        return watched
+
+    def born(self, session: SASession, maker: str) -> Watched:
+        """Write down a session. One that is older than the recording has no maker."""
+        running = RUNNING.get()
+        seen = Session(NOBODY, maker)
+        if maker:
+            seen.born = perf_counter() - self._began
+            seen.place, seen.own = self.places.here(3)
+            if running is not None:
+                seen.born_in = running.request.number
+            elif self.building:
+                seen.born_in = BUILDING
+        else:
+            seen.maker = _guess(session)
+        if self._leave_alone:
+            seen.left_alone = any(
+                fnmatch(str(place), pattern)
+                for place in (seen.place, seen.own)
+                for pattern in self._leave_alone
+            )
+        watched = Watched(self, seen)
+        with self._lock:
+            seen.number = len(self.recording.sessions)
+            self.recording.sessions.append(seen)
+            self._living.append((seen.number, ref(session)))
+            if len(self._living) > UNTIDY:
+                self._tidy()
+        setattr(session, MARK, watched)
+        return watched
+
+    def _use(self, watched: Watched) -> None:
+        running = RUNNING.get()
+        if running is None:
+            if threading.get_ident() != self._thread:
+                self._use_outside(watched)
+            watched.closed = watched.session.closed = False
+            return
+        if watched.running is running and not watched.closed:
+            return
+        place, own = self.places.here(3)
+        request, number = running.request, watched.session.number
+        use = next((one for one in request.uses if one.session == number), None)
+        if use is None:
+            use = Use(number, place, own)
+            request.uses = [*request.uses, use]
+            watched.late = running.answered
+        elif watched.closed:
+            use.revived, use.own, use.closed = place, own, False
+        watched.running, watched.use = running, use
+        watched.closed = watched.session.closed = False
+
+    def _use_outside(self, watched: Watched) -> None:
+        name = threading.current_thread().name
+        seen = watched.session
+        if not any(one.thread == name for one in seen.outside):
+            seen.outside = [*seen.outside, Outside(*self.places.here(4), name)]
+
+    def closing(self, session: SASession) -> None:
+        """It is about to be closed: what it has loaded should go with it."""
+        watched: Watched | None = session.__dict__.get(MARK)
+        if watched is None or watched.running is None or watched.recorder is not self:
+            return
+        request, number = watched.running.request.number, watched.session.number
+        for state in session.identity_map.all_states():
+            self._loaded.append(Loaded(request, number, state))
+        if len(self._loaded) > UNTIDY:
+            self._tidy()
+
+    def closed(self, session: SASession) -> None:
+        watched: Watched | None = session.__dict__.get(MARK)
+        if watched is None or watched.recorder is not self:
+            return
+        watched.closed = watched.session.closed = True
+        watched.session.released = perf_counter() - self._began
+        running, use = watched.running, watched.use
+        if running is not None and use is not None:
+            if running.preserved or not running.request.ended:
+                use.closed = True
+
+    def _on_begin(
+        self, session: SASession, transaction: object, connection: t.Any
+    ) -> None:
+        watched = self._watched(session)
+        setattr(connection, MARK, watched)
+        engine = connection.engine
+        number = self._engines.get(engine)
+        if number is None:
+            number = self._engines[engine] = len(self._engines)
+            url: t.Any = engine.url
+            self.recording.engines.append(url.render_as_string(hide_password=True))
+        if number not in watched.session.engines:
+            watched.session.engines = (*watched.session.engines, number)
+        self._use(watched)
+
+    def _on_commit(self, session: SASession) -> None:
+        """Only one that is made when the view has answered is of interest."""
+        running = RUNNING.get()
+        watched: Watched | None = session.__dict__.get(MARK)
+        if (
+            running is not None
+            and running.answered
+            and not running.request.ended
+            and watched is not None
+            and watched.running is running
+            and watched.use is not None
+            and not watched.late
+            and not running.streams
+        ):
+            place, own = self.places.here(2)
+            watched.use.commit_at_end = own or place
+
+    def _on_statement(
+        self, connection: t.Any, cursor: object, sql: str, *_: object
+    ) -> None:
+        watched: Watched | None = connection.__dict__.get(MARK)
+        if watched is not None and watched.recorder is self:
+            self._use(watched)
+        self._step(sql)
+
+    def _on_database_commit(self, connection: t.Any) -> None:
+        running = RUNNING.get()
+        if running is not None and running.drive is not None:
+            running.drive.step(running.request, "COMMIT")
+
+    def _step(self, sql: str) -> None:
+        running = RUNNING.get()
+        if running is not None:
+            running.request.statements += 1
+            if running.drive is not None:
+                running.drive.step(running.request, sql)
+
+    def _on_checkout(self, _: object, record: t.Any, __: object) -> None:
+        running = RUNNING.get()
+        request = running.request if running is not None else None
+        if request is not None:
+            request.taken += 1
+            place, own = self.places.here(2)
+            request.unreturned = request.unreturned or own or place
+        record.info.setdefault(MARK, []).append(running)
+
+    def _on_checkin(self, _: object, record: t.Any) -> None:
+        taken = record.info.get(MARK)
+        if taken:
+            running: Running | None = taken.pop()
+            if running is not None:
+                request = running.request
+                if running.preserved or not request.ended:
+                    request.returned += 1
+                if request.taken == request.returned:
+                    request.unreturned = None
+
+
+# ------------------------------------------------------------------ what is replaced
+
+
+class Patch:
+    """A method that is replaced while a recorder watches."""
+
+    def __init__(self, owner: type, name: str, make: t.Callable[..., t.Any]) -> None:
+        self.owner = owner
+        self.name = name
+        self.original = getattr(owner, name)
+        self.replacement = make(self.original)
+
+    def do(self) -> None:
+        setattr(self.owner, self.name, self.replacement)
+
+    def undo(self) -> None:
+        setattr(self.owner, self.name, self.original)
+
+
+class Body:
+    """An answer that is streamed: the request is over when it ends, or is closed."""
+
+    def __init__(
+        self, recorder: Recorder, running: Running, body: t.Iterable[bytes]
+    ) -> None:
+        self.recorder = recorder
+        self.running = running
+        self.body = body
+        self.chunks = iter(body)
+
+    def __iter__(self) -> "Body":
+        return self
+
+    def __next__(self) -> bytes:
+        token = RUNNING.set(self.running)
+        try:
+            return next(self.chunks)
+        except BaseException as error:
+            over = isinstance(error, StopIteration | GeneratorExit)
+            self.recorder.end(self.running, None if over else error)
+            raise
+        finally:
+            RUNNING.reset(token)
+
+    def close(self) -> None:
+        token = RUNNING.set(self.running)
+        try:
+            close = getattr(self.body, "close", None)
+            if close is not None:
+                close()
+        finally:
+            self.recorder.end(self.running)
+            RUNNING.reset(token)
+
+
+def _call(
+    app: flask.Flask, environ: dict[str, t.Any], start_response: t.Callable[..., t.Any]
+) -> t.Iterable[bytes]:
+    recorder = Recorder.active
+    assert recorder is not None
+    running = recorder.begin(app, environ)
+    token = RUNNING.set(running)
+    try:
+        body = CALL.original(app, environ, start_response)
+    except BaseException as error:
+        recorder.end(running, error)
+        raise
+    finally:
+        RUNNING.reset(token)
+    if running.streams:
+        return Body(recorder, running, body)
+    recorder.end(running)
+    return t.cast(t.Iterable[bytes], body)
+
+
+def _watched_init(original: t.Callable[..., None]) -> t.Callable[..., None]:
+    def init(session: SASession, *args: t.Any, **options: t.Any) -> None:
+        original(session, *args, **options)
+        if Recorder.active is not None:
+            Recorder.active.born(session, Recorder.active.places.maker(2))
+
+    return init
+
+
+def _watched_close(original: t.Callable[..., None]) -> t.Callable[..., None]:
+    def close(session: SASession, *args: t.Any, **options: t.Any) -> None:
+        if Recorder.active is not None:
+            Recorder.active.closing(session)
+        original(session, *args, **options)
+        if Recorder.active is not None:
+            Recorder.active.closed(session)
+
+    return close
+
+
+CALL = Patch(flask.Flask, "__call__", lambda original: _call)
+PATCHES = [
+    CALL,
+    Patch(SASession, "__init__", _watched_init),
+    *(
+        Patch(SASession, name, _watched_close)
+        for name in ("close", "invalidate", "reset")
+        if hasattr(SASession, name)
+    ),
+]
+
+
+def _guess(session: SASession) -> str:
+    """Who made a session that was there before."""
+    package = type(session).__module__.partition(".")[0]
+    return package if package == FLASK_SQLALCHEMY else ""
+
+
+def told(error: BaseException) -> str:
+    """An exception in a line."""
+    first, *_ = [*str(error).splitlines(), ""]
+    return f"{type(error).__name__}: {first}"[:300]
+
+
+def stack() -> dict[str, str]:
+    """The versions of what is installed."""
+    found = {}
+    for package in STACK:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found

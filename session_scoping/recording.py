@@ -1,0 +1,213 @@
+"""What was seen of an app: plain data, which imports neither Flask nor SQLAlchemy.
+
+A recording can be saved as JSON and judged again later, elsewhere.
+"""
+
+import json
+import types
+import typing as t
+from dataclasses import asdict
+from dataclasses import dataclass
+from dataclasses import field
+from dataclasses import fields
+from dataclasses import is_dataclass
+from pathlib import Path
+
+FORMAT = 1
+NOBODY = -1  # the number of no view, no request, no session
+FLASK_SQLALCHEMY = "flask_sqlalchemy"  # the makers of sessions
+LITE = "flask_sqlalchemy_lite"
+SCOPED_SESSION = "scoped_session"
+BY_HAND = "hand"
+REGISTRY = "the registry of a scoped_session"  # the keeper that is no mistake by itself
+BUILDING = -2  # the number of no request, while the app is built
+
+
+class NotARecording(ValueError):
+    """A file that does not hold a recording, with what is wrong with it."""
+
+
+class Place(t.NamedTuple):
+    """A line of code."""
+
+    file: str
+    line: int
+    function: str
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line} in {self.function}"
+
+
+@dataclass(slots=True)
+class View:
+    """A view of an ``Admin``, and what it was given to take sessions from."""
+
+    admin: str
+    name: str  # of its class
+    endpoint: str
+    model: str = ""  # empty: not a SQLAlchemy view
+    handle: str = ""  # the type that it holds, with its module
+    session: int = NOBODY  # the session that it holds, where it holds no handle
+    replaced: bool = False  # does it hold another object now than it did at first?
+    place: Place | None = None  # of its class
+
+
+@dataclass(slots=True)
+class Use:
+    """One session in one request."""
+
+    session: int
+    place: Place | None = None  # the line outside of SQLAlchemy that first used it
+    own: Place | None = None  # the first line above it in the app's own code
+    closed: bool = False  # when the request was over
+    revived: Place | None = None  # used once more after it was closed
+    commit_at_end: Place | None = None  # committed when the view had answered
+
+
+@dataclass(slots=True)
+class Stopped:
+    """A write that was stopped before it reached the database."""
+
+    sql: str
+    place: Place | None = None
+    own: Place | None = None
+
+
+@dataclass(slots=True)
+class Request:
+    """One request, from the first byte in to the last byte out."""
+
+    number: int
+    method: str
+    path: str
+    view: int = NOBODY
+    operation: str = ""  # what a person does by it; empty: not driven by the crawler
+    endpoint: str = ""
+    status: int = 0
+    started: float = 0.0  # seconds since the recording began
+    ended: float = 0.0
+    thread: str = ""
+    parent: int = NOBODY  # the request that made this one
+    outer_context: bool = False  # was an app context there before it began?
+    error: str = ""  # the exception that ended the view
+    broke_off: str = ""  # the exception that ended the answer half-way
+    statements: int = 0
+    taken: int = 0  # connections
+    returned: int = 0
+    unreturned: Place | None = None  # where the first one not returned was taken
+    uses: t.Sequence[Use] = ()
+    stopped: t.Sequence[Stopped] = ()
+    failed: str = ""  # the step that was made to fail
+    wrong: str = ""  # how it did not do what it should
+
+
+@dataclass(slots=True)
+class Outside:
+    """A session used where no request was running."""
+
+    place: Place | None
+    own: Place | None
+    thread: str
+
+
+@dataclass(slots=True)
+class Session:
+    """One session, from its birth to its end."""
+
+    number: int
+    maker: str = ""  # flask_sqlalchemy, flask_sqlalchemy_lite, scoped_session, hand
+    engines: t.Sequence[int] = ()
+    born: float = 0.0
+    born_in: int = NOBODY  # the request
+    place: Place | None = None
+    own: Place | None = None
+    closed: bool = False  # for good, when the recording ended
+    released: float = 0.0  # when it was last closed
+    kept: bool = False  # still there when the recording ended
+    kept_by: t.Sequence[str] = ()  # what holds it, from the app down to it
+    outside: t.Sequence[Outside] = ()
+    left_alone: bool = False  # by the wish of the user
+
+
+@dataclass(slots=True)
+class KeptInstance:
+    """A row's object that outlived the request that loaded it."""
+
+    model: str
+    session: int
+    request: int
+    kept_by: t.Sequence[str] = ()
+
+
+@dataclass(slots=True)
+class Unseen:
+    """What was not driven, and why."""
+
+    view: int
+    operation: str
+    why: str
+
+
+@dataclass
+class Recording:
+    """All that was seen: the laws judge by nothing else."""
+
+    app: str = ""
+    stack: dict[str, str] = field(default_factory=dict)  # package: version
+    engines: list[str] = field(default_factory=list)  # URLs, without passwords
+    views: list[View] = field(default_factory=list)
+    requests: list[Request] = field(default_factory=list)
+    sessions: list[Session] = field(default_factory=list)
+    kept_instances: list[KeptInstance] = field(default_factory=list)
+    unseen: list[Unseen] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    def to_json(self) -> dict[str, t.Any]:
+        return {"format": FORMAT, **asdict(self)}
+
+    def save(self, path: str | Path) -> None:
+        Path(path).write_text(json.dumps({"recording": self.to_json()}))
+
+    @classmethod
+    def from_json(cls, data: dict[str, t.Any]) -> "Recording":
+        if not isinstance(data, dict) or data.get("format") != FORMAT:
+            raise NotARecording(f"not a recording of format {FORMAT}")
+        try:
+            return t.cast(Recording, _build(cls, data))
+        except (KeyError, TypeError) as error:
+            raise NotARecording(f"not a whole recording: {error}") from error
+
+    @classmethod
+    def load(cls, path: str | Path) -> "Recording":
+        """Read what ``save`` or the option ``--json`` has written.
+
+        Raises ``NotARecording`` for a file with anything else, ``OSError`` for one that
+        cannot be read.
+        """
+        try:
+            data = json.loads(Path(path).read_text())
+        except ValueError as error:
+            raise NotARecording(f"{path} is not JSON: {error}") from error
+        if not isinstance(data, dict) or "recording" not in data:
+            raise NotARecording(f"{path} has no recording in it")
+        return cls.from_json(data["recording"])
+
+
+def _build(kind: t.Any, data: t.Any) -> t.Any:
+    """Make a value of a type, as annotated in this module, from JSON."""
+    arguments = t.get_args(kind)
+    if t.get_origin(kind) is types.UnionType:  # all of them are `… | None`
+        return None if data is None else _build(arguments[0], data)
+    if is_dataclass(kind):
+        hints = t.get_type_hints(kind)
+        return t.cast(t.Any, kind)(
+            **{
+                one.name: _build(hints[one.name], data[one.name])
+                for one in fields(kind)
+            }
+        )
+    if kind is Place:
+        return Place(*data)
+    if arguments and t.get_origin(kind) is not dict:
+        return [_build(arguments[0], one) for one in data]
+    return data
