@@ -151,6 +151,20 @@ def _unique(law: str, sight: Sight, recording: Recording) -> bool:
 
 
 @cause(
+    "`db.session.remove()` or `close()` in the middle of a request",
+    "The session is closed while the request still uses it: what was loaded is "
+    "detached, what was not committed is lost.",
+    "# leave it to the extension: it removes the session when the request is over",
+)
+def _closed_early(law: str, sight: Sight, recording: Recording) -> bool:
+    return (
+        sight.kind in {"many", "revived", "ended early"}
+        and sight.request is not None
+        and any(use.ended_early for use in sight.request.uses)
+    )
+
+
+@cause(
     "Flask 3.1.2 and newer: a streamed export outlives its session",
     "Flask ends the app context before it streams the answer, and with it the session "
     "is removed; a column that loads lazily then has none.",
@@ -163,23 +177,14 @@ class UserView(ModelView):
     "https://github.com/pallets/flask/issues/5774",
 )
 def _streamed(law: str, sight: Sight, recording: Recording) -> bool:
+    request = sight.request
     return (
-        law == "alive"
+        request is not None
+        and request.streamed
         and _release(recording, "Flask") >= (3, 1, 2)
-        and sight.request is not None
-        and bool(sight.request.broke_off)
-        and sight.request.operation.startswith("export")
+        and sight.kind in {"broke off", "revived", "open"}
+        and (bool(request.broke_off) or any(use.revived for use in request.uses))
     )
-
-
-@cause(
-    "`db.session.remove()` or `close()` in the middle of a request",
-    "The session is closed while the request still uses it: what was loaded is "
-    "detached, what was not committed is lost.",
-    "# leave it to the extension: it removes the session when the request is over",
-)
-def _closed_early(law: str, sight: Sight, recording: Recording) -> bool:
-    return law == "alive" and sight.kind == "revived"
 
 
 @cause(
@@ -209,6 +214,34 @@ def _thread(law: str, sight: Sight, recording: Recording) -> bool:
 
 
 @cause(
+    "a scope that is smaller than a request",
+    "The handle gives more than one session in one request: what one loads the other "
+    'refuses ("already attached to session").',
+    """\
+scoped_session(sessionmaker(engine))  # with no scopefunc, or one that gives the
+# same key all through a request and another one in the next""",
+    f"{FLASK_ADMIN}/issues/2831",
+)
+def _small_scope(law: str, sight: Sight, recording: Recording) -> bool:
+    return (
+        _maker(sight) == SCOPED_SESSION
+        and sight.kind in {"many", "open", "kept"}
+        and sight.request is not None
+        and len(_given(sight.request, recording)) > 1
+    )
+
+
+def _given(request: Request, recording: Recording) -> list[Session]:
+    """The sessions that a scoped_session has made for a request, until its end."""
+    sessions = [recording.sessions[use.session] for use in request.uses]
+    return [
+        session
+        for session in sessions
+        if session.maker == SCOPED_SESSION and session.born_in == request.number
+    ]
+
+
+@cause(
     "a `scoped_session` that is never removed",
     "Without `remove()` a scoped_session keeps the session of its scope, a thread as a "
     "rule, and gives it to request after request.",
@@ -224,19 +257,6 @@ def _never_removed(law: str, sight: Sight, recording: Recording) -> bool:
         and sight.kind in {"open", "again", "overlap", "kept", "startup"}
         and (not sight.kept_by or sight.kept_by[-1] == REGISTRY)
     )
-
-
-@cause(
-    "a scope that is smaller than a request",
-    "The handle gives more than one session in one request: what one loads the other "
-    'refuses ("already attached to session").',
-    """\
-scoped_session(sessionmaker(engine))  # with no scopefunc, or one that gives the
-# same key all through a request and another one in the next""",
-    f"{FLASK_ADMIN}/issues/2831",
-)
-def _small_scope(law: str, sight: Sight, recording: Recording) -> bool:
-    return sight.kind == "many" and _maker(sight) == SCOPED_SESSION
 
 
 @cause(

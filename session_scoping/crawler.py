@@ -1,9 +1,11 @@
 """Drives the admin of an app as a person would, while a recorder watches."""
 
+import logging
 import re
 import threading
 import typing as t
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from itertools import count
 from itertools import islice
 
@@ -149,7 +151,7 @@ class Crawler:
             recording.engines[engine]
             for use in request.uses
             for engine in recording.sessions[use.session].engines
-        }
+        } or recording.engines
         found = any(re.match(r"sqlite[^:]*://(/:memory:|/?$)", url) for url in engines)
         note = (
             "two requests at the same time were not tried: SQLite in memory has one "
@@ -207,6 +209,17 @@ class Crawler:
             self.send(operation)
 
 
+@contextmanager
+def silence() -> t.Iterator[None]:
+    """No log of what is told as a verdict; a record also keeps what it is about."""
+    before = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logging.disable(before)
+
+
 def record(
     app: flask.Flask,
     *,
@@ -229,9 +242,10 @@ def record(
     try:
         crawler = Crawler(app, recorder, client)
         operations = crawler.plan()
-        for done, operation in enumerate(operations):
-            progress(operation.name, done, len(operations))
-            crawler.drive(operation, faults)
+        with silence():
+            for done, operation in enumerate(operations):
+                progress(operation.name, done, len(operations))
+                crawler.drive(operation, faults)
         progress("", len(operations), len(operations))
     finally:
         recording = recorder.stop()

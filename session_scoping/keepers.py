@@ -105,6 +105,8 @@ def _how(holder: object, held: object) -> str:
         return f"method {holder.__qualname__}"
     if isinstance(holder, ModuleType):
         return ""
+    if isinstance(holder, type) and isinstance(held, dict):
+        return ""
     name = type(holder).__name__
     attributes = getattr(holder, "__dict__", {})
     for key, value in list(attributes.items()):

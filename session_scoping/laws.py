@@ -2,6 +2,7 @@
 
 import typing as t
 from collections import defaultdict
+from dataclasses import asdict
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -39,6 +40,7 @@ class Violation:
     sessions: tuple[int, ...]
     place: Place | None
     own: Place | None
+    made: Place | None  # where the session was made
     kept_by: tuple[str, ...]
     cause: Cause | None
 
@@ -94,25 +96,57 @@ class Verdict:
 
     @property
     def failures(self) -> list[Request]:
-        """The requests that did not work, whatever the reason, but for those that were
-        made to fail."""
+        """The requests that did not work, for a reason that no law knows of."""
+        told = {number for one in self.violations for number in one.requests}
         return [
             one
             for one in self.recording.requests
             if (one.error or one.broke_off or one.wrong)
-            and not one.failed
-            and not one.stopped
+            and not (one.failed or one.stopped or one.number in told)
         ]
 
+    @property
+    def seen(self) -> set[int]:
+        """The views that have answered."""
+        return {one.view for one in self.recording.requests if _answered(one)}
+
+    @cached_property
+    def _tried(self) -> set[tuple[int, str]]:
+        """The views that have met what a law needs to be put to the test."""
+        tried = set()
+        latest: dict[int, float] = {}
+        for one in self.recording.requests:
+            if _in_trouble(one):
+                tried.add((one.view, "recovers"))
+            if one.started < latest.get(one.view, 0) and one.parent == NOBODY:
+                tried.add((one.view, "isolated"))
+            latest[one.view] = max(latest.get(one.view, 0), one.ended)
+        return tried
+
     def cell(self, view: int, law: str) -> str:
-        """What is known of one law in one view: broken, holds, or not seen."""
+        """What is known of a law in a view: broken, holds, not tried, or not seen."""
         if any(one.view == view and one.law == law for one in self.violations):
             return "broken"
-        answered = any(
-            one.view == view and one.status and one.status < 400
-            for one in self.recording.requests
-        )
-        return "holds" if answered else "not seen"
+        if view not in self.seen:
+            return "not seen"
+        if law in {"isolated", "recovers"} and (view, law) not in self._tried:
+            return "not tried"
+        return "holds"
+
+    def to_json(self) -> dict[str, t.Any]:
+        """What ``Recording.load`` can read again, and what was made of it."""
+        return {
+            "recording": self.recording.to_json(),
+            "holds": self.holds,
+            "violations": [asdict(one) for one in self.violations],
+        }
+
+
+def _answered(request: Request) -> bool:
+    """Did the client get it? A page to read that redirects does so to a login."""
+    if request.method == "GET":
+        return request.status == 200
+    return 0 < request.status < 400
 
 
 def judge(recording: Recording) -> Verdict:
@@ -158,7 +192,8 @@ def _violation(
         tuple(requests),
         tuple(sessions),
         first.place,
-        first.own or (first.session.own if first.session else None),
+        first.own,
+        (first.session.own or first.session.place) if first.session else None,
         tuple(first.kept_by),
         cause,
     )
@@ -273,7 +308,7 @@ def fresh(recording: Recording) -> t.Iterator[Sight]:
             )
     for session in recording.sessions:
         unused = session.number not in uses and session.born_in == BUILDING
-        if unused and session.kept and not session.left_alone:
+        if unused and session.kept and not (session.closed or session.left_alone):
             yield Sight(
                 "startup",
                 f"{_named(session)} was opened by building the app, and is still there",
@@ -306,13 +341,21 @@ def isolated(recording: Recording) -> t.Iterator[Sight]:
 
 def alive(recording: Recording) -> t.Iterator[Sight]:
     for request in recording.requests:
-        for use in request.uses:
+        for index, use in enumerate(request.uses):
             session = recording.sessions[use.session]
-            if use.revived and session.maker != BY_HAND and not session.left_alone:
+            if session.maker == BY_HAND or session.left_alone:
+                continue
+            if use.revived:
                 what = f"{_named(session)} is used once more after it was closed"
-                yield Sight(
-                    "revived", what, request, session, place=use.revived, own=use.own
-                )
+                own = use.ended_early or use.own
+                yield Sight("revived", what, request, session, NOBODY, use.revived, own)
+            elif use.ended_early and any(
+                {*session.engines}.intersection(recording.sessions[one.session].engines)
+                for one in request.uses[index + 1 :]
+            ):
+                what = f"{_named(session)} is closed before the view has answered"
+                early = use.ended_early
+                yield Sight("ended early", what, request, session, NOBODY, early, early)
         if "DetachedInstanceError" in request.broke_off:
             yield Sight("broke off", f"broke off: {request.broke_off}", request)
 
@@ -331,9 +374,19 @@ def released(recording: Recording) -> t.Iterator[Sight]:
                 yield Sight("kept", f"{_named(session)} is still referred to", *told)
     for session in recording.sessions:
         if session.outside and not session.closed and not session.left_alone:
-            use_ = session.outside[0]
-            what = f"{_named(session)}, used on thread {use_.thread}, is not closed"
-            yield Sight("thread", what, session=session, place=use_.place, own=use_.own)
+            first = session.outside[0]
+            what = f"{_named(session)}, used on thread {first.thread}, is not closed"
+            meanwhile = (
+                recording.requests[first.request] if first.request != NOBODY else None
+            )
+            yield Sight(
+                "thread",
+                what,
+                meanwhile,
+                session,
+                place=first.place,
+                own=first.own,
+            )
     for request in recording.requests:
         all_closed = all(use.closed for use in request.uses)
         if request.taken != request.returned and all_closed:

@@ -27,6 +27,7 @@ from session_scoping.recording import FLASK_SQLALCHEMY
 from session_scoping.recording import KeptInstance
 from session_scoping.recording import NOBODY
 from session_scoping.recording import Outside
+from session_scoping.recording import Place
 from session_scoping.recording import Recording
 from session_scoping.recording import Request
 from session_scoping.recording import Session
@@ -77,7 +78,16 @@ class Running:
 class Watched:
     """A session as it is now: the last request that used it, and how."""
 
-    __slots__ = ("recorder", "session", "running", "use", "closed", "late")
+    __slots__ = (
+        "recorder",
+        "session",
+        "running",
+        "use",
+        "closed",
+        "closed_in",
+        "closed_at",
+        "late",
+    )
 
     def __init__(self, recorder: "Recorder", session: Session) -> None:
         self.recorder = recorder
@@ -85,6 +95,8 @@ class Watched:
         self.running: Running | None = None
         self.use: Use | None = None
         self.closed = False
+        self.closed_in: Running | None = None
+        self.closed_at: Place | None = None
         self.late = False  # was it first used when the view had answered?
 
 
@@ -125,6 +137,8 @@ class Recorder:
         self._living: list[tuple[int, ref[SASession]]] = []
         self._loaded: list[Loaded] = []
         self.places = Places(_call.__code__)
+        self._now: set[int] = set()  # the requests that are running
+        self._running = False
         self._outer: Recorder | None = None
         self._listeners: list[tuple[t.Any, str, t.Callable[..., t.Any]]] = [
             (SASession, "after_begin", self._on_begin),
@@ -145,13 +159,17 @@ class Recorder:
         self.stop()
 
     def start(self) -> None:
+        self._running = True
         self._outer, Recorder.active = Recorder.active, None
         if self._outer:
             self._outer._unhook()
         self._hook()
 
     def stop(self) -> Recording:
-        """End the recording, and find out what is still there."""
+        """End the recording, and find out what is still there. Once is enough."""
+        if not self._running:
+            return self.recording
+        self._running = False
         self._unhook()
         if self._outer:
             self._outer._hook()
@@ -265,6 +283,7 @@ class Recorder:
         with self._lock:
             request.number = len(self.recording.requests)
             self.recording.requests.append(request)
+            self._now.add(request.number)
         if app not in self._apps:
             self.learn(app)
         return Running(request, drive, bool(environ.get(PRESERVE)))
@@ -275,6 +294,8 @@ class Recorder:
         if request.ended:
             return
         request.ended = perf_counter() - self._began
+        with self._lock:
+            self._now.discard(request.number)
         if error is not None:
             if running.answered:
                 request.broke_off = told(error)
@@ -292,6 +313,7 @@ class Recorder:
         request = running.request
         running.answered = True
         running.streams = response.is_streamed and not response.direct_passthrough
+        request.streamed = running.streams
         request.status = response.status_code
         endpoint = flask.request.endpoint or ""
         request.endpoint = endpoint
@@ -359,6 +381,8 @@ class Recorder:
             use = Use(number, place, own)
             request.uses = [*request.uses, use]
             watched.late = running.answered
+            if watched.closed and watched.closed_in is running:
+                use.revived, use.ended_early = place, watched.closed_at
         elif watched.closed:
             use.revived, use.own, use.closed = place, own, False
         watched.running, watched.use = running, use
@@ -368,7 +392,11 @@ class Recorder:
         name = threading.current_thread().name
         seen = watched.session
         if not any(one.thread == name for one in seen.outside):
-            seen.outside = [*seen.outside, Outside(*self.places.here(4), name)]
+            requests = [self.recording.requests[number] for number in self._now]
+            alike = len({(one.view, one.operation) for one in requests}) == 1
+            request = requests[0].number if alike else NOBODY
+            outside = Outside(*self.places.here(4), name, request)
+            seen.outside = [*seen.outside, outside]
 
     def closing(self, session: SASession) -> None:
         """It is about to be closed: what it has loaded should go with it."""
@@ -385,11 +413,18 @@ class Recorder:
         watched: Watched | None = session.__dict__.get(MARK)
         if watched is None or watched.recorder is not self:
             return
+        running, use = RUNNING.get(), watched.use
         watched.closed = watched.session.closed = True
+        watched.closed_in = running
+        watched.closed_at = None
         watched.session.released = perf_counter() - self._began
-        running, use = watched.running, watched.use
-        if running is not None and use is not None:
-            if running.preserved or not running.request.ended:
+        if running is not None and not running.answered:
+            place, own = self.places.here(3)
+            watched.closed_at = own or place
+        if watched.running is not None and use is not None:
+            if watched.running is running:
+                use.ended_early = watched.closed_at
+            if watched.running.preserved or not watched.running.request.ended:
                 use.closed = True
 
     def _on_begin(

@@ -60,6 +60,7 @@ class Use:
     place: Place | None = None  # the line outside of SQLAlchemy that first used it
     own: Place | None = None  # the first line above it in the app's own code
     closed: bool = False  # when the request was over
+    ended_early: Place | None = None  # closed before the view had answered
     revived: Place | None = None  # used once more after it was closed
     commit_at_end: Place | None = None  # committed when the view had answered
 
@@ -88,6 +89,7 @@ class Request:
     ended: float = 0.0
     thread: str = ""
     parent: int = NOBODY  # the request that made this one
+    streamed: bool = False
     outer_context: bool = False  # was an app context there before it began?
     error: str = ""  # the exception that ended the view
     broke_off: str = ""  # the exception that ended the answer half-way
@@ -108,6 +110,7 @@ class Outside:
     place: Place | None
     own: Place | None
     thread: str
+    request: int = NOBODY  # that was running then, and none of another kind
 
 
 @dataclass(slots=True)

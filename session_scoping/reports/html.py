@@ -1,0 +1,192 @@
+"""The report as one HTML file, to open from a disk, a mail or what a CI job keeps."""
+
+import base64
+import hashlib
+import re
+import typing as t
+from collections import Counter
+from dataclasses import fields
+from dataclasses import is_dataclass
+from importlib.resources import files
+
+from jinja2 import Environment
+from jinja2 import StrictUndefined
+from markupsafe import escape
+from markupsafe import Markup
+
+from session_scoping.laws import LAWS
+from session_scoping.laws import Verdict
+from session_scoping.recording import NOBODY
+from session_scoping.recording import Place
+from session_scoping.recording import Recording
+from session_scoping.recording import Request
+
+Tally = list[tuple[Request, str, int]]  # the first of its kind, what it did, how many
+
+
+def html(verdict: Verdict) -> str:
+    """Show a verdict and what it was passed on, in a page that loads nothing."""
+    recording = verdict.recording
+    style, script = _part("report.css"), _part("report.js")
+    environment = Environment(
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=StrictUndefined,
+    )
+    environment.policies["json.dumps_kwargs"] = {"separators": (",", ":")}
+    environment.filters["with_code"] = _with_code
+    page = environment.from_string(_part("report.html")).render(
+        verdict=verdict,
+        recording=recording,
+        state=_state(verdict),
+        sentence=_sentence(verdict),
+        remarks=_remarks(verdict),
+        laws=LAWS,
+        sentences={law.name: law.sentence for law in LAWS},
+        views=_rows(recording),
+        label=lambda view: _label(recording, view),
+        distinct=lambda values: list(dict.fromkeys(filter(None, values))),
+        failures=_tally(verdict.failures, _why),
+        stopped=_tally(verdict.stopped, _write),
+        data=_data(verdict),
+        style=Markup(style),
+        script=Markup(script),
+        style_hash=_hash(style),
+        script_hash=_hash(script),
+    )
+    # A path that is not Unicode comes as lone surrogates, which no file can hold.
+    return page.encode(errors="backslashreplace").decode()
+
+
+def _part(name: str) -> str:
+    return files(__package__).joinpath(name).read_text(encoding="utf-8")
+
+
+def _hash(text: str) -> str:
+    digest = hashlib.sha256(text.encode()).digest()
+    return f"sha256-{base64.b64encode(digest).decode()}"
+
+
+def _state(verdict: Verdict) -> str:
+    if not verdict.holds:
+        return "broken"
+    return "holds" if verdict.seen else "not seen"
+
+
+def _sentence(verdict: Verdict) -> str:
+    known = _count(len(verdict.recording.views), "view")
+    seen = verdict.seen - {NOBODY}
+    if verdict.violations:
+        broken = {one.law for one in verdict.violations}
+        said = f"{len(broken)} of {len(LAWS)} laws "
+        said += "is broken" if len(broken) == 1 else "are broken"
+        within = {one.view for one in verdict.violations} - {NOBODY}
+        if within:
+            said += f", in {len(within)} of {known}"
+    elif seen:
+        said = f"Sessions are request-scoped, in {len(seen)} of {known}"
+    elif verdict.seen:
+        said = "Sessions are request-scoped, but no view of an admin was seen"
+    else:
+        said = "Nothing was seen, so nothing is known"
+    if verdict.stopped:
+        said += f"; {_count(len(verdict.stopped), 'request')} tried to write"
+    return f"{said}."
+
+
+def _remarks(verdict: Verdict) -> t.Iterator[str]:
+    """What keeps the sentence from being the whole truth."""
+    seen = verdict.seen - {NOBODY}
+    untried = [
+        law.name
+        for law in LAWS
+        if seen and all(verdict.cell(view, law.name) == "not tried" for view in seen)
+    ]
+    if untried:
+        yield f"Not tried in any view: {', '.join(untried)}."
+    if verdict.failures:
+        yield f"{_count(len(verdict.failures), 'request')} did not work."
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number:,} {what}" + ("" if number == 1 else "s")
+
+
+def _with_code(text: str) -> Markup:
+    """Show as code what stands between backticks."""
+    return Markup(re.sub("`([^`]+)`", r"<code>\1</code>", str(escape(text))))
+
+
+def _rows(recording: Recording) -> list[int]:
+    """The views, and NOBODY where requests came to none of them."""
+    beside = any(one.view == NOBODY for one in recording.requests)
+    return [*range(len(recording.views)), *([NOBODY] if beside else [])]
+
+
+def _label(recording: Recording, number: int) -> str:
+    if number == NOBODY:
+        return "outside of the admin"
+    view = recording.views[number]
+    return f"{view.name}({view.model})" if view.model else view.name
+
+
+def _why(request: Request) -> list[str]:
+    return [request.error or request.broke_off or request.wrong]
+
+
+def _write(request: Request) -> list[str]:
+    return [
+        "\n".join(filter(None, [one.sql, str(one.own or one.place or "")]))
+        for one in request.stopped
+    ]
+
+
+def _tally(
+    requests: list[Request], say: t.Callable[[Request], t.Iterable[str]]
+) -> Tally:
+    """Tell as one what happened again and again."""
+    counts: Counter[tuple[int, str, str]] = Counter()
+    first: dict[tuple[int, str, str], Request] = {}
+    for request in requests:
+        done = request.operation or f"{request.method} {request.path}"
+        for what in say(request):
+            key = request.view, done, what
+            counts[key] += 1
+            first.setdefault(key, request)
+    return [(first[key], key[2], number) for key, number in counts.most_common()]
+
+
+def _data(verdict: Verdict) -> dict[str, t.Any]:
+    """What the timeline draws. What has its default value is left out, and a place
+    stands in it once: thousands of requests use a few lines of code."""
+    recording = verdict.recording
+    places: dict[str, int] = {}
+    return {
+        "laws": {law.name: law.sentence for law in LAWS},
+        "engines": recording.engines,
+        "views": [
+            _slim(one, places) | {"label": _label(recording, number)}
+            for number, one in enumerate(recording.views)
+        ],
+        "requests": _slim(recording.requests, places),
+        "sessions": _slim(recording.sessions, places),
+        "kept_instances": _slim(recording.kept_instances, places),
+        "violations": _slim(verdict.violations, places),
+        "places": list(places),
+    }
+
+
+def _slim(value: t.Any, places: dict[str, int]) -> t.Any:
+    if isinstance(value, Place):
+        return places.setdefault(str(value), len(places))
+    if is_dataclass(value):
+        own = ((one, getattr(value, one.name)) for one in fields(value))
+        return {
+            one.name: _slim(got, places)
+            for one, got in own
+            if got != one.default and got not in (None, (), [])
+        }
+    if isinstance(value, list | tuple):
+        return [_slim(one, places) for one in value]
+    return round(value, 6) if isinstance(value, float) else value

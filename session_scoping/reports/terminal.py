@@ -1,0 +1,166 @@
+"""The verdict as text: a table of views and laws, then what to change, worst first."""
+
+import typing as t
+from io import StringIO
+from itertools import islice
+
+from rich.console import Console
+from rich.console import Group
+from rich.console import RenderableType
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from session_scoping.laws import Finding
+from session_scoping.laws import NAMES
+from session_scoping.laws import Verdict
+from session_scoping.recording import NOBODY
+from session_scoping.recording import Request
+
+CELLS = {
+    "broken": Text("BROKEN", "bold red"),
+    "holds": Text("holds", "green"),
+    "not seen": Text("not seen", "yellow"),
+    "not tried": Text("–", "dim"),
+}
+WIDTH = 100  # of a verdict that is not for a terminal
+FEW = 4  # operations to name in a line
+
+
+def text(verdict: Verdict) -> str:
+    """The verdict as plain text, for a log or the message of a test."""
+    console = Console(file=StringIO(), width=WIDTH, no_color=True, highlight=False)
+    console.print(render(verdict))
+    return t.cast(StringIO, console.file).getvalue().rstrip()
+
+
+def render(verdict: Verdict) -> RenderableType:
+    """The verdict as something that ``rich`` prints."""
+    return Group(*_parts(verdict))
+
+
+def _parts(verdict: Verdict) -> t.Iterator[RenderableType]:
+    recording = verdict.recording
+    yield Text(", ".join(f"{name} {one}" for name, one in recording.stack.items()))
+    yield Text(
+        f"{recording.app}: {_count(recording.requests, 'request')}, "
+        f"{_count(recording.sessions, 'session')}"
+    )
+    yield Text()
+    yield _table(verdict)
+    for number, finding in enumerate(verdict.findings, 1):
+        yield Text()
+        yield from _finding(verdict, number, finding)
+    yield from _requests("Tried to write, and was stopped", verdict.stopped, _stopped)
+    yield from _requests("Did not work", verdict.failures, _failure)
+    if recording.unseen:
+        yield Text("\nNot seen, so nothing is known of it", "bold")
+        for one in recording.unseen:
+            yield _line(f"{_view(verdict, one.view)}, {one.operation}: {one.why}")
+    for note in recording.notes:
+        yield Text(f"\nNote: {note}.")
+    yield Text(f"\nVerdict: {conclusion(verdict)}", "bold")
+
+
+def conclusion(verdict: Verdict) -> str:
+    """The verdict in a sentence."""
+    if verdict.findings:
+        laws = [name for name in NAMES if any(name in f.laws for f in verdict.findings)]
+        changes = _count(verdict.findings, "thing")
+        return (
+            f"broken: {', '.join(laws)}. There is what to change for {changes} above."
+        )
+    if verdict.stopped:
+        return "sessions are request-scoped, but a page that is read tries to write."
+    if not verdict.seen:
+        return "could not tell: no view was seen."
+    return "sessions are request-scoped."
+
+
+def _table(verdict: Verdict) -> Table:
+    table = Table("view", *NAMES, box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    numbers: list[int] = list(range(len(verdict.recording.views)))
+    if any(one.view == NOBODY for one in verdict.recording.requests):
+        numbers.append(NOBODY)
+    for number in numbers:
+        cells = [CELLS[verdict.cell(number, law)] for law in NAMES]
+        table.add_row(_view(verdict, number), *cells)
+    return table
+
+
+def _finding(
+    verdict: Verdict, number: int, finding: Finding
+) -> t.Iterator[RenderableType]:
+    cause, first = finding.cause, finding.violations[0]
+    title = cause.name if cause else first.what
+    title = f"{title[0].upper()}{title[1:]}"
+    yield Text.assemble(
+        (f"{number}. {title}", "bold red"), f" ({_view(verdict, finding.view)})"
+    )
+    if cause:
+        yield _line(cause.sentence)
+    for one in finding.violations:
+        where = f", in {_few(one.operations)}" if one.operations else ""
+        yield _line(Text.assemble((one.law, "bold"), f" {one.what}{where}"))
+    told: dict[str, None] = {}
+    for one in finding.violations:
+        if one.made and one.made != one.own:
+            told[f"made at:   {one.made}"] = None
+        if one.own:
+            told[f"your code: {one.own}"] = None
+        elif one.place and one.place != one.made:
+            told[f"used at:   {one.place}"] = None
+        if one.kept_by:
+            told[f"kept by:   {' → '.join(one.kept_by)}"] = None
+    for line in told:
+        yield _line(line)
+    if cause:
+        yield _line(Text("change:", "bold"))
+        yield Padding(Text(cause.fix, "cyan"), (0, 0, 0, 6), expand=False)
+        if cause.link:
+            yield _line(Text(f"see {cause.link}", "dim"))
+
+
+def _requests(
+    title: str, requests: list[Request], tell: t.Callable[[Request], str]
+) -> t.Iterator[RenderableType]:
+    if requests:
+        yield Text(f"\n{title}", "bold")
+        lines = dict.fromkeys(f"{_operation(one)}: {tell(one)}" for one in requests)
+        for line in lines:
+            yield _line(line)
+
+
+def _stopped(request: Request) -> str:
+    first = request.stopped[0]
+    return f"{first.sql[:60]} … at {first.own or first.place}"
+
+
+def _failure(request: Request) -> str:
+    return request.error or request.broke_off or request.wrong
+
+
+def _operation(request: Request) -> str:
+    name = request.operation
+    path = f"{request.method} {request.path}"
+    return f"{path} ({name})" if name else path
+
+
+def _view(verdict: Verdict, number: int) -> str:
+    if number == NOBODY:
+        return "outside of the admin"
+    return verdict.recording.views[number].name
+
+
+def _few(names: t.Sequence[str]) -> str:
+    more = len(names) - FEW
+    listed = "; ".join(islice(names, FEW))
+    return f"{listed} and {more} more" if more > 0 else listed
+
+
+def _count(things: t.Sequence[object], name: str) -> str:
+    return f"{len(things)} {name}{'' if len(things) == 1 else 's'}"
+
+
+def _line(line: str | Text) -> RenderableType:
+    return Padding(line if isinstance(line, Text) else Text(line), (0, 0, 0, 3), expand=False)
