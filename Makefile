@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: verdict test lint docs stacks fork speed clean
+.PHONY: verdict test lint docs stacks fork cost speed clean
 
 verdict: $(READY)  ## Does Flask-Admin hold one session? Answered on what is installed.
 	$(BIN)/python verdict.py
@@ -15,7 +15,7 @@ test: $(READY)  ## The guard, and the tests of everything around it.
 lint: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
-	$(BIN)/mypy reproduction_script.py verdict.py tests
+	$(BIN)/mypy reproduction_script.py verdict.py session_scoping tests
 	@# From its own folder, where the folder flask_admin/ does not hide the package.
 	cd flask_admin/tests/sqla && $(abspath $(BIN))/mypy \
 		--config-file $(CURDIR)/pyproject.toml test_session_scoping.py
@@ -28,6 +28,9 @@ stacks: $(READY)  ## The guard on older stacks: what holds there, and what is kn
 
 fork: $(READY)  ## The guard in a Flask-Admin checkout, under that project's settings.
 	$(BIN)/python tests/fork.py
+
+cost: $(READY)  ## What recording costs: time of a request, memory of 100,000.
+	$(BIN)/python -W ignore -m tests.cost
 
 speed: $(READY)  ## What the guard costs, against a test run that only imports.
 	$(BIN)/python tests/speed.py

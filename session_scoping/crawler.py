@@ -23,6 +23,7 @@ from session_scoping.recording import Recording
 from session_scoping.recording import Request
 from session_scoping.recording import Stopped
 from session_scoping.recording import Unseen
+from session_scoping.writer import Writer
 
 MakeClient = t.Callable[[flask.Flask], FlaskClient]
 Progress = t.Callable[[str, int, int], object]  # what is done, of how many
@@ -49,19 +50,21 @@ class Driven:
         places: Places,
         meeting: threading.Barrier | None = None,
         fail_at: int = 0,
+        writes: bool = False,
     ) -> None:
         self.view = operation.view
         self.operation = operation.name
         self.places = places
         self.meeting = meeting
         self.fail_at = fail_at
+        self.writes = writes
         self.steps = 0
         self.request: Request | None = None
 
     def step(self, request: Request, sql: str) -> None:
         self.request = request
         self.steps += 1
-        if not READS.match(sql):
+        if not self.writes and not READS.match(sql):
             stopped = Stopped(" ".join(sql.split())[:200], *self.places.here(4))
             request.stopped = [*request.stopped, stopped]
             raise WriteStopped(f"nothing may be written: {stopped.sql[:60]}")
@@ -167,9 +170,11 @@ class Crawler:
         meeting: threading.Barrier | None = None,
         fail_at: int = 0,
         client: FlaskClient | None = None,
+        writes: bool = False,
     ) -> tuple[Request, str]:
         """Make one request and read its answer. There is no app context around it."""
-        driven = Driven(operation, self.recorder.places, meeting, fail_at)
+        places = self.recorder.places
+        driven = Driven(operation, places, meeting, fail_at, writes)
         before = len(self.recorder.recording.requests)
         page = b""
         try:
@@ -225,6 +230,7 @@ def record(
     *,
     client: MakeClient | None = None,
     faults: bool = False,
+    write: bool = False,
     leave_alone: t.Sequence[str] = (),
     progress: Progress = lambda name, done, total: None,
     recorder: Recorder | None = None,
@@ -232,7 +238,8 @@ def record(
     """Drive all that can be read in the admin of ``app``, and write down what is seen.
 
     ``client`` takes the app and returns a test client, logged in where that is needed.
-    ``faults`` fails each operation at each of its statements. ``leave_alone``: see
+    ``faults`` fails each operation at each of its statements. ``write`` drives what
+    writes too, on rows that it creates and deletes. ``leave_alone``: see
     ``Recorder``; one that has watched the app being built can be given, running.
     Raises ``CannotTell`` when there is no Admin, no SQLAlchemy view, or no answer.
     """
@@ -246,6 +253,12 @@ def record(
             for done, operation in enumerate(operations):
                 progress(operation.name, done, len(operations))
                 crawler.drive(operation, faults)
+        if write:
+            recorder.find_kept()  # writing would put other things in their place
+            with Writer(app, crawler) as writer:
+                for done, number in enumerate(writer.views):
+                    progress("create, edit, delete", done, len(writer.views))
+                    writer.drive(number, faults)
         progress("", len(operations), len(operations))
     finally:
         recording = recorder.stop()

@@ -16,7 +16,8 @@ from session_scoping.recording import REGISTRY
 
 REGISTRIES = {"ScopedRegistry", "ThreadLocalRegistry"}
 DEPTH = 14  # steps up from the object
-BUDGET = 30_000  # objects looked at, in a walk that finds nobody
+RUNNERS = ("_pytest.", "unittest.")  # of tests
+BUDGET = 3_000  # objects looked at, in a walk that finds nobody
 
 
 class Step(t.NamedTuple):
@@ -27,33 +28,76 @@ class Step(t.NamedTuple):
     below: "Step | None"
 
 
-def keepers(target: object, views: t.Sequence[object]) -> list[str]:
-    """The shortest path from a view, an app, a class or a module down to ``target``.
+def keepers(targets: t.Sequence[object], views: t.Sequence[object]) -> list[list[str]]:
+    """The shortest path from a view, an app, a class or a module down to each target.
 
     Empty when there is none, as for what is kept for one thread only.
     """
     roots = {id(view) for view in views}
-    seen = {id(views), id(roots)}
-    level = [Step(target, "", None)]
+    held_by: dict[int, list[object]] = {id(target): [] for target in targets}
+    paths: list[list[str]] = [[] for _ in targets]
+    own = {id(one) for one in (targets, views, held_by, *held_by.values())}
+    level = list(targets)
     for _ in range(DEPTH):
+        if len(held_by) > BUDGET or all(paths):
+            break
+        above: list[object] = []
+        own.update((id(level), id(above)))
+        below = {id(one) for one in level}
+        rooted = False
+        # One call for all of them: each call looks at every object there is.
+        for holder in gc.get_referrers(*level):
+            if id(holder) in own or _of_a_test(holder):
+                continue
+            for held in gc.get_referents(holder):
+                if id(held) in below:
+                    held_by[id(held)].append(holder)
+            if id(holder) in held_by:
+                continue
+            held_by[id(holder)] = []
+            own.add(id(held_by[id(holder)]))
+            if _root(holder, roots):
+                rooted = True
+            else:
+                above.append(holder)
+        if rooted:
+            paths = [_path(target, held_by, roots) for target in targets]
+        level = above
+    return paths
+
+
+def _path(
+    target: object, held_by: dict[int, list[object]], roots: set[int]
+) -> list[str]:
+    """The shortest of the ways up that were found."""
+    seen = {id(target)}
+    level = [Step(target, "", None)]
+    while level:
         above: list[Step] = []
-        seen.update((id(level), id(above)))
         for step in level:
-            for holder in gc.get_referrers(step.holder):
-                if id(holder) in seen or isinstance(holder, FrameType | Step):
-                    continue
-                if holder is level or holder is above or len(seen) > BUDGET:
+            for holder in held_by.get(id(step.holder), ()):
+                if id(holder) in seen:
                     continue
                 seen.add(id(holder))
                 found = Step(holder, _how(holder, step.holder), step)
-                if root := _root(holder, step.holder, roots):
+                if root := _root(holder, roots):
                     return [root, *_down(found)]
                 above.append(found)
         level = above
     return []
 
 
-def _root(holder: object, held: object, views: set[int]) -> str:
+def _of_a_test(holder: object) -> bool:
+    """Does it hold what a running function, or a test and its fixtures, have at hand?"""
+    if isinstance(holder, FrameType):
+        return True
+    module = str(type(holder).__module__)
+    if isinstance(holder, dict):
+        module = str(holder.get("__name__"))
+    return module.startswith(RUNNERS)
+
+
+def _root(holder: object, views: set[int]) -> str:
     """What a person calls the holder, where it is one to stop at."""
     if id(holder) in views:
         admin = getattr(holder, "admin", None)

@@ -105,7 +105,7 @@ class Verdict:
             and not (one.failed or one.stopped or one.number in told)
         ]
 
-    @property
+    @cached_property
     def seen(self) -> set[int]:
         """The views that have answered."""
         return {one.view for one in self.recording.requests if _answered(one)}
@@ -286,7 +286,7 @@ def fresh(recording: Recording) -> t.Iterator[Sight]:
         session = recording.sessions[number]
         first = served[0][0]
         for index, (request, use) in enumerate(served):
-            if session.born_in < 0 and session.born < first.started:
+            if session.born_in < 0:
                 kind = "startup"
                 what = f"{_named(session)} is older than the request"
             elif index and _scope(recording, request) != _scope(recording, first):
@@ -391,7 +391,8 @@ def released(recording: Recording) -> t.Iterator[Sight]:
         all_closed = all(use.closed for use in request.uses)
         if request.taken != request.returned and all_closed:
             what = f"connections taken: {request.taken}, returned: {request.returned}"
-            yield Sight("connection", what, request, place=request.unreturned)
+            where = request.unreturned
+            yield Sight("connection", what, request, place=where, own=where)
     for kept in recording.kept_instances:
         yield Sight(
             "instance",

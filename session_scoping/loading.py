@@ -6,7 +6,6 @@ import typing as t
 
 import click
 import flask
-from flask.cli import NoAppException
 from flask.cli import ScriptInfo
 from flask.testing import FlaskClient
 from werkzeug.utils import import_string
@@ -28,9 +27,11 @@ def load(target: "str | ScriptInfo", recorder: Recorder) -> flask.Flask:
         app = info.load_app()
     except click.ClickException as error:
         why = " ".join(error.format_message().split())
-        cause = error.__cause__ if isinstance(error, NoAppException) else None
-        if "Traceback" in why or cause is not None:
-            why = where(cause) if cause else why.rpartition("Traceback")[0].strip()
+        inner = error.__context__
+        if isinstance(inner, ImportError) and "Traceback" in why:
+            why = f"the app does not load: {where(inner)}"
+        elif isinstance(inner, TypeError):  # a factory that wants arguments
+            why = f"{why.rstrip('.')}: {inner}"
         raise CannotTell(why) from error
     except Exception as error:
         raise CannotTell(f"the app does not load: {where(error)}") from error

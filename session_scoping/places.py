@@ -57,14 +57,27 @@ class Places:
         """
         frame: FrameType | None = sys._getframe(depth)
         place = None
-        while frame is not None and frame.f_code is not self.boundary:
-            code = self.code(frame)
-            if code.whose is not SQLALCHEMY and place is None:
-                place = self.at(frame, code)
-            if code.whose is OWN:
-                return place, self.at(frame, code)
+        known, boundary = self.files, self.boundary
+        while frame is not None and frame.f_code is not boundary:
+            code = known.get(frame.f_code.co_filename) or self.code(frame)
+            if code.whose is not SQLALCHEMY:
+                if code.whose is OWN:
+                    own = self.at(frame, code)
+                    return place or own, own
+                if place is None:
+                    place = self.at(frame, code)
             frame = frame.f_back
         return place, None
+
+    def first(self, depth: int) -> Place | None:
+        """The first line outside of SQLAlchemy."""
+        frame: FrameType | None = sys._getframe(depth)
+        while frame is not None:
+            code = self.code(frame)
+            if code.whose is not SQLALCHEMY:
+                return self.at(frame, code)
+            frame = frame.f_back
+        return None
 
     def maker(self, depth: int) -> str:
         """Who makes the session that is being made."""

@@ -9,6 +9,7 @@ import threading
 import typing as t
 from contextvars import ContextVar
 from fnmatch import fnmatch
+from functools import cache
 from importlib.metadata import PackageNotFoundError
 from importlib.metadata import version
 from time import perf_counter
@@ -16,6 +17,7 @@ from weakref import ref
 
 import flask
 import sqlalchemy as sa
+from flask.globals import app_ctx
 from sqlalchemy import event
 from sqlalchemy.orm import Session as SASession
 
@@ -46,6 +48,7 @@ STACK = (
 MARK = "_session_scoping"  # an attribute of sessions and of their connections
 DRIVE = "session_scoping.drive"  # in the WSGI environment
 PRESERVE = "werkzeug.debug.preserve_context"  # there too: a test keeps its contexts
+ENOUGH = 100  # instances whose keepers are looked for
 UNTIDY = 2000  # things, most of them dead by now, before somebody tidies up
 
 
@@ -65,21 +68,44 @@ class Drive(t.Protocol):
 class Running:
     """A request that is running."""
 
-    __slots__ = ("request", "drive", "answered", "streams", "preserved")
+    __slots__ = (
+        "recording",
+        "request",
+        "drive",
+        "answered",
+        "streams",
+        "preserved",
+        "context",
+        "outer",
+    )
 
-    def __init__(self, request: Request, drive: Drive | None, preserved: bool) -> None:
+    def __init__(
+        self,
+        recording: Recording,
+        request: Request,
+        drive: Drive | None,
+        preserved: bool,
+        outer: "Running | None",
+    ) -> None:
+        self.outer = outer  # the request that made this one
+        self.recording = recording
         self.request = request
         self.drive = drive
         self.answered = False
         self.streams = False
         self.preserved = preserved
+        self.context: ref[t.Any] | None = None
+
+    def held(self) -> bool:
+        """Does a test client still hold the context, as it does until it goes on?"""
+        return self.context is not None and self.context() is not None
 
 
 class Watched:
     """A session as it is now: the last request that used it, and how."""
 
     __slots__ = (
-        "recorder",
+        "recording",
         "session",
         "running",
         "use",
@@ -89,8 +115,8 @@ class Watched:
         "late",
     )
 
-    def __init__(self, recorder: "Recorder", session: Session) -> None:
-        self.recorder = recorder
+    def __init__(self, recording: Recording, session: Session) -> None:
+        self.recording = recording
         self.session = session
         self.running: Running | None = None
         self.use: Use | None = None
@@ -103,7 +129,7 @@ class Watched:
 class Loaded(t.NamedTuple):
     """An instance that was still there when its session was closed."""
 
-    request: int
+    running: "Running"
     session: int
     state: t.Any  # SQLAlchemy's: it refers to the instance weakly
 
@@ -123,21 +149,11 @@ class Recorder:
     active: "t.ClassVar[Recorder | None]" = None
 
     def __init__(self, leave_alone: t.Sequence[str] = ()) -> None:
-        self.recording = Recording(stack=stack())
         self.building = False
         self._leave_alone = leave_alone
         self._lock = threading.Lock()
         self._thread = threading.get_ident()
-        self._began = perf_counter()
-        self._engines: dict[t.Any, int] = {}
-        self._paths: dict[str, str] = {}
-        self._apps: dict[flask.Flask, dict[str, int]] = {}
-        self._views: list[t.Any] = []
-        self._handles: list[t.Any] = []
-        self._living: list[tuple[int, ref[SASession]]] = []
-        self._loaded: list[Loaded] = []
         self.places = Places(_call.__code__)
-        self._now: set[int] = set()  # the requests that are running
         self._running = False
         self._outer: Recorder | None = None
         self._listeners: list[tuple[t.Any, str, t.Callable[..., t.Any]]] = [
@@ -148,6 +164,22 @@ class Recorder:
             (sa.pool.Pool, "checkout", self._on_checkout),
             (sa.pool.Pool, "checkin", self._on_checkin),
         ]
+        self.clear()
+
+    def clear(self) -> None:
+        """Begin anew. Of a session that lives on, nothing is known but its birth."""
+        with self._lock:
+            self.recording = Recording(stack=dict(stack()))
+            self._began = perf_counter()
+            self._engines: dict[t.Any, int] = {}
+            self._bound: list[tuple[int, ...]] = []  # one for all sessions of an engine
+            self._paths: dict[str, str] = {}
+            self._apps: dict[flask.Flask, dict[str, int]] = {}
+            self._views: list[t.Any] = []
+            self._handles: list[t.Any] = []
+            self._living: list[tuple[int, ref[SASession]]] = []
+            self._loaded: list[Loaded] = []
+            self._now: set[int] = set()  # the requests that are running
 
     # -------------------------------------------------------------- beginning and end
 
@@ -203,28 +235,39 @@ class Recorder:
 
     def find_kept(self) -> None:
         """Note which sessions and instances are still there, and what keeps them."""
+        used = {use.session for one in self.recording.requests for use in one.uses}
+        self._living = [one for one in self._living if self._asked(one[0], used)]
         for generation in range(3):
             self._tidy()
             if not self._living and not self._loaded:
                 return
             gc.collect(generation)
         self._tidy()
-        for number, living in self._living:
+        living = [(number, one()) for number, one in self._living]
+        loaded = [(one, one.state.obj()) for one in self._loaded[:ENOUGH]]
+        found = keepers([one for _, one in (*living, *loaded)], self._views)
+        for (number, _), path in zip(living, found, strict=False):
             session = self.recording.sessions[number]
-            session.kept = True
-            session.kept_by = keepers(living(), self._views)
-        for request, number, state in self._loaded:
-            instance = state.obj()
-            name = type(instance).__name__
-            path = keepers(instance, self._views)
-            kept = KeptInstance(name, number, request, path)
+            session.kept, session.kept_by = True, path
+        for (one, instance), path in zip(loaded, found[len(living) :], strict=True):
+            name, request = type(instance).__name__, one.running.request.number
+            kept = KeptInstance(name, one.session, request, path)
             self.recording.kept_instances.append(kept)
         self._living.clear()
         self._loaded.clear()
 
+    def _asked(self, number: int, used: set[int]) -> bool:
+        """Is it asked what keeps a session? Not of one that no request has touched."""
+        session = self.recording.sessions[number]
+        return number in used or session.born_in != NOBODY or bool(session.outside)
+
     def _tidy(self) -> None:
         self._living = [one for one in self._living if one[1]() is not None]
-        self._loaded = [one for one in self._loaded if one.state.obj() is not None]
+        self._loaded = [
+            one
+            for one in self._loaded
+            if one.state.obj() is not None and not one.running.held()
+        ]
 
     # ------------------------------------------------------------------------- views
 
@@ -260,8 +303,13 @@ class Recorder:
 
     # ---------------------------------------------------------------------- requests
 
+    def _current(self) -> Running | None:
+        """The request that is running here, if it is one of this recording."""
+        running = RUNNING.get()
+        return running if running and running.recording is self.recording else None
+
     def begin(self, app: flask.Flask, environ: dict[str, t.Any]) -> Running:
-        outer = RUNNING.get()
+        outer = self._current()
         path = environ.get("PATH_INFO", "")
         if query := environ.get("QUERY_STRING"):
             path = f"{path}?{query}"
@@ -275,7 +323,9 @@ class Recorder:
         )
         if drive is not None:
             request.view, request.operation = drive.view, drive.operation
-        if outer is not None and not outer.request.ended:
+        if outer is not None and outer.request.ended:
+            outer = None
+        if outer is not None:
             request.parent = outer.request.number
         elif flask.has_app_context():
             current: t.Any = flask.current_app
@@ -286,7 +336,8 @@ class Recorder:
             self._now.add(request.number)
         if app not in self._apps:
             self.learn(app)
-        return Running(request, drive, bool(environ.get(PRESERVE)))
+        preserved = bool(environ.get(PRESERVE))
+        return Running(self.recording, request, drive, preserved, outer)
 
     def end(self, running: Running, error: BaseException | None = None) -> None:
         """The last byte is out, or nobody waits for it."""
@@ -307,7 +358,7 @@ class Recorder:
     def _on_answer(
         self, app: flask.Flask, response: flask.Response, **_: object
     ) -> None:
-        running = RUNNING.get()
+        running = self._current()
         if running is None:
             return
         request = running.request
@@ -315,6 +366,9 @@ class Recorder:
         running.streams = response.is_streamed and not response.direct_passthrough
         request.streamed = running.streams
         request.status = response.status_code
+        if running.preserved:
+            context: t.Any = app_ctx
+            running.context = ref(context._get_current_object())
         endpoint = flask.request.endpoint or ""
         request.endpoint = endpoint
         if request.view == NOBODY:
@@ -324,7 +378,7 @@ class Recorder:
     def _on_exception(
         self, app: flask.Flask, exception: BaseException, **_: object
     ) -> None:
-        running = RUNNING.get()
+        running = self._current()
         if running is not None:
             running.request.error = told(exception)
 
@@ -332,21 +386,27 @@ class Recorder:
 
     def _watched(self, session: SASession) -> Watched:
         watched: Watched | None = session.__dict__.get(MARK)
-        if watched is None or watched.recorder is not self:
-            watched = self.born(session, "")
+        if watched is None or watched.recording is not self.recording:
+            watched = self.born(session, "", watched)
         return watched
 
-    def born(self, session: SASession, maker: str) -> Watched:
-        """Write down a session. One that is older than the recording has no maker."""
-        running = RUNNING.get()
+    def born(
+        self, session: SASession, maker: str, before: Watched | None = None
+    ) -> Watched:
+        """Write down a session. One that is older than the recording has no maker, but
+        for what an earlier recording knows of it."""
+        running = self._current()
         seen = Session(NOBODY, maker)
         if maker:
-            seen.born = perf_counter() - self._began
             seen.place, seen.own = self.places.here(3)
             if running is not None:
                 seen.born_in = running.request.number
             elif self.building:
                 seen.born_in = BUILDING
+        elif before is not None:
+            known = before.session
+            seen.maker, seen.place, seen.own = known.maker, known.place, known.own
+            seen.born_in = min(known.born_in, NOBODY)
         else:
             seen.maker = _guess(session)
         if self._leave_alone:
@@ -355,7 +415,7 @@ class Recorder:
                 for place in (seen.place, seen.own)
                 for pattern in self._leave_alone
             )
-        watched = Watched(self, seen)
+        watched = Watched(self.recording, seen)
         with self._lock:
             seen.number = len(self.recording.sessions)
             self.recording.sessions.append(seen)
@@ -366,7 +426,7 @@ class Recorder:
         return watched
 
     def _use(self, watched: Watched) -> None:
-        running = RUNNING.get()
+        running = self._current()
         if running is None:
             if threading.get_ident() != self._thread:
                 self._use_outside(watched)
@@ -379,12 +439,13 @@ class Recorder:
         use = next((one for one in request.uses if one.session == number), None)
         if use is None:
             use = Use(number, place, own)
-            request.uses = [*request.uses, use]
+            request.uses = (*request.uses, use)
             watched.late = running.answered
             if watched.closed and watched.closed_in is running:
                 use.revived, use.ended_early = place, watched.closed_at
         elif watched.closed:
             use.revived, use.own, use.closed = place, own, False
+            use.ended_early = use.ended_early or watched.closed_at
         watched.running, watched.use = running, use
         watched.closed = watched.session.closed = False
 
@@ -401,50 +462,60 @@ class Recorder:
     def closing(self, session: SASession) -> None:
         """It is about to be closed: what it has loaded should go with it."""
         watched: Watched | None = session.__dict__.get(MARK)
-        if watched is None or watched.running is None or watched.recorder is not self:
+        if watched is None or watched.running is None:
             return
-        request, number = watched.running.request.number, watched.session.number
+        if watched.recording is not self.recording:
+            return
+        running, number = watched.running, watched.session.number
         for state in session.identity_map.all_states():
-            self._loaded.append(Loaded(request, number, state))
+            self._loaded.append(Loaded(running, number, state))
         if len(self._loaded) > UNTIDY:
             self._tidy()
 
     def closed(self, session: SASession) -> None:
         watched: Watched | None = session.__dict__.get(MARK)
-        if watched is None or watched.recorder is not self:
+        if watched is None or watched.recording is not self.recording:
             return
-        running, use = RUNNING.get(), watched.use
+        running, use = self._current(), watched.use
         watched.closed = watched.session.closed = True
         watched.closed_in = running
         watched.closed_at = None
         watched.session.released = perf_counter() - self._began
-        if running is not None and not running.answered:
+        user = watched.running
+        if _waiting(running) or _waiting(user):
             place, own = self.places.here(3)
             watched.closed_at = own or place
-        if watched.running is not None and use is not None:
-            if watched.running is running:
+        if user is not None and use is not None:
+            if not user.answered:
                 use.ended_early = watched.closed_at
-            if watched.running.preserved or not watched.running.request.ended:
+            if user.preserved or not user.request.ended:
                 use.closed = True
 
     def _on_begin(
         self, session: SASession, transaction: object, connection: t.Any
     ) -> None:
+        setattr(connection, MARK, ref(session))
+        self._speaks(session, connection)
+
+    def _speaks(self, session: SASession, connection: t.Any) -> None:
+        """A session is used, in a transaction that may be older than the recording."""
         watched = self._watched(session)
-        setattr(connection, MARK, watched)
         engine = connection.engine
         number = self._engines.get(engine)
         if number is None:
             number = self._engines[engine] = len(self._engines)
+            self._bound.append((number,))
             url: t.Any = engine.url
             self.recording.engines.append(url.render_as_string(hide_password=True))
-        if number not in watched.session.engines:
-            watched.session.engines = (*watched.session.engines, number)
+        engines = watched.session.engines
+        if number not in engines:
+            bound = self._bound[number]
+            watched.session.engines = (*engines, number) if engines else bound
         self._use(watched)
 
     def _on_commit(self, session: SASession) -> None:
         """Only one that is made when the view has answered is of interest."""
-        running = RUNNING.get()
+        running = self._current()
         watched: Watched | None = session.__dict__.get(MARK)
         if (
             running is not None
@@ -462,30 +533,31 @@ class Recorder:
     def _on_statement(
         self, connection: t.Any, cursor: object, sql: str, *_: object
     ) -> None:
-        watched: Watched | None = connection.__dict__.get(MARK)
-        if watched is not None and watched.recorder is self:
-            self._use(watched)
+        known: ref[SASession] | None = connection.__dict__.get(MARK)
+        session = known() if known is not None else None
+        if session is not None:
+            self._speaks(session, connection)
         self._step(sql)
 
     def _on_database_commit(self, connection: t.Any) -> None:
-        running = RUNNING.get()
+        running = self._current()
         if running is not None and running.drive is not None:
             running.drive.step(running.request, "COMMIT")
 
     def _step(self, sql: str) -> None:
-        running = RUNNING.get()
+        running = self._current()
         if running is not None:
             running.request.statements += 1
             if running.drive is not None:
                 running.drive.step(running.request, sql)
 
     def _on_checkout(self, _: object, record: t.Any, __: object) -> None:
-        running = RUNNING.get()
+        running = self._current()
         request = running.request if running is not None else None
         if request is not None:
             request.taken += 1
-            place, own = self.places.here(2)
-            request.unreturned = request.unreturned or own or place
+            if request.unreturned is None:
+                request.unreturned = self.places.first(2)
         record.info.setdefault(MARK, []).append(running)
 
     def _on_checkin(self, _: object, record: t.Any) -> None:
@@ -607,6 +679,13 @@ PATCHES = [
 ]
 
 
+def _waiting(running: Running | None) -> bool:
+    """Has a view not answered yet, that of this request or of one that made it?"""
+    while running is not None and running.answered:
+        running = running.outer
+    return running is not None
+
+
 def _guess(session: SASession) -> str:
     """Who made a session that was there before."""
     package = type(session).__module__.partition(".")[0]
@@ -619,6 +698,7 @@ def told(error: BaseException) -> str:
     return f"{type(error).__name__}: {first}"[:300]
 
 
+@cache
 def stack() -> dict[str, str]:
     """The versions of what is installed."""
     found = {}

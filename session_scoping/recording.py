@@ -120,7 +120,6 @@ class Session:
     number: int
     maker: str = ""  # flask_sqlalchemy, flask_sqlalchemy_lite, scoped_session, hand
     engines: t.Sequence[int] = ()
-    born: float = 0.0
     born_in: int = NOBODY  # the request
     place: Place | None = None
     own: Place | None = None

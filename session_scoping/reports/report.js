@@ -1,6 +1,6 @@
 "use strict";
 
-const NOBODY = -1;
+const NOBODY = -1, BUILDING = -2;
 const find = (id) => document.getElementById(id);
 const data = JSON.parse(find("data").textContent);
 const place = (number) => data.places[number] ?? "";
@@ -34,7 +34,8 @@ for (const bar of bars) {
   bar.broken = bar.violations.length > 0;
   bar.laws = [...new Set(bar.violations.map((violation) => violation.law))];
   bar.open = Boolean(session.kept || !session.closed);
-  bar.from = session.born_in === undefined ? NOBODY : (last ? uses[0].column : columnOf[session.born_in]);
+  session.born_in ??= NOBODY;
+  bar.from = session.born_in < 0 ? NOBODY : (uses[0]?.column ?? columnOf[session.born_in]);
   if (bar.open) bar.to = columns.length;
   else if (last?.closed) bar.to = last.column;
   else if (bar.from === NOBODY && !last) bar.to = NOBODY;
@@ -77,7 +78,7 @@ function go(changes, { remember = false } = {}) {
 /* Where things are drawn, in pixels. */
 
 const plot = find("plot"), drawing = find("drawing"), frame = find("frame"), overview = find("overview");
-const GUTTER = 50, OUTSIDE = 58, LEFT = GUTTER + OUTSIDE, RIGHT = 26, HEAD = 50;
+const GUTTER = 56, OUTSIDE = 58, LEFT = GUTTER + OUTSIDE, RIGHT = 26, HEAD = 50;
 const TALLEST = 22, WIDEST = 32, LEGIBLE = 14;
 
 let shown = []; // the bars that pass the filters
@@ -323,7 +324,7 @@ function short(bar) {
 const spot = (column) => (column === NOBODY ? "outside of any request" : `request ${columns[column].number}`);
 
 function named(bar, row) {
-  const end = bar.open ? "open end" : bar.to === bar.from ? "" : `to ${spot(bar.to)}`;
+  const end = bar.open || bar.to === bar.from ? "" : `to ${spot(bar.to)}`;
   return [short(bar), `${row + 1} of ${shown.length}`, `from ${spot(bar.from)}`, end].filter(Boolean).join(", ");
 }
 
@@ -371,6 +372,7 @@ function why(violation) {
     facts([
       ["In the app’s own code", code(place(violation.own))],
       ["In a library", code(place(violation.place))],
+      ["The session was made", code(place(violation.made))],
       ["Kept by", steps(kept_by)],
       ["Cause", cause && [el("b", {}, withCode(cause.name)), el("br"), withCode(cause.sentence)]],
       ["Fix", cause && el("pre", { tabIndex: 0 }, code(cause.fix))],
@@ -390,14 +392,14 @@ function aboutSession(bar) {
     facts([
       ["Maker", code(session.maker)],
       ["Engine", (session.engines ?? []).map((engine) => code(data.engines[engine] ?? String(engine)))],
-      ["Made in", session.born_in === undefined ? "no request" : toRequest(session.born_in)],
+      ["Made in", session.born_in === BUILDING ? "no request: the app was being built" : session.born_in === NOBODY ? "no request" : toRequest(session.born_in)],
       ["Made at", [code(place(session.own)), code(place(session.place))].filter(Boolean)],
       ["First used in the app’s own code", code(place(first?.own))],
       ["First used in a library", code(place(first?.place))],
       ["Closed", end],
       ["Kept by", steps(session.kept_by)],
       ["Left alone", session.left_alone && "by the wish of the user: it is not judged"],
-      ["Used outside of any request", list(session.outside ?? [], (one) => [`thread ${one.thread} `, code(place(one.own ?? one.place))])],
+      ["Used outside of any request", list(session.outside ?? [], (one) => [`thread ${one.thread} `, code(place(one.own ?? one.place)), one.request !== undefined && [" during ", toRequest(one.request)]].flat())],
       ["Kept rows that it loaded", list(instances, (one) => [`a ${one.model}, by `, steps(one.kept_by)])],
     ]),
     el("h3", {}, bar.broken ? "What it breaks" : "It breaks no law"),
@@ -420,6 +422,7 @@ function aboutRequest(request) {
       ["Operation", request.operation],
       ["Endpoint", code(request.endpoint)],
       ["Status", request.status],
+      ["Answer", request.streamed && "streamed"],
       ["Time", end > started && `${((end - started) * 1000).toFixed(1)} ms, ${started.toFixed(3)} s after the start`],
       ["Thread", request.thread],
       ["Made by", request.parent !== undefined && toRequest(request.parent)],
@@ -436,6 +439,7 @@ function aboutRequest(request) {
         toSession(use.session),
         use.closed ? "" : el("em", {}, " left open"),
         " ", code(place(use.own ?? use.place)),
+        use.ended_early !== undefined && [el("em", {}, " closed before the view had answered, at "), code(place(use.ended_early))],
         use.revived !== undefined && [el("em", {}, " used once more after it was closed, at "), code(place(use.revived))],
         use.commit_at_end !== undefined && [el("em", {}, " committed at the end, at "), code(place(use.commit_at_end))],
       ].flat())],

@@ -163,4 +163,6 @@ def _count(things: t.Sequence[object], name: str) -> str:
 
 
 def _line(line: str | Text) -> RenderableType:
-    return Padding(line if isinstance(line, Text) else Text(line), (0, 0, 0, 3), expand=False)
+    return Padding(
+        line if isinstance(line, Text) else Text(line), (0, 0, 0, 3), expand=False
+    )

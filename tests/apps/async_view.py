@@ -1,0 +1,78 @@
+"""An async page with a `scoped_session` whose scope is the thread.
+
+The page runs on a thread of its own: what the teardown removes is another session.
+"""
+# mypy: allow-subclassing-any
+
+import asyncio
+import typing as t
+
+from flask import Flask
+from flask.globals import app_ctx
+from flask_admin.contrib.sqla import ModelView
+from sqlalchemy import Column
+from sqlalchemy import Integer
+from sqlalchemy import String
+from sqlalchemy.orm import declarative_base
+from sqlalchemy.orm import scoped_session
+from sqlalchemy.orm import Session
+from sqlalchemy.orm import sessionmaker
+
+from flask_admin import Admin
+from flask_admin import BaseView
+from flask_admin import expose
+from tests.apps.engines import connect
+
+Base: t.Any = declarative_base()
+
+
+class Signal(Base):
+    __tablename__ = "signal"
+    id = Column(Integer, primary_key=True)
+    name = Column(String(40), nullable=False)
+
+
+def by_context() -> int:
+    return id(t.cast(t.Any, app_ctx)._get_current_object())
+
+
+class StatusView(BaseView):
+    def __init__(self, session: t.Any, **options: t.Any) -> None:
+        super().__init__(**options)
+        self.session = session
+
+    @expose("/")
+    async def index(self) -> str:
+        await asyncio.sleep(0)
+        signals = self.session.query(Signal).count()  # leaks here
+        return f"{signals} signals"
+
+
+def create_app(broken: bool) -> Flask:
+    app = Flask(__name__)
+    app.secret_key = "signals"
+    engine = connect()
+    Base.metadata.create_all(engine)
+    with Session(engine) as seeding:
+        seeding.add_all(Signal(name=f"Signal {letter}") for letter in "ABCDEF")
+        seeding.commit()
+
+    scope = None if broken else by_context
+    session: t.Any = scoped_session(sessionmaker(engine), scopefunc=scope)
+
+    @app.teardown_appcontext
+    def remove_session(error: BaseException | None) -> None:
+        session.remove()
+
+    admin = Admin(app, name="Signals")
+    admin.add_view(ModelView(Signal, session))
+    admin.add_view(StatusView(session, name="Status", endpoint="status"))
+    return app
+
+
+def healthy() -> Flask:
+    return create_app(broken=False)
+
+
+def leaking() -> Flask:
+    return create_app(broken=True)

@@ -1,0 +1,63 @@
+"""A view takes its session in `__init__`, and reads the list through that one.
+
+The list does not show what the form of the same view has just saved.
+"""
+# mypy: allow-subclassing-any
+
+import typing as t
+
+from flask import Flask
+from flask_admin.contrib.sqla import ModelView
+from flask_sqlalchemy import SQLAlchemy
+
+from flask_admin import Admin
+
+db: t.Any = SQLAlchemy()
+
+
+class Order(db.Model):
+    id = db.Column(db.Integer, primary_key=True)
+    customer = db.Column(db.String(40), nullable=False)
+    state = db.Column(db.String(10), default="open")
+
+
+class OrderView(ModelView):
+    column_searchable_list = ("customer",)
+
+    def get_query(self) -> t.Any:
+        return db.session.query(Order).filter(Order.state != "void")
+
+
+class OpenOrderView(OrderView):
+    def __init__(self, model: t.Any, session: t.Any) -> None:
+        super().__init__(model, session)
+        self.reader = session()  # leaks here
+
+    def get_query(self) -> t.Any:
+        return self.reader.query(Order).filter(Order.state != "void")
+
+
+def create_app(broken: bool) -> Flask:
+    app = Flask(__name__)
+    app.config["SECRET_KEY"] = "orders"
+    app.config["SQLALCHEMY_DATABASE_URI"] = "sqlite://"
+    db.init_app(app)
+    admin = Admin(app, name="Orders")
+    with app.app_context():
+        db.create_all()
+        view = OpenOrderView if broken else OrderView
+        admin.add_view(view(Order, db.session))
+
+    with app.app_context():
+        for customer in "Abel", "Boas", "Cora", "Dina", "Esau", "Gad":
+            db.session.add(Order(customer=customer))
+        db.session.commit()
+    return app
+
+
+def healthy() -> Flask:
+    return create_app(broken=False)
+
+
+def leaking() -> Flask:
+    return create_app(broken=True)

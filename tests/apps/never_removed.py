@@ -1,0 +1,68 @@
+"""A `scoped_session` that nobody removes when a request is over.
+
+Each thread of the server has a session of its own for ever, so that one and the same
+row looks different from one click to the next.
+"""
+# mypy: allow-subclassing-any
+
+import typing as t
+
+from flask import Flask
+from flask_admin.contrib.sqla import ModelView
+from sqlalchemy import Boolean
+from sqlalchemy import Column
+from sqlalchemy import Integer
+from sqlalchemy import String
+from sqlalchemy.orm import declarative_base
+from sqlalchemy.orm import scoped_session
+from sqlalchemy.orm import sessionmaker
+
+from flask_admin import Admin
+from tests.apps.engines import connect
+from tests.apps.engines import URL
+
+Base: t.Any = declarative_base()
+
+
+class Task(Base):
+    __tablename__ = "task"
+    id = Column(Integer, primary_key=True)
+    title = Column(String(40), nullable=False)
+    done = Column(Boolean, default=False)
+
+
+class TaskView(ModelView):
+    column_searchable_list = ("title",)
+    column_editable_list = ("done",)
+
+
+def create_app(broken: bool) -> Flask:
+    app = Flask(__name__)
+    app.secret_key = "tasks"
+    engine = connect(URL)
+    session: t.Any = scoped_session(sessionmaker(engine))
+
+    Base.metadata.create_all(engine)
+    if session.query(Task).count() == 0:
+        titles = "Sweep", "Cook", "Mend", "Write", "Rest", "Read"
+        session.add_all(Task(title=title) for title in titles)
+        session.commit()
+    session.remove()
+
+    if not broken:
+
+        @app.teardown_appcontext
+        def remove_session(error: BaseException | None) -> None:
+            session.remove()
+
+    admin = Admin(app, name="Tasks")
+    admin.add_view(TaskView(Task, session))
+    return app
+
+
+def healthy() -> Flask:
+    return create_app(broken=False)
+
+
+def leaking() -> Flask:
+    return create_app(broken=True)

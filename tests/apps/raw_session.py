@@ -1,0 +1,73 @@
+"""A view opens a session of its own when it is built, and keeps it for ever.
+
+Every request shares it: rows that were changed elsewhere stay as they were.
+"""
+# mypy: allow-subclassing-any
+
+import typing as t
+
+from flask import Flask
+from flask_admin.contrib.sqla import ModelView
+from sqlalchemy import Column
+from sqlalchemy import Integer
+from sqlalchemy import String
+from sqlalchemy.engine import Engine
+from sqlalchemy.orm import declarative_base
+from sqlalchemy.orm import scoped_session
+from sqlalchemy.orm import Session
+from sqlalchemy.orm import sessionmaker
+
+from flask_admin import Admin
+from tests.apps.engines import connect
+
+Base: t.Any = declarative_base()
+
+
+class Product(Base):
+    __tablename__ = "product"
+    id = Column(Integer, primary_key=True)
+    name = Column(String(40), nullable=False)
+    price = Column(Integer, default=1)
+
+
+class ProductView(ModelView):
+    column_searchable_list = ("name",)
+    can_view_details = True
+
+
+class ReportView(ProductView):
+    def __init__(self, model: t.Any, session: t.Any, engine: Engine) -> None:
+        super().__init__(model, session)
+        self.session: t.Any = Session(engine)  # leaks here
+
+
+def create_app(broken: bool) -> Flask:
+    app = Flask(__name__)
+    app.secret_key = "products"
+    engine = connect()
+    Base.metadata.create_all(engine)
+    with Session(engine) as seeding:
+        names = "Anvil", "Bellows", "Chisel", "Drill", "File", "Gauge"
+        seeding.add_all(Product(name=name, price=len(name)) for name in names)
+        seeding.commit()
+
+    session: t.Any = scoped_session(sessionmaker(engine))
+
+    @app.teardown_appcontext
+    def remove_session(error: BaseException | None) -> None:
+        session.remove()
+
+    admin = Admin(app, name="Products")
+    if broken:
+        admin.add_view(ReportView(Product, session, engine))
+    else:
+        admin.add_view(ProductView(Product, session))
+    return app
+
+
+def healthy() -> Flask:
+    return create_app(broken=False)
+
+
+def leaking() -> Flask:
+    return create_app(broken=True)

@@ -1,0 +1,37 @@
+"""A package with a blueprint, models and extensions in modules of their own.
+
+A service is built once with the session of that moment: the page that asks it shows
+the stock of the start of the app.
+"""
+
+from flask import Flask
+
+from tests.apps.shop.admin import init_admin
+from tests.apps.shop.blueprint import storefront
+from tests.apps.shop.extensions import db
+from tests.apps.shop.models import seed
+from tests.apps.shop.services import catalogue
+
+
+def create_app(broken: bool) -> Flask:
+    app = Flask(__name__)
+    app.config["SECRET_KEY"] = "shop"
+    app.config["SQLALCHEMY_DATABASE_URI"] = "sqlite://"
+    db.init_app(app)
+    app.register_blueprint(storefront)
+    with app.app_context():
+        db.create_all()
+        seed()
+
+    with app.app_context():
+        catalogue.session = db.session() if broken else db.session  # leaks here
+    init_admin(app)
+    return app
+
+
+def healthy() -> Flask:
+    return create_app(broken=False)
+
+
+def leaking() -> Flask:
+    return create_app(broken=True)

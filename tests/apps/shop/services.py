@@ -1,0 +1,13 @@
+import typing as t
+
+from tests.apps.shop.models import Item
+
+
+class Catalogue:
+    session: t.Any = None
+
+    def in_stock(self) -> list[str]:
+        return [one.name for one in self.session.query(Item).filter(Item.stock > 0)]
+
+
+catalogue = Catalogue()

@@ -1,0 +1,79 @@
+"""A page lets a thread count, and the session of that thread is never closed.
+
+Each visit leaves a connection behind, "idle in transaction".
+"""
+# mypy: allow-subclassing-any
+
+import threading
+import typing as t
+
+from flask import current_app
+from flask import Flask
+from flask_admin.contrib.sqla import ModelView
+from flask_sqlalchemy import SQLAlchemy
+from sqlalchemy.engine import Engine
+from sqlalchemy.orm import Session
+
+from flask_admin import Admin
+from flask_admin import BaseView
+from flask_admin import expose
+
+db: t.Any = SQLAlchemy()
+
+
+class Bird(db.Model):
+    id = db.Column(db.Integer, primary_key=True)
+    name = db.Column(db.String(40), nullable=False)
+
+
+def count_in_context(app: Flask, engine: Engine, counts: list[int]) -> None:
+    with app.app_context():
+        counts.append(db.session.query(Bird).count())
+
+
+def count(app: Flask, engine: Engine, counts: list[int]) -> None:
+    session = Session(engine)
+    counts.append(session.query(Bird).count())  # leaks here
+
+
+class CountView(BaseView):
+    work: t.Any = staticmethod(count_in_context)
+
+    @expose("/")
+    def index(self) -> str:
+        counts: list[int] = []
+        app = t.cast(t.Any, current_app)._get_current_object()
+        worker = threading.Thread(target=self.work, args=(app, db.engine, counts))
+        worker.start()
+        worker.join()
+        return f"{counts} birds"
+
+
+class LooseCountView(CountView):
+    work = staticmethod(count)
+
+
+def create_app(broken: bool) -> Flask:
+    app = Flask(__name__)
+    app.config["SECRET_KEY"] = "birds"
+    app.config["SQLALCHEMY_DATABASE_URI"] = "sqlite://"
+    db.init_app(app)
+    with app.app_context():
+        db.create_all()
+        names = "Auk", "Bittern", "Coot", "Dove", "Egret"
+        db.session.add_all(Bird(name=name) for name in names)
+        db.session.commit()
+
+    view = LooseCountView if broken else CountView
+    admin = Admin(app, name="Birds")
+    admin.add_view(ModelView(Bird, db.session))
+    admin.add_view(view(name="Count", endpoint="count"))
+    return app
+
+
+def healthy() -> Flask:
+    return create_app(broken=False)
+
+
+def leaking() -> Flask:
+    return create_app(broken=True)

@@ -1,0 +1,150 @@
+"""The guard on apps as people write them: what is broken is named, what is not is not.
+
+Each app in ``tests/apps`` stands there twice, broken and mended.
+"""
+
+import os
+import re
+import subprocess
+import sys
+import typing as t
+from importlib import import_module
+from importlib.metadata import version
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+from session_scoping import judge
+from session_scoping import record
+from session_scoping import Recorder
+from session_scoping import Verdict
+from session_scoping.loading import load
+from session_scoping.loading import load_client
+from session_scoping.reports.terminal import text
+from tests.apps import APPS
+from tests.apps import Example
+
+ROOT = Path(__file__).parent.parent
+# Of Flask-Admin itself, which would turn its pages into errors.
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:Passing a session object:DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore:Yielding raw tuples:DeprecationWarning"),
+]
+
+
+def release(package: str) -> tuple[int, ...]:
+    return tuple(int(number) for number in re.findall(r"\d+", version(package))[:3])
+
+
+def unsupported(example: Example) -> str:
+    """Why an app cannot be tried here, or nothing."""
+    for package in example.needs:
+        if find_spec(package) is None:
+            return f"{package} is not installed"
+    if example.law and release("flask") < example.since_flask:
+        return f"is not broken before Flask {example.since_flask}"
+    if release("flask-admin") < example.since:
+        return f"Flask-Admin {version('flask-admin')} does not run it"
+    if example.before and release("flask-admin") >= example.before:
+        return f"Flask-Admin {version('flask-admin')} refuses it, or has mended it"
+    return ""
+
+
+def verdict_on(example: Example) -> Verdict:
+    recorder = Recorder()
+    recorder.start()
+    try:
+        app = load(example.target, recorder)
+        client = load_client(example.client) if example.client else None
+        write = example.saving
+        return judge(record(app, client=client, recorder=recorder, write=write))
+    finally:
+        recorder.stop()
+
+
+def named(examples: t.Iterable[Example]) -> list[t.Any]:
+    return [
+        pytest.param(one, id=one.target.removeprefix("tests.apps."))
+        for one in examples
+        if not one.alone
+    ]
+
+
+def run(example: Example, **environment: str) -> subprocess.CompletedProcess[str]:
+    """The command, in a process of its own."""
+    return subprocess.run(
+        [sys.executable, "-m", "session_scoping", "--app", example.target],
+        cwd=ROOT,
+        env={**os.environ, **environment},
+        text=True,
+        capture_output=True,
+    )
+
+
+def must_name(example: Example, verdict: Verdict, laws: t.Iterable[str]) -> None:
+    """The law, the view, the cause and the line, in the report that a user reads."""
+    views = verdict.recording.views
+    found = [
+        one
+        for one in verdict.findings
+        if not example.view or (one.view >= 0 and views[one.view].name == example.view)
+    ]
+    broken = {law for finding in found for law in finding.laws}
+    assert broken >= {*laws}, text(verdict)
+    if example.cause:
+        causes = {one.cause.name for one in found if one.cause}
+        assert example.cause in causes, text(verdict)
+    if example.line:
+        place = f"{example.file.relative_to(ROOT)}:{example.line} "
+        assert place in text(verdict)
+
+
+@pytest.mark.parametrize("example", named(one for one in APPS if one.law))
+def test_what_is_broken_is_named(example: Example) -> None:
+    if why := unsupported(example):
+        pytest.skip(why)
+    laws = {example.law, *example.also} - {*example.at_once}
+    must_name(example, verdict_on(example), laws)
+
+
+@pytest.mark.parametrize("example", named(one for one in APPS if one.at_once))
+def test_what_shows_only_at_the_same_time(example: Example, tmp_path: Path) -> None:
+    """In memory SQLite has one connection: two requests at a time need a file."""
+    done = run(example, DATABASE_URL=f"sqlite:///{tmp_path / 'app.db'}")
+    assert done.returncode == 1, done.stderr
+    for law in example.at_once:
+        assert f"   {law} " in done.stdout
+
+
+@pytest.mark.parametrize("example", named(one for one in APPS if one.healthy))
+def test_what_is_healthy_is_not_accused(example: Example) -> None:
+    if why := unsupported(example):
+        pytest.skip(why)
+    verdict = verdict_on(example)
+    assert verdict.holds, text(verdict)
+    assert verdict.seen
+
+
+@pytest.mark.parametrize("example", named(one for one in APPS if one.writes))
+def test_a_write_is_stopped_and_told(example: Example) -> None:
+    verdict = verdict_on(example)
+    assert not verdict.holds
+    place = f"{example.file.relative_to(ROOT)}:{example.line} "
+    assert f"{place}" in text(verdict)
+    assert "Tried to write" in text(verdict)
+
+
+@pytest.mark.parametrize(
+    "example", [pytest.param(one, id=one.target) for one in APPS if one.alone]
+)
+def test_what_spoils_its_process(example: Example) -> None:
+    done = run(example)
+    assert done.returncode == (1 if example.law else 0), done.stdout + done.stderr
+    if example.law:
+        assert example.cause.lower() in " ".join(done.stdout.lower().split())
+
+
+def test_every_cause_has_an_app() -> None:
+    causes = import_module("session_scoping.causes").CAUSES
+    assert {cause.name for cause, _ in causes} == {one.cause for one in APPS} - {""}
