@@ -1,0 +1,1009 @@
+"""Drives what writes in an admin, on rows that it makes itself, and tidies up.
+
+A row counts as its own when a form that it has posted inserted it. No other row is ever
+edited or deleted; what else is different afterwards is told.
+"""
+
+import json
+import re
+import typing as t
+from itertools import count
+from urllib.parse import quote
+from urllib.parse import urljoin
+
+import flask
+import sqlalchemy as sa
+from flask_admin.contrib.sqla import ModelView
+from sqlalchemy import event
+from sqlalchemy import orm
+from sqlalchemy.exc import SQLAlchemyError
+
+from session_scoping.forms import BLANK
+from session_scoping.forms import Cell
+from session_scoping.forms import Field
+from session_scoping.forms import Form
+from session_scoping.forms import gathered
+from session_scoping.forms import Inline
+from session_scoping.forms import Made
+from session_scoping.forms import Making
+from session_scoping.forms import NUMBERS
+from session_scoping.forms import Page
+from session_scoping.operations import Operation
+from session_scoping.recorder import RUNNING
+from session_scoping.recorder import told
+from session_scoping.recording import Request
+from session_scoping.recording import Unseen
+from session_scoping.recording import View
+
+if t.TYPE_CHECKING:
+    from session_scoping.crawler import Crawler
+
+    Mapper = orm.Mapper[t.Any]
+else:
+    Mapper = orm.Mapper  # SQLAlchemy 1.4 knows no more
+
+ATTEMPTS = 3  # as it comes to mind, then modest and by the form's hints, then bare
+COMPARED = 100_000  # rows of a table; those of larger ones are only counted
+LISTED = 5  # keys that are named
+
+Data = dict[str, list[str]]
+Do = t.Callable[[int], "Request | None"]  # fail at a step; None: it cannot be done
+Relation = t.Any  # a relationship: its class has another name in each SQLAlchemy
+
+
+class CannotFill(Exception):
+    """A form that asks for what must not be made up."""
+
+
+# -------------------------------------------------------------- the rows of the tables
+
+
+class OwnRow(t.NamedTuple):
+    """A row that a posted form has inserted."""
+
+    view: int
+    mapper: Mapper
+    identity: tuple[t.Any, ...]
+    engine: sa.engine.Engine
+    key: str  # its primary key, as Flask-Admin writes it
+
+    def keys(self, table: t.Any) -> dict[t.Any, t.Any]:
+        """The values of a table's primary key: a row may be in several tables."""
+        columns = self.mapper.primary_key
+        if columns[0].table is not table:
+            columns = tuple(table.primary_key.columns)
+        return dict(zip(columns, self.identity, strict=True))
+
+    def where(self, table: t.Any) -> t.Any:
+        keys = self.keys(table)
+        return sa.and_(*(column == value for column, value in keys.items()))
+
+
+class Expected(t.NamedTuple):
+    """What the form that is being posted should insert."""
+
+    view: int
+    make_key: t.Callable[[t.Any], str]
+    mapper: Mapper  # of one row
+    inlines: tuple[Mapper, ...]  # of any number of rows
+    found: list[OwnRow]
+
+    def wants(self, mapper: Mapper) -> bool:
+        taken = any(one.mapper.isa(self.mapper) for one in self.found)
+        return (mapper.isa(self.mapper) and not taken) or any(
+            mapper.isa(inline) for inline in self.inlines
+        )
+
+
+class Seen(t.NamedTuple):
+    """The rows of a table at one time."""
+
+    number: int
+    rows: dict[t.Any, str] | None  # the whole row by its key; None: too many
+
+
+class Ledger:
+    """Knows which rows were there before, and which are its own."""
+
+    def __init__(self, views: t.Sequence[View], making: Making) -> None:
+        self.views = views
+        self.making = making
+        self.tables: dict[t.Any, sa.engine.Engine] = {}
+        self.before: dict[sa.Table, Seen] = {}
+        self.own: list[OwnRow] = []
+        self.marked: set[OwnRow] = set()  # those that hold a marker
+        self.beside: dict[t.Any, set[str]] = {}  # the views that write into a table so
+        self.expected: Expected | None = None
+
+    def open(self) -> None:
+        for table, engine in self.tables.items():
+            try:
+                self.before[table] = look(table, engine)
+            except SQLAlchemyError:
+                continue  # it is not there, so that nobody can write into it
+        event.listen(orm.Mapper, "after_insert", self._on_insert)
+
+    def close(self) -> list[str]:
+        """Remove the own rows that are still there. Returns what is different."""
+        event.remove(orm.Mapper, "after_insert", self._on_insert)
+        notes = self._remove_own()
+        for table, before in self.before.items():
+            try:
+                after = look(table, self.tables[table])
+            except SQLAlchemyError as error:
+                notes.append(f"{table} was not compared: {told(error)}")
+            else:
+                notes += self._differences(table, before, after)
+        return notes
+
+    def _on_insert(self, mapper: Mapper, connection: t.Any, target: object) -> None:
+        running = RUNNING.get()
+        if running is None or not getattr(running.drive, "writes", False):
+            return
+        expected = self.expected
+        if expected is None or not expected.wants(mapper):
+            view = self.views[running.request.view].name
+            self.beside.setdefault(mapper.local_table, set()).add(view)
+            return
+        identity = tuple(mapper.primary_key_from_instance(target))
+        own = mapper.isa(expected.mapper)
+        key = expected.make_key(target) if own else ",".join(map(str, identity))
+        row = OwnRow(expected.view, mapper, identity, connection.engine, key)
+        expected.found.append(row)
+        self.own.append(row)
+
+    # ---------------------------------------------------------------------- one row
+
+    def forget_gone(self) -> None:
+        self.own = [row for row in self.own if self.is_there(row)]
+
+    def is_there(self, row: OwnRow) -> bool:
+        """Is it there, and not a row of somebody else that has got its key since?"""
+        content = self.content(row)
+        if self.making.marks(content.values()):
+            self.marked.add(row)
+            return True
+        return bool(content) and row not in self.marked
+
+    def content(self, row: OwnRow) -> dict[str, str]:
+        """What the database holds, by table and column."""
+        content: dict[str, str] = {}
+        with row.engine.connect() as connection:
+            for table in row.mapper.tables:
+                found = connection.execute(raw(table).where(row.where(table))).first()
+                names = (str(column) for column in table.columns)
+                content |= dict(zip(names, map(_shown, found or ()), strict=False))
+        return content
+
+    def some_value(self, column: t.Any) -> t.Any:
+        """A value of a column that is referred to."""
+        engine = self.tables.get(column.table)
+        if engine is None:
+            return None
+        with engine.connect() as connection:
+            return connection.execute(sa.select(column).limit(1)).scalar()
+
+    # ------------------------------------------------------------------ tidying up
+
+    def _remove_own(self) -> list[str]:
+        notes = []
+        removed: dict[str, int] = {}
+        for row in reversed(self.own):
+            name = str(row.mapper.local_table)
+            try:
+                if self.is_there(row):
+                    self._remove(row)
+                    removed[name] = removed.get(name, 0) + 1
+            except SQLAlchemyError as error:
+                notes.append(
+                    f"{name}: row {row.key}, which was created to try, is still there: "
+                    f"{told(error)}"
+                )
+        return notes + [
+            f"{name}: {_rows(number)} that the admin did not delete, of those that "
+            "were created to try: removed past the admin"
+            for name, number in removed.items()
+        ]
+
+    def _remove(self, row: OwnRow) -> None:
+        with row.engine.begin() as connection:
+            if row.engine.dialect.name == "postgresql":  # a leaked session may hold it
+                connection.execute(sa.text("SET LOCAL lock_timeout = '5s'"))
+            values: dict[t.Any, t.Any] = {}
+            for table in row.mapper.tables:
+                values |= row.keys(table)
+            for relation in row.mapper.relationships:
+                pairs, secondary = relation.synchronize_pairs, relation.secondary
+                if isinstance(secondary, sa.Table) and all(
+                    a in values for a, _ in pairs
+                ):
+                    links = sa.and_(*(b == values[a] for a, b in pairs))
+                    connection.execute(sa.delete(secondary).where(links))
+            for table in reversed(row.mapper.tables):
+                connection.execute(sa.delete(table).where(row.where(table)))
+
+    def _differences(
+        self, table: sa.Table, before: Seen, after: Seen
+    ) -> t.Iterator[str]:
+        if before.rows is None or after.rows is None:
+            if before.number != after.number:
+                yield f"{table} has {after.number} rows, it had {before.number}"
+            return
+        more = after.rows.keys() - before.rows.keys()
+        gone = before.rows.keys() - after.rows.keys()
+        common = before.rows.keys() & after.rows.keys()
+        changed = {key for key in common if before.rows[key] != after.rows[key]}
+        who = sorted(self.beside.get(table, ()))
+        by = f", which are left, written by {', '.join(who)}" if who else ""
+        own = (one for one in self.own if table in one.mapper.tables)
+        mine = {tuple(map(_shown, one.identity)) for one in own}
+        if left := more - mine:
+            yield f"{table} has {_rows(len(left))} more than before{by}: {_keys(left)}"
+        if gone:
+            yield f"{table} has lost {_rows(len(gone))}: {_keys(gone)}"
+        if changed:
+            yield f"{table} has {_rows(len(changed))} changed: {_keys(changed)}"
+
+
+def raw(table: t.Any) -> t.Any:
+    """Select the rows as the database holds them, whatever the types of the columns."""
+    nothing = sa.types.NullType()
+    return sa.select(*(sa.type_coerce(column, nothing) for column in table.columns))
+
+
+def look(table: sa.Table, engine: sa.engine.Engine) -> Seen:
+    keys = [n for n, column in enumerate(table.columns) if column.primary_key]
+    counted = sa.select(sa.func.count()).select_from(table)
+    with engine.connect() as connection:
+        number = int(connection.execute(counted).scalar() or 0)
+        if number > COMPARED:
+            return Seen(number, None)
+        rows = {}
+        for row in connection.execute(raw(table)):
+            shown = tuple(map(_shown, row))
+            rows[tuple(shown[n] for n in keys) or shown] = "\0".join(shown)
+        return Seen(number, rows)
+
+
+def _shown(value: t.Any) -> str:
+    return str(bytes(value) if isinstance(value, memoryview) else value)
+
+
+def _rows(number: int) -> str:
+    return f"{number} row{'s' * (number != 1)}"
+
+
+def _keys(keys: set[t.Any]) -> str:
+    ordered = sorted((", ".join(key) for key in keys), key=lambda one: (len(one), one))
+    named = ordered[:LISTED]
+    return "; ".join(named) + " …" * (len(keys) > LISTED)
+
+
+# ----------------------------------------------------------------------- the databases
+
+
+def databases(app: flask.Flask) -> list[str]:
+    """The URLs, without passwords, of what would be written to."""
+    urls: dict[str, None] = {}
+    for admin in app.extensions.get("admin", []):
+        for view in admin._views:
+            if isinstance(view, ModelView):
+                tables = sa.inspect(view.model).tables
+                for engine in engines(app, view, tables).values():
+                    urls[engine.url.render_as_string(hide_password=True)] = None
+    return list(urls)
+
+
+def engines(
+    app: flask.Flask, view: t.Any, tables: t.Iterable[t.Any]
+) -> dict[t.Any, sa.engine.Engine]:
+    """Where a view's handle finds tables. No request is running."""
+    with app.app_context():
+        handle = view.session
+        session = handle if hasattr(handle, "get_bind") else handle.session
+        registry = getattr(session, "registry", None)
+        unused = registry is not None and not registry.has()
+        try:
+            binds = {table: session.get_bind(clause=table) for table in tables}
+        finally:
+            if unused:
+                session.remove()
+    for bind in binds.values():
+        if not isinstance(bind, sa.engine.Engine):
+            raise TypeError(f"a session bound to {type(bind).__name__}, to no engine")
+    return binds
+
+
+# --------------------------------------------------------------------------- the views
+
+
+class Writer:
+    """Drives what writes, view by view, and leaves no row of its own."""
+
+    def __init__(self, app: flask.Flask, crawler: "Crawler") -> None:
+        self.app = app
+        self.crawler = crawler
+        self.recording = crawler.recorder.recording
+        self.making = Making()
+        self.ledger = Ledger(self.recording.views, self.making)
+        self.views: list[int] = []
+
+    def __enter__(self) -> "Writer":
+        for number in crawled_views(self.crawler):
+            view = self.crawler.recorder.view(number)
+            mapper: Mapper = sa.inspect(view.model)
+            table = mapper.local_table
+            if not isinstance(table, sa.Table):
+                self.unseen(number, "create", "its model is mapped to no single table")
+                continue
+            try:
+                found = engines(self.app, view, table.metadata.tables.values())
+            except Exception as error:  # of the app's own code
+                why = f"there is no engine outside of a request: {told(error)}"
+                self.unseen(number, "create", why)
+                continue
+            self.ledger.tables |= found
+            self.views.append(number)
+        self.ledger.open()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.recording.notes.extend(self.ledger.close())
+
+    def drive(self, number: int, faults: bool = False) -> None:
+        ViewWriter(self, number, faults).drive()
+
+    def unseen(self, number: int, operation: str, why: str) -> None:
+        unseen = Unseen(number, operation, why)
+        if unseen not in self.recording.unseen:
+            self.recording.unseen.append(unseen)
+
+
+def crawled_views(crawler: "Crawler") -> t.Iterator[int]:
+    for number in crawler.recorder.learn(crawler.app).values():
+        view = crawler.recorder.view(number)
+        if isinstance(view, ModelView) and number not in crawler.refused:
+            yield number
+
+
+class Trial:
+    """How to fill in a form, as far as it is known."""
+
+    def __init__(self) -> None:
+        self.attempt = 0
+        self.said: dict[str, list[str]] = {}  # of the last attempt, by field
+
+
+class ViewWriter:
+    """Drives what writes in one view."""
+
+    def __init__(self, writer: Writer, number: int, faults: bool) -> None:
+        self.writer = writer
+        self.crawler = writer.crawler
+        self.ledger = writer.ledger
+        self.number = number
+        self.faults = faults
+        self.view: t.Any = writer.crawler.recorder.view(number)
+        self.mapper: Mapper = sa.inspect(self.view.model)
+        self.urls = writer.app.url_map.bind("localhost")
+        self.trials: dict[str, Trial] = {}
+        self.created: Data = {}  # what the last row was made of
+
+    def drive(self) -> None:
+        self.drive_all()
+        self.open(
+            "list", self.url("index_view")
+        )  # what a view keeps is as after reading
+
+    def drive_all(self) -> None:
+        if not self.allows("can_create"):
+            self.unseen("create", "can_create is False")
+            self.no_row()
+            return
+        if self.mapper.tables[0] not in self.ledger.before:
+            self.unseen("create", f"{self.mapper.tables[0]} cannot be read")
+            return
+        if not self.often(self.create):
+            self.no_row()
+            return
+        self.often(self.duplicate)
+        self.create_broken()
+        if self.allows("can_edit"):
+            self.edit_all()
+        else:
+            self.unseen("edit", "can_edit is False")
+        if self.allows("column_editable_list"):
+            self.edit_inline()
+        if not self.allows("can_delete"):
+            self.unseen("delete", "can_delete is False")
+            return
+        self.often(self.bulk_delete)
+        self.often(self.delete)
+        for row in self.rows():
+            if self.delete_row(row) is None or row in self.ledger.own:
+                break
+
+    # ---------------------------------------------------------------------- helpers
+
+    def allows(self, option: str) -> bool:
+        """An option that may be a property, which may want a request: try and see."""
+        try:
+            return bool(getattr(self.view, option))
+        except Exception:
+            return True
+
+    def unseen(self, operation: str, why: str) -> None:
+        self.writer.unseen(self.number, operation, why)
+
+    def no_row(self) -> None:
+        for operation, option in (
+            ("edit", "can_edit"),
+            ("inline edit", "column_editable_list"),
+            ("bulk delete", "can_delete"),
+            ("delete", "can_delete"),
+        ):
+            if self.allows(option):
+                self.unseen(operation, "there is no row of its own to do it with")
+
+    def often(self, do: Do) -> bool:
+        """Twice, then failed at each step in turn, and done again after each."""
+        for _ in range(2):
+            if do(0) is None:
+                return False
+        for fail_at in count(1) if self.faults else ():
+            request = do(fail_at)
+            if request is None or not request.failed:
+                break
+            do(0)
+        return True
+
+    def url(self, endpoint: str, key: str = "") -> str:
+        url = self.urls.build(f"{self.view.endpoint}.{endpoint}")
+        return f"{url}?id={quote(key)}" if key else url
+
+    def open(self, operation: str, url: str) -> Page | None:
+        """A page to read, or nothing: then it is told why."""
+        request, page = self.crawler.send(Operation(self.number, operation, url))
+        if request.status != 200:
+            self.unseen(operation, request.error or f"answers {request.status}")
+            return None
+        return Page(page)
+
+    def open_form(self, operation: str, url: str) -> Form | None:
+        page = self.open(operation, url)
+        if page is None:
+            return None
+        if page.form is None:
+            self.unseen(operation, "the page has no form to post")
+            return None
+        page.form.action = urljoin(url, page.form.action)
+        return page.form
+
+    def post(
+        self,
+        operation: str,
+        url: str,
+        data: Data,
+        fail_at: int,
+        inserts: Mapper | None = None,
+    ) -> tuple[Request, str, OwnRow | None]:
+        """Post a form. Returns the row of that kind too, if it has inserted one."""
+        found: list[OwnRow] = []
+        if inserts is not None:
+            inlines = {self.owner(name)[0] for name in data} - {self.mapper, inserts}
+            key = self.view.get_pk_value if inserts is self.mapper else _key
+            expected = Expected(self.number, key, inserts, tuple(inlines), found)
+            self.ledger.expected = expected
+        try:
+            request, page = self.crawler.send(
+                Operation(self.number, operation, url, data=data),
+                fail_at=fail_at,
+                writes=True,
+            )
+        finally:
+            self.ledger.expected = None
+        self.ledger.forget_gone()
+        rows = (row for row in found if inserts and row.mapper.isa(inserts))
+        row = next((row for row in rows if row in self.ledger.own), None)
+        return request, page, row
+
+    def rows(self) -> list[OwnRow]:
+        """The view's own rows that are there."""
+        return [
+            row
+            for row in self.ledger.own
+            if row.view == self.number and row.mapper.isa(self.mapper)
+        ]
+
+    def row(self) -> OwnRow | None:
+        """One of them, made where there is none."""
+        rows = self.rows()
+        if not rows and self.create(0) is not None:
+            rows = self.rows()
+        return rows[0] if rows else None
+
+    # ----------------------------------------------------------------- filling in
+
+    def owner(self, name: str) -> tuple[Mapper, str]:
+        """Which mapper's attribute a field is for."""
+        mapper = self.mapper
+        while found := re.fullmatch(r"(\w+)-(?:\d+-)?(.+)", name):
+            relation = mapper.relationships.get(found[1])
+            if relation is None:
+                break
+            mapper, name = relation.mapper, found[2]
+        return mapper, name
+
+    def fill(
+        self, fields: list[Field], made: Made, trial: Trial, prefix: str = ""
+    ) -> Data:
+        """``prefix``: of the fields to fill in; others only where they insist."""
+        pairs = []
+        for one in fields:
+            one.errors = trial.said.get(one.name, [])
+            inner = "-" in one.name.removeprefix(prefix)
+            bare = inner or trial.attempt == ATTEMPTS - 1
+            pairs.append((one, self.value(one, made, bare, trial.attempt > 0)))
+        return gathered(pairs)
+
+    def value(self, one: Field, made: Made, bare: bool, again: bool) -> list[str]:
+        mapper, attribute = self.owner(one.name)
+        relation = mapper.relationships.get(attribute)
+        column = mapper.columns.get(attribute)
+        label = one.label or one.name
+        if one.kind == "file" and one.required:
+            raise CannotFill(f"{label} asks for a file")
+        if one.kind in {"file", "hidden"} or one.fixed:
+            return one.shown
+        if relation is not None and takes_over(relation):
+            if one.required or set(one.shown) - BLANK:
+                raise CannotFill(f"{label} would take a row from the one that has it")
+            return one.shown
+        unknown = relation is None and column is None
+        if not one.required and (bare or unknown or one.multiple):
+            return one.shown
+        if one.kind == "checkbox":
+            return one.shown if relation is not None else [one.value]
+        if one.chooses:
+            return self.choose(one, again)
+        if column is not None and column.foreign_keys:
+            (key, *_) = column.foreign_keys
+            value = self.ledger.some_value(key.column)
+            return one.shown if value is None else [str(value)]
+        return [made.value(one, type_name(column))]
+
+    def choose(self, one: Field, again: bool) -> list[str]:
+        choices = one.choices
+        if one.kind == "ajax":
+            choices = self.look_up(one)
+        if choices:
+            return [choices[-1 if again else 0]]
+        if one.required:
+            raise CannotFill(f"{one.label or one.name} has nothing to choose from")
+        return one.shown
+
+    def look_up(self, one: Field) -> list[str]:
+        page = self.open(f"look-up of {self.owner(one.name)[1]}", f"{one.url}&query=")
+        return [str(found[0]) for found in json.loads(page.html)] if page else []
+
+    # -------------------------------------------------------------------- creating
+
+    def insert(
+        self,
+        operation: str,
+        form_at: tuple[str, str],
+        fill: t.Callable[[Form, Made, Trial], Data],
+        mapper: Mapper,
+        fail_at: int,
+    ) -> Request | None:
+        """Post a form until it takes what is put in, and has inserted a row."""
+        trial = self.trials.setdefault(operation, Trial())
+        while True:
+            form = self.open_form(*form_at)
+            if form is None:
+                return None
+            made = self.writer.making.next(modest=trial.attempt > 0)
+            try:
+                data = fill(form, made, trial)
+            except CannotFill as why:
+                self.unseen(operation, str(why))
+                return None
+            request, answer, row = self.post(
+                operation, form.action, data, fail_at, mapper
+            )
+            if request.failed:
+                return request
+            if row is not None:
+                if request.status == 200:
+                    request.wrong = "the form is shown again, but the row is there"
+                if operation == "create":
+                    self.created = data
+                return request
+            if request.error or request.status != 200:
+                self.not_there(request)
+                self.unseen(operation, request.error or request.wrong)
+                return None
+            page = Page(answer)
+            if trial.attempt == ATTEMPTS - 1:
+                self.unseen(operation, f"the form refuses it: {page.complaints}")
+                return None
+            trial.attempt += 1
+            if page.form is not None:
+                trial.said = {one.name: one.errors for one in page.form.fields}
+
+    def not_there(self, request: Request) -> None:
+        if not request.error:
+            request.wrong = f"answers {request.status}, but the row is not there"
+
+    def create(self, fail_at: int) -> Request | None:
+        return self.insert(
+            "create",
+            ("create form", self.url("create_view")),
+            lambda form, made, trial: self.fill(form.fields, made, trial),
+            self.mapper,
+            fail_at,
+        )
+
+    def duplicate(self, fail_at: int) -> Request | None:
+        """The same again: refused, or a second row."""
+        form = self.open_form("create form", self.url("create_view"))
+        if form is None:
+            return None
+        data = {**self.created, **form.hidden}
+        name = "create, duplicate"
+        request, _, row = self.post(name, form.action, data, fail_at, self.mapper)
+        if row is None:
+            self.should_show_again(request)
+        return request
+
+    def should_show_again(self, request: Request) -> None:
+        if not request.failed and not request.error and request.status != 200:
+            request.wrong = (
+                f"answers {request.status}, not with the form and its errors"
+            )
+
+    def create_broken(self) -> None:
+        """What a form has to refuse, or the database."""
+        form = self.open_form("create form", self.url("create_view"))
+        broken = list(self.breakages(form)) if form else []
+        if not any(name == "create, invalid" for name, _ in broken):
+            self.unseen("create, invalid", "the form has nothing to refuse")
+        for name, changes in broken:
+
+            def refuse(
+                fail_at: int, name: str = name, changes: Data = changes
+            ) -> Request | None:
+                return self.refuse(name, changes, fail_at)
+
+            self.often(refuse)
+
+    def breakages(self, form: Form) -> t.Iterator[tuple[str, Data]]:
+        invalid, against = "create, invalid", "create, against a constraint"
+        plain = [one for one in form.fields if self.is_plain(one)]
+        for one in plain:
+            if one.required and one.kind != "checkbox":
+                yield invalid, {one.name: []}
+                break
+        for one in plain:
+            if self.is_number(one):
+                yield invalid, {one.name: ["ss, not a number"]}
+                break
+        for one in plain:
+            if one.maxlength:
+                yield invalid, {one.name: ["s" * (one.maxlength + 1)]}
+                break
+        for one in plain:
+            if not one.required and self.needs_value(one):
+                yield against, {one.name: ["__None"] if one.kind == "select" else [""]}
+        for one in plain:
+            if self.is_number(one) and self.is_checked(one):
+                yield against, {one.name: ["-7000"]}
+
+    def is_plain(self, one: Field) -> bool:
+        hidden = one.kind in {"hidden", "file"} or one.fixed
+        return "-" not in one.name and not hidden
+
+    def is_number(self, one: Field) -> bool:
+        column = self.mapper.columns.get(one.name)
+        if column is None or one.chooses or one.kind == "checkbox":
+            return False
+        return type_name(column) in NUMBERS and not column.foreign_keys
+
+    def is_checked(self, one: Field) -> bool:
+        """Is there a CHECK on it?"""
+        column = self.mapper.columns[one.name]
+        word = re.compile(rf"\b{re.escape(column.name)}\b")
+        return any(
+            word.search(str(constraint.sqltext))
+            for table in self.mapper.tables
+            for constraint in getattr(table, "constraints", ())
+            if isinstance(constraint, sa.CheckConstraint)
+        )
+
+    def needs_value(self, one: Field) -> bool:
+        """Would leaving it empty send NULL where the database wants a reference?"""
+        relation = self.mapper.relationships.get(one.name)
+        if relation is None or relation.direction.name != "MANYTOONE":
+            return False
+        return not any(column.nullable for column in relation.local_columns)
+
+    def refuse(self, operation: str, changes: Data, fail_at: int) -> Request | None:
+        form = self.open_form("create form", self.url("create_view"))
+        if form is None:
+            return None
+        trial = self.trials["create"]
+        made = self.writer.making.next(modest=trial.attempt > 0)
+        data = {**self.fill(form.fields, made, trial), **changes}
+        request, _, row = self.post(operation, form.action, data, fail_at, self.mapper)
+        if row is not None:
+            what = ", ".join(f"{name} = {value}" for name, value in changes.items())
+            self.unseen(operation, f"it is not refused: {what}")
+            return None
+        self.should_show_again(request)
+        return request
+
+    # --------------------------------------------------------------------- editing
+
+    def edit_all(self) -> None:
+        if not self.often(self.edit):
+            return
+        self.often(self.edit_changed)
+        row = self.row()
+        form = (
+            self.open_form("edit form", self.url("edit_view", row.key)) if row else None
+        )
+        for inline in form.inlines if form else ():
+            if inline.name not in self.mapper.relationships:
+                self.unseen(f"inline child of {inline.name}", "it is no relationship")
+                continue
+
+            def add(fail_at: int, name: str = inline.name) -> Request | None:
+                return self.add_child(name, fail_at)
+
+            def drop(fail_at: int, name: str = inline.name) -> Request | None:
+                return self.drop_child(name, fail_at)
+
+            if self.often(add):
+                self.often(drop)
+
+    def edit(self, fail_at: int) -> Request | None:
+        """Post exactly what the form shows."""
+        return self.edit_with("edit", lambda form: form.shown, fail_at)
+
+    def edit_changed(self, fail_at: int) -> Request | None:
+        def change(form: Form) -> Data | None:
+            made = self.writer.making.next(self.trials["create"].attempt > 0)
+            for one in form.fields:
+                if self.is_plain(one) and self.is_free(one):
+                    one.errors = self.trials["create"].said.get(one.name, [])
+                    column = self.mapper.columns[one.name]
+                    return {
+                        **form.shown,
+                        one.name: [made.value(one, type_name(column))],
+                    }
+            self.unseen("edit, changed", "the form has no text and no number to change")
+            return None
+
+        return self.edit_with("edit, changed", change, fail_at)
+
+    def is_free(self, one: Field) -> bool:
+        """Is it a column that may hold anything?"""
+        column = self.mapper.columns.get(one.name)
+        if column is None or column.primary_key or column.foreign_keys:
+            return False
+        return not one.chooses and one.kind != "checkbox"
+
+    def edit_with(
+        self, operation: str, change: t.Callable[[Form], Data | None], fail_at: int
+    ) -> Request | None:
+        row = self.row()
+        if row is None:
+            return None
+        form = self.open_form("edit form", self.url("edit_view", row.key))
+        data = change(form) if form else None
+        if form is None or data is None:
+            return None
+        before = self.ledger.content(row)
+        request, answer, _ = self.post(operation, form.action, data, fail_at)
+        if request.failed or request.error:
+            return request
+        if request.status == 200:
+            self.unseen(operation, f"the form refuses it: {Page(answer).complaints}")
+            return None
+        after = self.ledger.content(row)
+        if not after:
+            request.wrong = f"answers {request.status}, but the row is gone"
+        elif data != form.shown and after == before:
+            request.wrong = f"answers {request.status}, but the row is as it was"
+        return request
+
+    def add_child(self, name: str, fail_at: int) -> Request | None:
+        row = self.row()
+        if row is None:
+            return None
+
+        def fill(form: Form, made: Made, trial: Trial) -> Data:
+            fields = _inline(form, name).new(form)
+            prefix = "-".join([*fields[0].name.split("-")[:2], ""]) if fields else ""
+            return {**form.shown, **self.fill(fields, made, trial, prefix)}
+
+        return self.insert(
+            f"inline child of {name}",
+            ("edit form", self.url("edit_view", row.key)),
+            fill,
+            self.mapper.relationships[name].mapper,
+            fail_at,
+        )
+
+    def drop_child(self, name: str, fail_at: int) -> Request | None:
+        """Tick the box that removes a child, of those that it has added."""
+        operation = f"inline child of {name}, removed"
+        child = self.child(name)
+        if child is None and self.add_child(name, 0) is not None:
+            child = self.child(name)
+        row = self.row()
+        if child is None or row is None:
+            return None
+        form = self.open_form("edit form", self.url("edit_view", row.key))
+        box = _box(form, name, child) if form else ""
+        if form is None or not box:
+            self.unseen(operation, "the form does not show the child")
+            return None
+        data = {**form.shown, box: ["on"]}
+        request, _, _ = self.post(operation, form.action, data, fail_at)
+        if not request.failed and not request.error and child in self.ledger.own:
+            request.wrong = f"answers {request.status}, but the child is still there"
+        return request
+
+    def child(self, name: str) -> OwnRow | None:
+        """A child that it has added."""
+        mapper, row = self.mapper.relationships[name].mapper, self.row()
+        children = (
+            one
+            for one in self.ledger.own
+            if one.view == self.number and one.mapper.isa(mapper) and one != row
+        )
+        return next(children, None)
+
+    def edit_inline(self) -> None:
+        page = self.open("list", self.url("index_view"))
+        cells = {cell.name: cell for cell in page.cells} if page else {}
+        if not cells:
+            self.unseen("inline edit", "the list shows no cell that can be edited")
+        for cell in cells.values():
+
+            def edit(fail_at: int, cell: Cell = cell) -> Request | None:
+                return self.edit_cell(cell, fail_at)
+
+            self.often(edit)
+
+    def edit_cell(self, cell: Cell, fail_at: int) -> Request | None:
+        row = self.row()
+        if row is None:
+            return None
+        before = self.ledger.content(row)
+        value = self.cell_value(cell, before)
+        if value is None:
+            self.unseen("inline edit", f"{cell.name}: nothing to set it to")
+            return None
+        data = {"list_form_pk": [row.key], cell.name: [value]}
+        if cell.csrf:
+            data["csrf_token"] = [cell.csrf]
+        url = self.url("ajax_update")
+        request, answer, _ = self.post("inline edit", url, data, fail_at)
+        if request.failed or request.error:
+            return request
+        if request.status != 200:
+            self.unseen("inline edit", f"{cell.name}: {answer[:200]}")
+            return None
+        if cell.kind != "select2" and self.ledger.content(row) == before:
+            request.wrong = f"answers 200, but {cell.name} is as it was"
+        return request
+
+    def cell_value(self, cell: Cell, content: dict[str, str]) -> str | None:
+        made = self.writer.making.next(self.trials["create"].attempt > 0)
+        column = self.mapper.columns.get(cell.name)
+        relation = self.mapper.relationships.get(cell.name)
+        if cell.kind == "boolean":
+            is_set = content.get(str(column)) not in {None, "0", "False", "None"}
+            return "" if is_set else "1"
+        if cell.kind == "combodate":
+            return made.moment(type_name(column) or "date", cell.format)
+        if cell.kind in {"text", "textarea", "number"}:
+            length = getattr(getattr(column, "type", None), "length", 0) or 0
+            one = Field(cell.name, cell.kind, maxlength=length)
+            one.errors = self.trials["create"].said.get(cell.name, [])
+            return made.value(one, type_name(column))
+        if cell.kind != "select2" or (relation is not None and takes_over(relation)):
+            return None
+        values = [str(one["value"]) for one in json.loads(cell.source or "[]")]
+        choices = [one for one in values if one not in BLANK]
+        return choices[made.row % len(choices)] if choices else None
+
+    # -------------------------------------------------------------------- deleting
+
+    def bulk_delete(self, fail_at: int) -> Request | None:
+        row = self.row()
+        page = self.open("list", self.url("index_view"))
+        if row is None or page is None:
+            return None
+        for name in page.actions:
+            if name != "delete":
+                why = "an action of its own: it may do more than write rows"
+                self.unseen(f"bulk {name}", why)
+        form = next((one for one in page.forms if one.id == "action_form"), None)
+        if form is None or "delete" not in page.actions:
+            self.unseen("bulk delete", "the list does not offer it")
+            return None
+        data = {**form.hidden, "action": ["delete"], "rowid": [row.key]}
+        url = self.url("action_view")
+        request, _, _ = self.post("bulk delete", url, data, fail_at)
+        self.should_be_gone(request, row)
+        return request
+
+    def delete(self, fail_at: int) -> Request | None:
+        row = self.row()
+        return self.delete_row(row, fail_at) if row else None
+
+    def delete_row(self, row: OwnRow, fail_at: int = 0) -> Request | None:
+        page = self.open("list", self.url("index_view"))
+        if page is None:
+            return None
+        url = self.url("delete_view")
+        forms = (one for one in page.forms if urljoin(url, one.action) == url)
+        form = next(forms, Form())
+        data = {**form.hidden, "id": [row.key]}
+        request, _, _ = self.post("delete", url, data, fail_at)
+        self.should_be_gone(request, row)
+        return request
+
+    def should_be_gone(self, request: Request, row: OwnRow) -> None:
+        if request.failed or request.error or row not in self.ledger.own:
+            return
+        page = self.open("list", self.url("index_view"))
+        said = f": {page.complaints}" if page and page.complaints else ""
+        request.wrong = f"answers {request.status}, but the row is still there{said}"
+
+
+def takes_over(relation: Relation) -> bool:
+    """Would choosing a row change that row, or delete it together with the own one?"""
+    if relation.direction.name == "ONETOMANY":
+        return True
+    if relation.cascade.delete or relation.cascade.delete_orphan:
+        return True
+    return any(
+        not other.uselist
+        and relation.parent.isa(other.mapper)
+        and (
+            other.back_populates == relation.key or relation.back_populates == other.key
+        )
+        for other in relation.mapper.relationships
+    )
+
+
+def type_name(column: t.Any) -> str:
+    """The name of the type that Python has for a column, or nothing."""
+    try:
+        return str(column.type.python_type.__name__)
+    except (AttributeError, NotImplementedError):
+        return ""
+
+
+def _key(instance: t.Any) -> str:
+    return ",".join(
+        map(str, sa.inspect(instance).mapper.primary_key_from_instance(instance))
+    )
+
+
+def _box(form: Form, inline: str, child: OwnRow) -> str:
+    """The name of the box that removes a child when it is ticked, or nothing."""
+    pattern = re.compile(rf"({re.escape(inline)}-\d+)-\w+")
+    for one in form.fields:
+        found = pattern.fullmatch(one.name)
+        if found and one.kind == "hidden" and one.value == child.key:
+            return f"del-{found[1]}"
+    return ""
+
+
+def _inline(form: Form, name: str) -> Inline:
+    return next((one for one in form.inlines if one.name == name), Inline(name))

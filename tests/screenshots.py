@@ -1,0 +1,60 @@
+"""Takes the pictures of the report that the documents show, in a headless Chromium.
+
+``python -m tests.screenshots`` drives an app that leaks and the same app mended.
+"""
+
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+
+from playwright.sync_api import sync_playwright
+
+from session_scoping import judge
+from session_scoping import record
+from session_scoping import Recorder
+from session_scoping.loading import load
+from session_scoping.reports.html import html
+
+PICTURES = Path(__file__).parent.parent / "docs"
+APP = "tests.apps.captured_at_startup"
+SHOTS = [
+    ("leaking", "light"),
+    ("leaking", "dark"),
+    ("healthy", "light"),
+    ("healthy", "dark"),
+]
+
+
+def report(name: str) -> str:
+    recorder = Recorder()
+    recorder.start()
+    app = load(f"{APP}:{name}", recorder)
+    return html(judge(record(app, recorder=recorder)))
+
+
+def main() -> None:
+    chromium = shutil.which("chromium")
+    if chromium is None:
+        sys.exit("no chromium on the PATH: install Debian's package of that name")
+    PICTURES.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=chromium, args=["--no-sandbox"]
+        )
+        for name, scheme in SHOTS:
+            file = Path(folder) / f"{name}.html"
+            file.write_text(report(name), encoding="utf-8")
+            page = browser.new_page(
+                viewport={"width": 1000, "height": 700},
+                color_scheme="dark" if scheme == "dark" else "light",
+            )
+            page.goto(file.as_uri())
+            picture = PICTURES / f"{name}-{scheme}.png"
+            page.screenshot(path=str(picture), full_page=True)
+            page.close()
+        browser.close()
+
+
+if __name__ == "__main__":
+    main()

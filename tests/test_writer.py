@@ -1,0 +1,752 @@
+"""What writes is driven too, and nothing of anybody else's is lost or changed."""
+# mypy: allow-subclassing-any
+
+import logging
+import typing as t
+from collections import Counter
+from datetime import date
+from enum import Enum
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+from flask import Flask
+from flask_admin.contrib.sqla import ModelView
+from flask_admin.form import SecureForm
+from flask_sqlalchemy import SQLAlchemy
+from sqlalchemy import orm
+from wtforms import FileField
+from wtforms import ValidationError
+from wtforms.validators import InputRequired
+
+from flask_admin import Admin
+from session_scoping.crawler import record
+from session_scoping.forms import Making
+from session_scoping.forms import Page
+from session_scoping.laws import judge
+from session_scoping.recording import Recording
+from session_scoping.recording import Request
+from session_scoping.writer import databases
+
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:Passing a session object:DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore:Yielding raw tuples:DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore:Passing SelectField:DeprecationWarning"),
+]
+
+RELEASE = tuple(int(part) for part in version("flask-admin").split(".")[:2])
+MARKER = "# leaks here"
+Column: t.Any = sa.Column  # it has as many types as there are SQLAlchemys
+
+Rows = dict[str, list[tuple[str, ...]]]
+
+
+class Size(Enum):
+    SMALL = "small"
+    LARGE = "large"
+
+
+class Models(t.NamedTuple):
+    category: t.Any
+    product: t.Any
+    part: t.Any
+    note: t.Any
+    seat: t.Any
+    ticket: t.Any
+    parcel: t.Any
+    manual: t.Any
+    shelf: t.Any
+
+
+def make_models(base: t.Any) -> Models:
+    class Category(base):
+        __tablename__ = "category"
+        id = Column(sa.Integer, primary_key=True)
+        name = Column(sa.String(30), nullable=False)
+        changes = Column(sa.Integer, default=0)
+
+        def __str__(self) -> str:
+            return str(self.name)
+
+    class Product(base):
+        __tablename__ = "product"
+        __table_args__ = (sa.CheckConstraint("stock >= 0"),)
+        id = Column(sa.Integer, primary_key=True)
+        sku = Column(sa.String(12), unique=True, nullable=False)
+        text = Column(sa.Text)
+        stock = Column(sa.Integer, nullable=False)
+        price = Column(sa.Numeric(10, 2))
+        size = Column(sa.Enum(Size), nullable=False)
+        sold = Column(sa.Boolean)
+        since = Column(sa.Date)
+        changed = Column(sa.DateTime)
+        category_id = Column(sa.ForeignKey("category.id"), nullable=False)
+        category = orm.relationship(Category)
+        parts = orm.relationship("Part", back_populates="product")
+
+    class Part(base):
+        __tablename__ = "part"
+        id = Column(sa.Integer, primary_key=True)
+        name = Column(sa.String(8), nullable=False)
+        product_id = Column(sa.ForeignKey("product.id"))
+        product = orm.relationship(Product, back_populates="parts")
+
+    class Note(base):
+        __tablename__ = "note"
+        id = Column(sa.Integer, primary_key=True)
+        text = Column(sa.String(80))
+        product_id = Column(sa.ForeignKey("product.id"))
+
+    class Seat(base):
+        __tablename__ = "seat"
+        id = Column(sa.Integer, primary_key=True)
+        name = Column(sa.String(30))
+
+    class Ticket(base):
+        """A seat that another ticket gets is taken from this one."""
+
+        __tablename__ = "ticket"
+        id = Column(sa.Integer, primary_key=True)
+        name = Column(sa.String(30))
+        seat_id = Column(sa.ForeignKey("seat.id"))
+        seat = orm.relationship(Seat, backref=orm.backref("ticket", uselist=False))
+
+    class Parcel(base):
+        """It takes its seat with it when it is deleted."""
+
+        __tablename__ = "parcel"
+        id = Column(sa.Integer, primary_key=True)
+        name = Column(sa.String(30))
+        seat_id = Column(sa.ForeignKey("seat.id"))
+        seat = orm.relationship(Seat, cascade="all")
+
+    class Manual(Note):
+        """In two tables, and with links to seats in a third one."""
+
+        __tablename__ = "manual"
+        id = Column(sa.ForeignKey("note.id"), primary_key=True)
+        pages = Column(sa.Integer)
+        seats = orm.relationship(
+            Seat,
+            secondary=sa.Table(
+                "manual_seat",
+                base.metadata,
+                Column("manual_id", sa.ForeignKey("manual.id"), primary_key=True),
+                Column("seat_id", sa.ForeignKey("seat.id"), primary_key=True),
+            ),
+        )
+
+    class Shelf(base):
+        __tablename__ = "shelf"
+        row = Column(sa.String(20), primary_key=True)
+        place = Column(sa.Integer, primary_key=True, autoincrement=False)
+        name = Column(sa.String(20))
+
+    return Models(Category, Product, Part, Note, Seat, Ticket, Parcel, Manual, Shelf)
+
+
+class Shop:
+    """An app with an admin, and a look at its database that is not the app's."""
+
+    def __init__(self, handle: str, folder: Path) -> None:
+        self.app = Flask("shop")
+        self.app.secret_key = "shop"
+        self.app.config["PROPAGATE_EXCEPTIONS"] = False
+        url = f"sqlite:///{folder / 'shop.db'}"
+        self.engine = sa.create_engine(url, poolclass=sa.pool.NullPool)
+        self.handle: t.Any
+        if handle == "db":
+            self.app.config["SQLALCHEMY_DATABASE_URI"] = url
+            db: t.Any = SQLAlchemy(self.app)
+            self.session = db.session
+            self.handle = db if RELEASE >= (2, 1) else db.session
+            self.models = make_models(db.Model)
+        else:
+            self.handle = self.session = orm.scoped_session(
+                orm.sessionmaker(sa.create_engine(url, poolclass=sa.pool.NullPool))
+            )
+            self.models = make_models(orm.declarative_base())
+
+            @self.app.teardown_appcontext
+            def remove_session(error: BaseException | None) -> None:
+                self.session.remove()
+
+        self.models.product.metadata.create_all(self.engine)
+        with orm.Session(self.engine) as session:
+            self.seed(session)
+            session.commit()
+        self.admin = Admin(self.app, name="Shop")
+
+    def seed(self, session: orm.Session) -> None:
+        seat, box = self.models.seat(name="1A"), self.models.seat(name="box")
+        session.add(self.models.ticket(name="mine", seat=seat))
+        session.add(self.models.parcel(name="mine", seat=box))
+        tools = self.models.category(name="tools")
+        hammer = self.models.product(
+            sku="hammer",
+            stock=3,
+            price=12,
+            size=Size.LARGE,
+            since=date(2020, 2, 2),
+            category=tools,
+        )
+        hammer.parts = [self.models.part(name="head"), self.models.part(name="grip")]
+        session.add(hammer)
+
+    def add(self, kind: type, model: t.Any, **options: t.Any) -> t.Any:
+        view = kind(model, self.handle, **options)
+        self.admin.add_view(view)
+        return view
+
+    @property
+    def rows(self) -> Rows:
+        found: Rows = {}
+        with self.engine.connect() as connection:
+            for table in self.models.product.metadata.sorted_tables:
+                rows = connection.execute(sa.text(f"SELECT * FROM {table.name}"))
+                found[table.name] = [tuple(map(str, row)) for row in rows]
+        return found
+
+
+@pytest.fixture(autouse=True)
+def nothing_logged(caplog: pytest.LogCaptureFixture) -> None:
+    """A log that is kept keeps exceptions, and with them what was loaded."""
+    caplog.set_level(logging.CRITICAL + 1)
+
+
+@pytest.fixture(params=["db", "scoped_session"])
+def shop(request: pytest.FixtureRequest, tmp_path: Path) -> Shop:
+    return Shop(request.param, tmp_path)
+
+
+@pytest.fixture
+def plain(tmp_path: Path) -> Shop:
+    return Shop("scoped_session", tmp_path)
+
+
+class CategoryView(ModelView):
+    form_columns = ("name",)
+
+
+class PlainProductView(ModelView):
+    form_excluded_columns = ("parts",)
+
+
+class ProductView(ModelView):
+    column_editable_list = ("text", "stock", "sold", "size")
+    form_columns = (
+        *("sku", "text", "stock", "price", "size", "sold", "since", "changed"),
+        "category",
+    )
+    form_ajax_refs = {"category": {"fields": ("name",)}}
+    form_args: t.Any = {"category": {"allow_blank": True}}
+
+
+def posts(recording: Recording) -> list[Request]:
+    return [one for one in recording.requests if one.method == "POST"]
+
+
+def names(recording: Recording) -> Counter[str]:
+    return Counter(one.operation for one in posts(recording))
+
+
+def reasons(recording: Recording) -> dict[str, str]:
+    return {one.operation: one.why for one in recording.unseen}
+
+
+def wrongs(recording: Recording) -> dict[str, str]:
+    return {one.operation: one.wrong for one in recording.requests if one.wrong}
+
+
+def line_of(marker: str) -> int:
+    """The line of this file that ends with a marker."""
+    lines = Path(__file__).read_text().splitlines()
+    [number] = [n for n, line in enumerate(lines, 1) if line.endswith(f"  {marker}")]
+    return number
+
+
+def test_all_that_writes_is_driven_twice_and_has_its_effect(shop: Shop) -> None:
+    shop.add(ProductView, shop.models.product).inline_models = ()
+    before = shop.rows
+    recording = record(shop.app, write=True)
+    done = names(recording)
+    assert set(done) == {
+        *("create", "create, duplicate", "create, invalid"),
+        *("create, against a constraint", "edit", "edit, changed", "inline edit"),
+        *("bulk delete", "delete"),
+    }
+    assert min(done.values()) >= 2
+    assert done["inline edit"] == 2 * len(ProductView.column_editable_list)
+    assert all(one.statements and one.uses for one in posts(recording))
+    verdict = judge(recording)
+    assert verdict.holds
+    assert not verdict.failures
+    assert not recording.unseen
+    assert not recording.notes
+    assert shop.rows == before
+
+
+def test_what_is_made_is_distinct_and_complete(shop: Shop) -> None:
+    made: list[dict[str, t.Any]] = []
+
+    class View(ProductView):
+        def after_model_change(self, form: t.Any, model: t.Any, new: bool) -> None:
+            if new:
+                columns = sa.inspect(model).mapper.columns
+                made.append({key: getattr(model, key) for key in columns.keys()})
+
+    shop.add(View, shop.models.product)
+    record(shop.app, write=True)
+    assert len(made) >= 2
+    assert all(value is not None for row in made for value in row.values())
+    for column in "sku", "text", "stock", "price", "since", "changed":
+        assert len({row[column] for row in made}) == len(made), column
+    assert all(row["sku"].startswith("ss-") and row["sold"] for row in made)
+
+
+def test_a_duplicate_is_refused_or_a_second_row(shop: Shop) -> None:
+    shop.add(ProductView, shop.models.product)
+    shop.add(CategoryView, shop.models.category)
+    recording = record(shop.app, write=True)
+    statuses = {
+        (recording.views[one.view].model, one.status)
+        for one in posts(recording)
+        if one.operation == "create, duplicate"
+    }
+    assert statuses == {("Product", 200), ("Category", 302)}
+
+
+def test_children_are_added_inline_and_removed(shop: Shop) -> None:
+    class View(ModelView):
+        form_columns = ("sku", "stock", "size", "category", "parts")
+        inline_models = (shop.models.part,)
+
+    shop.add(View, shop.models.product)
+    before = shop.rows
+    recording = record(shop.app, write=True)
+    assert names(recording)["inline child of parts"] >= 2
+    assert names(recording)["inline child of parts, removed"] == 2
+    assert not judge(recording).failures
+    assert not recording.unseen
+    assert not recording.notes
+    assert shop.rows == before
+
+
+def test_each_statement_and_commit_of_what_writes_fails_in_turn(shop: Shop) -> None:
+    class View(ModelView):
+        column_editable_list = ("text",)
+        form_columns = ("sku", "text", "stock", "size", "category", "parts")
+        inline_models = (shop.models.part,)
+
+    shop.add(View, shop.models.product)
+    before = shop.rows
+    recording = record(shop.app, write=True, faults=True)
+    failed: dict[str, set[str]] = {name: set() for name in names(recording)}
+    for one in posts(recording):
+        if one.failed:
+            failed[one.operation].add(one.failed.split()[0])
+    assert {"INSERT", "COMMIT"} <= failed["create"]
+    assert {"UPDATE", "COMMIT"} <= failed["edit, changed"]
+    assert {"UPDATE", "COMMIT"} <= failed["inline edit"]
+    assert {"INSERT", "COMMIT"} <= failed["inline child of parts"]
+    assert {"DELETE", "COMMIT"} <= failed["inline child of parts, removed"]
+    assert {"DELETE", "COMMIT"} <= failed["bulk delete"]
+    assert {"DELETE", "COMMIT"} <= failed["delete"]
+    assert all(failed.values())
+    assert judge(recording).holds
+    assert not judge(recording).failures
+    assert shop.rows == before
+
+
+def test_a_session_made_by_hand_when_a_row_is_saved_is_found(shop: Shop) -> None:
+    kept = []
+
+    class View(CategoryView):
+        def on_model_change(self, form: t.Any, model: t.Any, new: bool) -> None:
+            session = orm.Session(shop.session.get_bind())
+            kept.append(session)
+            session.query(shop.models.note).count()  # leaks here
+
+    shop.add(View, shop.models.category).session = shop.session
+    assert judge(record(shop.app)).holds
+    kept.clear()
+    verdict = judge(record(shop.app, write=True))
+    found = {one.law: one.own for one in verdict.violations}
+    assert set(found) == {"single", "released"}
+    assert {place.line for place in found.values() if place} == {line_of(MARKER)}
+
+
+def test_without_write_a_get_that_writes_is_stopped(shop: Shop) -> None:
+    class View(CategoryView):
+        def get_one(self, id: t.Any) -> t.Any:
+            found = super().get_one(id)
+            found.changes += 1
+            shop.session.commit()
+            return found
+
+    shop.add(View, shop.models.category)
+    before = shop.rows
+    recording = record(shop.app)
+    assert judge(recording).stopped
+    assert not posts(recording)
+    assert shop.rows == before
+
+
+def test_with_write_what_reads_is_stopped_all_the_same(shop: Shop) -> None:
+    class View(CategoryView):
+        def get_query(self) -> t.Any:
+            shop.session.add(shop.models.note(text="looked at"))
+            shop.session.commit()
+            return super().get_query()
+
+    shop.add(View, shop.models.category)
+    before = shop.rows
+    recording = record(shop.app, write=True)
+    assert {one.method for one in judge(recording).stopped} == {"GET"}
+    assert shop.rows["category"] == before["category"]
+
+
+def test_what_the_admin_does_not_delete_is_removed_and_told(shop: Shop) -> None:
+    class View(CategoryView):
+        def on_model_delete(self, model: t.Any) -> None:
+            raise ValidationError("not on a Monday")
+
+    shop.add(View, shop.models.category)
+    before = shop.rows
+    recording = record(shop.app, write=True)
+    told = wrongs(recording)
+    assert set(told) == {"bulk delete", "delete"}
+    assert "the row is still there" in told["delete"]
+    assert "not on a Monday" in told["delete"]
+    assert {one.operation for one in judge(recording).failures} == set(told)
+    [note] = recording.notes
+    assert note.startswith("category: 4 rows that the admin did not delete")
+    assert shop.rows == before
+
+
+def test_what_cannot_be_removed_is_told(plain: Shop) -> None:
+    for engine in plain.session.get_bind(), plain.engine:
+
+        @sa.event.listens_for(engine, "connect")
+        def enforce(connection: t.Any, record: object) -> None:
+            connection.execute("PRAGMA foreign_keys = ON")
+
+    class View(PlainProductView):
+        can_delete = False
+
+        def after_model_change(self, form: t.Any, model: t.Any, new: bool) -> None:
+            if new:
+                plain.session.add(plain.models.note(product_id=model.id))
+                plain.session.commit()
+
+    plain.add(View, plain.models.product)
+    before = plain.rows
+    recording = record(plain.app, write=True)
+    after = plain.rows
+    assert [row for row in after["product"] if row in before["product"]]
+    assert len(after["product"]) == len(before["product"]) + 2
+    notes = "\n".join(recording.notes)
+    assert notes.count("which was created to try, is still there") == 2
+    assert "note has 2 rows more than before, which are left, written by View" in notes
+
+
+def test_what_a_view_writes_beside_is_told_and_left(shop: Shop) -> None:
+    class View(CategoryView):
+        def on_model_change(self, form: t.Any, model: t.Any, new: bool) -> None:
+            shop.session.add(shop.models.note(text=model.name))
+            first = shop.session.get(shop.models.category, 1)
+            first.changes += 1
+
+    shop.add(View, shop.models.category)
+    recording = record(shop.app, write=True)
+    assert not judge(recording).failures
+    notes = "\n".join(recording.notes)
+    assert "note has 8 rows more than before, which are left, written by View" in notes
+    assert "category has 1 row changed: 1" in notes
+    assert len(shop.rows["note"]) == 8
+    assert len(shop.rows["category"]) == 1
+
+
+def test_no_row_of_anybody_else_is_taken_over_or_deleted(shop: Shop) -> None:
+    for model in shop.models.ticket, shop.models.parcel, shop.models.seat:
+        shop.add(ModelView, model)
+    before = shop.rows
+    recording = record(shop.app, write=True)
+    assert names(recording)["delete"] >= 6
+    assert not judge(recording).failures
+    assert shop.rows == before
+
+
+def test_a_form_that_insists_on_somebody_elses_row_is_told(shop: Shop) -> None:
+    class View(ModelView):
+        form_args: t.Any = {
+            "seat": {"validators": [InputRequired()], "allow_blank": False}
+        }
+
+    shop.add(View, shop.models.ticket)
+    before = shop.rows
+    recording = record(shop.app, write=True)
+    assert "would take a row" in reasons(recording)["create"]
+    assert not posts(recording)
+    assert shop.rows == before
+
+
+@pytest.mark.parametrize("deletes", [True, False])
+def test_rows_in_two_tables_with_links_in_a_third_are_tidied_up(
+    shop: Shop, deletes: bool
+) -> None:
+    class View(ModelView):
+        can_delete = deletes
+        form_columns = ("text", "pages", "seats")
+        form_args: t.Any = {"seats": {"validators": [InputRequired()]}}
+
+    shop.add(View, shop.models.manual)
+    before = shop.rows
+    recording = record(shop.app, write=True)
+    assert names(recording)["create"] == 2
+    assert not judge(recording).failures
+    assert shop.rows == before
+
+
+@pytest.mark.parametrize("deletes", [True, False])
+def test_rows_with_a_key_of_two_columns_are_tidied_up(
+    shop: Shop, deletes: bool
+) -> None:
+    class View(ModelView):
+        can_delete = deletes
+        form_columns = ("row", "place", "name")
+
+    shop.add(View, shop.models.shelf)
+    before = shop.rows
+    recording = record(shop.app, write=True)
+    assert names(recording)["edit, changed"] == 2
+    assert not judge(recording).failures
+    assert shop.rows == before
+
+
+def test_forms_with_a_token_are_driven(shop: Shop) -> None:
+    class View(CategoryView):
+        form_base_class = SecureForm
+        column_editable_list = ("name",)
+
+    shop.add(View, shop.models.category)
+    before = shop.rows
+    recording = record(shop.app, write=True)
+    assert set(names(recording)) == {
+        *("create", "create, duplicate", "create, invalid", "edit", "edit, changed"),
+        *("inline edit", "bulk delete", "delete"),
+    }
+    assert not judge(recording).failures
+    assert not recording.unseen
+    assert shop.rows == before
+
+
+def test_what_a_view_does_not_allow_is_told(shop: Shop) -> None:
+    class ReadOnly(CategoryView):
+        can_create = False
+
+    class Growing(CategoryView):
+        can_edit = can_delete = False
+
+    shop.add(ReadOnly, shop.models.category, endpoint="read_only")
+    shop.add(Growing, shop.models.category, endpoint="growing")
+    before = shop.rows
+    recording = record(shop.app, write=True)
+    told = {
+        (recording.views[one.view].name, one.operation): one.why
+        for one in recording.unseen
+    }
+    assert told == {
+        ("ReadOnly", "create"): "can_create is False",
+        ("ReadOnly", "edit"): "there is no row of its own to do it with",
+        ("ReadOnly", "bulk delete"): "there is no row of its own to do it with",
+        ("ReadOnly", "delete"): "there is no row of its own to do it with",
+        ("Growing", "edit"): "can_edit is False",
+        ("Growing", "delete"): "can_delete is False",
+    }
+    assert shop.rows == before
+
+
+def test_a_form_that_refuses_what_is_made_up_is_told_in_its_own_words(
+    shop: Shop,
+) -> None:
+    def refuse(form: t.Any, field: t.Any) -> None:
+        raise ValidationError("Only Latin names of beetles.")
+
+    class View(CategoryView):
+        form_args: t.Any = {"name": {"validators": [refuse]}}
+
+    shop.add(View, shop.models.category)
+    recording = record(shop.app, write=True)
+    told = reasons(recording)["create"]
+    assert told.startswith("the form refuses it: Name: Only Latin names of beetles.")
+    assert not judge(recording).failures
+
+
+def test_a_form_is_tried_again_by_its_own_hints(shop: Shop) -> None:
+    def address(form: t.Any, field: t.Any) -> None:
+        if "@" not in field.data:
+            raise ValidationError("Invalid e-mail address.")
+
+    def few(form: t.Any, field: t.Any) -> None:
+        if field.data > 100:
+            raise ValidationError("At most 100.")
+
+    class View(ModelView):
+        form_columns = ("name", "changes")
+        form_args: t.Any = {
+            "name": {"validators": [address]},
+            "changes": {"validators": [few]},
+        }
+
+    shop.add(View, shop.models.category)
+    before = shop.rows
+    recording = record(shop.app, write=True)
+    assert names(recording)["delete"] >= 2
+    assert not recording.unseen
+    assert shop.rows == before
+
+
+def test_a_form_that_asks_for_a_file_is_told(shop: Shop) -> None:
+    class View(ModelView):
+        form_columns = ("name", "logo")
+        form_extra_fields = {"logo": FileField("Logo", [InputRequired()])}
+
+    shop.add(View, shop.models.category)
+    recording = record(shop.app, write=True)
+    assert reasons(recording)["create"] == "Logo asks for a file"
+    assert not posts(recording)
+
+
+def test_an_interrupt_leaves_nothing(shop: Shop) -> None:
+    class View(CategoryView):
+        def after_model_change(self, form: t.Any, model: t.Any, new: bool) -> None:
+            raise KeyboardInterrupt
+
+    shop.add(View, shop.models.category)
+    before = shop.rows
+    with pytest.raises(KeyboardInterrupt):
+        record(shop.app, write=True)
+    assert shop.rows == before
+
+
+def test_a_row_that_fails_after_it_is_written_is_removed(shop: Shop) -> None:
+    class View(CategoryView):
+        def after_model_change(self, form: t.Any, model: t.Any, new: bool) -> None:
+            raise RuntimeError("no mail server")
+
+    shop.add(View, shop.models.category)
+    before = shop.rows
+    recording = record(shop.app, write=True)
+    assert "no mail server" in judge(recording).failures[0].error
+    assert shop.rows == before
+
+
+def test_a_row_of_somebody_else_under_a_key_that_is_free_again_stays(
+    shop: Shop,
+) -> None:
+    class View(CategoryView):
+        def after_model_delete(self, model: t.Any) -> None:
+            theirs = {"id": model.id, "name": "theirs"}
+            with shop.engine.begin() as connection:
+                connection.execute(sa.insert(shop.models.category.__table__), theirs)
+
+    shop.add(View, shop.models.category)
+    recording = record(shop.app, write=True)
+    assert not judge(recording).failures
+    [note] = recording.notes
+    assert note == "category has 4 rows more than before: 2; 3; 4; 5"
+    assert [row[1] for row in shop.rows["category"]] == ["tools", *["theirs"] * 4]
+
+
+def test_databases_are_named_without_their_password() -> None:
+    app = Flask("shop")
+    app.secret_key = "shop"
+    models = make_models(orm.declarative_base())
+    engine = sa.create_engine("sqlite://")
+    engine.url = sa.engine.make_url("postgresql://me:secret@host/shop")
+    app_session: t.Any = orm.scoped_session(orm.sessionmaker(engine))
+    Admin(app).add_view(ModelView(models.seat, app_session))
+    assert databases(app) == ["postgresql://me:***@host/shop"]
+    assert not app_session.registry.has()
+
+
+# ---------------------------------------------------------------------------- the forms
+
+
+FORM = """
+<form method="get"><input name="search"></form>
+<div class="alert alert-danger"><button class="close">×</button>It  failed.</div>
+<form method="POST" class="admin-form" action="?a=1">
+  <label for="n">Name <strong>*</strong></label>
+  <input id="n" name="name" required maxlength="3" value="a&amp;b">
+  <ul class="input-errors"><li>Too short.</li></ul>
+  <textarea name="text">\r\nfirst
+second</textarea> after it
+  <select name="one"><option value="__None"></option>
+    <option value="1">x</option></select>
+  <select name="many" multiple><option value="1">x</option>
+    <option value="2" selected>y</option></select>
+  <input type="radio" name="way" value="by air"><input type="radio" name="way"
+    value="by sea" checked>
+  <input type="checkbox" name="on" value="y" checked>
+  <input type="checkbox" name="off">
+  <input name="since" data-role="datepicker" data-date-format="DD.MM.YYYY">
+  <input type="hidden" name="owner" data-role="select2-ajax" data-url="/look?a=1">
+  <input type="hidden" name="csrf_token" value="t"><input name="gone" disabled>
+  <div class="inline-field" id="parts">
+    <div class="inline-field-list"><div id="parts-0" class="inline-field">
+      <input type="hidden" name="parts-0-id" value="7"></div></div>
+    <div class="inline-field-template">&lt;input name=&#34;size&#34; required&gt;</div>
+  </div>
+  <input type="submit" name="_add_another" value="Save">
+</form>
+"""
+
+
+def test_a_form_is_read_as_a_browser_would_send_it() -> None:
+    form = Page(FORM).form
+    assert form is not None
+    assert form.shown == {
+        "name": ["a&b"],
+        "text": ["first\nsecond"],
+        "one": ["__None"],
+        "many": ["2"],
+        "way": ["by sea"],
+        "on": ["y"],
+        "off": [],
+        "since": [""],
+        "owner": [""],
+        "csrf_token": ["t"],
+        "parts-0-id": ["7"],
+    }
+    assert form.hidden == {"csrf_token": ["t"], "parts-0-id": ["7"]}
+
+
+def test_a_page_says_what_is_wrong() -> None:
+    assert Page(FORM).complaints == "Name: Too short.; It failed."
+
+
+def test_one_more_child_gets_the_next_number() -> None:
+    form = Page(FORM).form
+    assert form is not None
+    [inline] = form.inlines
+    [field] = inline.new(form)
+    assert (field.name, field.required) == ("parts-1-size", True)
+
+
+def test_what_is_made_fits_its_field() -> None:
+    form = Page(FORM).form
+    assert form is not None
+    fields = {one.name: one for one in form.fields}
+    making = Making()
+    first, second = making.next(), making.next()
+    assert len(first.marker) == 7
+    assert first.value(fields["name"], "str") == first.marker[-3:]
+    assert first.value(fields["text"], "str") != second.value(fields["text"], "str")
+    assert first.value(fields["since"], "date") == "02.01.2001"
+    assert first.value(fields["text"], "Decimal") == "7001"
+    assert first.within(0, 5) != second.within(0, 5)
+    assert making.next(modest=True).number == 3
+    assert first.text(about="home_email") == f"{first.marker}@example.com"
