@@ -88,7 +88,7 @@ def _path(
 
 
 def _of_a_test(holder: object) -> bool:
-    """Does it hold what a running function, or a test and its fixtures, have at hand?"""
+    """Does it hold what a running function has at hand, or a test and its fixtures?"""
     if isinstance(holder, FrameType):
         return True
     module = str(type(holder).__module__)

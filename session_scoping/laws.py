@@ -235,6 +235,8 @@ def handle(recording: Recording) -> t.Iterator[Sight]:
     for number, view in enumerate(recording.views):
         if view.session != NOBODY:
             session = recording.sessions[view.session]
+            if session.left_alone:
+                continue
             yield Sight(
                 "raw",
                 f"{view.name} holds {_named(session)}, a {view.handle}, not a handle",
@@ -308,7 +310,8 @@ def fresh(recording: Recording) -> t.Iterator[Sight]:
             )
     for session in recording.sessions:
         unused = session.number not in uses and session.born_in == BUILDING
-        if unused and session.kept and not (session.closed or session.left_alone):
+        harmless = session.closed and _only_a_name(session.kept_by)
+        if unused and session.kept and not (harmless or session.left_alone):
             yield Sight(
                 "startup",
                 f"{_named(session)} was opened by building the app, and is still there",
@@ -317,6 +320,11 @@ def fresh(recording: Recording) -> t.Iterator[Sight]:
                 own=session.own,
                 kept_by=session.kept_by,
             )
+
+
+def _only_a_name(kept_by: t.Sequence[str]) -> bool:
+    """Is it only a module's name, as ``with Session() as session:`` leaves one?"""
+    return len(kept_by) == 2 and kept_by[0].startswith("module ")
 
 
 def isolated(recording: Recording) -> t.Iterator[Sight]:
@@ -364,8 +372,11 @@ def released(recording: Recording) -> t.Iterator[Sight]:
     uses = _uses(recording)
     for number, served in uses.items():
         session = recording.sessions[number]
-        outer = [one for one in served if one[0].parent == NOBODY]
-        still_open = [one for one in outer if not one[1].closed]
+        over = [one for one in served if one[0].ended]
+        # One made by a view may leave to the outer request what they share.
+        outer = [one for one in over if one[0].parent == NOBODY]
+        last = outer or ([] if session.closed else over)
+        still_open = [one for one in last if not one[1].closed]
         for request, use in still_open or (outer if session.kept else []):
             told = (request, session, NOBODY, use.place, use.own, session.kept_by)
             if still_open:
@@ -389,25 +400,26 @@ def released(recording: Recording) -> t.Iterator[Sight]:
             )
     for request in recording.requests:
         all_closed = all(use.closed for use in request.uses)
-        if request.taken != request.returned and all_closed:
+        if request.ended and request.taken != request.returned and all_closed:
             what = f"connections taken: {request.taken}, returned: {request.returned}"
             where = request.unreturned
             yield Sight("connection", what, request, place=where, own=where)
     for kept in recording.kept_instances:
-        yield Sight(
-            "instance",
-            f"a {kept.model} that it loaded is still referred to",
-            recording.requests[kept.request],
-            recording.sessions[kept.session],
-            kept_by=kept.kept_by,
-        )
+        request = recording.requests[kept.request]
+        session = recording.sessions[kept.session]
+        if request.ended and not session.left_alone:
+            what = f"a {kept.model} that it loaded is still referred to"
+            yield Sight("instance", what, request, session, kept_by=kept.kept_by)
 
 
 def recovers(recording: Recording) -> t.Iterator[Sight]:
+    worked: set[tuple[int, str]] = set()
     failed: dict[tuple[int, str], Request] = {}
     for request in recording.requests:
         name = request.view, request.operation
-        if request.failed:
+        if not _in_trouble(request) and name not in failed:
+            worked.add(name)
+        if request.failed and name in worked:
             failed[name] = request
         elif name in failed:
             before = failed.pop(name)
@@ -415,16 +427,21 @@ def recovers(recording: Recording) -> t.Iterator[Sight]:
                 why = request.error or request.wrong
                 what = f"once `{before.failed}` has failed: {why}"
                 yield Sight("after", what, request)
-        elif "PendingRollbackError" in request.error and request.uses:
-            use = request.uses[0]
-            yield Sight(
-                "pending rollback",
-                f"fails by what an earlier request left: {request.error}",
-                request,
-                recording.sessions[use.session],
-                place=use.place,
-                own=use.own,
-            )
+        elif "PendingRollbackError" in request.error:
+            yield from _pending_rollback(recording, request)
+
+
+def _pending_rollback(recording: Recording, request: Request) -> t.Iterator[Sight]:
+    """One whose session failed before is refused without a statement of its own."""
+    what = f"fails by what an earlier request left: {request.error}"
+    if not request.uses:
+        yield Sight("pending rollback", what, request)
+    for use in request.uses:
+        session = recording.sessions[use.session]
+        if session.born_in != request.number and not session.left_alone:
+            told = (request, session, NOBODY, use.place, use.own)
+            yield Sight("pending rollback", what, *told)
+            break
 
 
 LAWS = [

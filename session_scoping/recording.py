@@ -172,11 +172,18 @@ class Recording:
 
     @classmethod
     def from_json(cls, data: dict[str, t.Any]) -> "Recording":
-        if not isinstance(data, dict) or data.get("format") != FORMAT:
-            raise NotARecording(f"not a recording of format {FORMAT}")
+        if not isinstance(data, dict) or "format" not in data:
+            raise NotARecording("not a recording")
+        if data["format"] != FORMAT:
+            raise NotARecording(
+                f"a recording of format {data['format']!r}, and not {FORMAT}: "
+                "record it again with this release"
+            )
         try:
             return t.cast(Recording, _build(cls, data))
-        except (KeyError, TypeError) as error:
+        except KeyError as error:
+            raise NotARecording(f"not a whole recording: no {error}") from error
+        except TypeError as error:
             raise NotARecording(f"not a whole recording: {error}") from error
 
     @classmethod
@@ -192,7 +199,10 @@ class Recording:
             raise NotARecording(f"{path} is not JSON: {error}") from error
         if not isinstance(data, dict) or "recording" not in data:
             raise NotARecording(f"{path} has no recording in it")
-        return cls.from_json(data["recording"])
+        try:
+            return cls.from_json(data["recording"])
+        except NotARecording as error:
+            raise NotARecording(f"{path}: {error}") from error
 
 
 def _build(kind: t.Any, data: t.Any) -> t.Any:

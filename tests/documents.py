@@ -25,7 +25,8 @@ BLOCK = re.compile(
     r"|<!-- prints: (?P<command>[^\n]+) -->)\n```text\n(?P<output>.*?)```\n",
     re.DOTALL,
 )
-VERSION = re.compile(r"\b\d+\.\d+\.\d+\b|\b0x[0-9a-f]+\b")
+# Versions, addresses, and the lines of libraries, which every release moves.
+VERSION = re.compile(r"\b\d+\.\d+\.\d+\b|\b0x[0-9a-f]+\b|(?<=sqla/view\.py:)\d+")
 
 
 class Block(t.NamedTuple):

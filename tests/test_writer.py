@@ -25,9 +25,9 @@ from session_scoping.crawler import record
 from session_scoping.forms import Making
 from session_scoping.forms import Page
 from session_scoping.laws import judge
+from session_scoping.ledger import databases
 from session_scoping.recording import Recording
 from session_scoping.recording import Request
-from session_scoping.writer import databases
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:Passing a session object:DeprecationWarning"),

@@ -1,0 +1,280 @@
+"""The rows of an app's tables: which ones are the guard's own, and what has changed.
+
+A row counts as its own when a form that it has posted inserted it. No other row is ever
+deleted; what else is different afterwards is told.
+"""
+
+import typing as t
+
+import flask
+import sqlalchemy as sa
+from flask_admin.contrib.sqla import ModelView
+from sqlalchemy import event
+from sqlalchemy import orm
+from sqlalchemy.exc import SQLAlchemyError
+
+from session_scoping.forms import Making
+from session_scoping.recorder import RUNNING
+from session_scoping.recorder import told
+from session_scoping.recording import View
+
+if t.TYPE_CHECKING:
+    Mapper = orm.Mapper[t.Any]
+else:
+    Mapper = orm.Mapper  # SQLAlchemy 1.4 knows no more
+
+COMPARED = 100_000  # rows of a table; those of larger ones are only counted
+LISTED = 5  # keys that are named
+
+
+class OwnRow(t.NamedTuple):
+    """A row that a posted form has inserted."""
+
+    view: int
+    mapper: Mapper
+    identity: tuple[t.Any, ...]
+    engine: sa.engine.Engine
+    key: str  # its primary key, as Flask-Admin writes it
+
+    def keys(self, table: t.Any) -> dict[t.Any, t.Any]:
+        """The values of a table's primary key: a row may be in several tables."""
+        columns = self.mapper.primary_key
+        if columns[0].table is not table:
+            columns = tuple(table.primary_key.columns)
+        return dict(zip(columns, self.identity, strict=True))
+
+    def where(self, table: t.Any) -> t.Any:
+        keys = self.keys(table)
+        return sa.and_(*(column == value for column, value in keys.items()))
+
+
+class Expected(t.NamedTuple):
+    """What the form that is being posted should insert."""
+
+    view: int
+    make_key: t.Callable[[t.Any], str]
+    mapper: Mapper  # of one row
+    inlines: tuple[Mapper, ...]  # of any number of rows
+    found: list[OwnRow]
+
+    def wants(self, mapper: Mapper) -> bool:
+        taken = any(one.mapper.isa(self.mapper) for one in self.found)
+        return (mapper.isa(self.mapper) and not taken) or any(
+            mapper.isa(inline) for inline in self.inlines
+        )
+
+
+class Seen(t.NamedTuple):
+    """The rows of a table at one time."""
+
+    number: int
+    rows: dict[t.Any, str] | None  # the whole row by its key; None: too many
+
+
+class Ledger:
+    """Knows which rows were there before, and which are its own."""
+
+    def __init__(self, views: t.Sequence[View], making: Making) -> None:
+        self.views = views
+        self.making = making
+        self.tables: dict[t.Any, sa.engine.Engine] = {}
+        self.before: dict[sa.Table, Seen] = {}
+        self.own: list[OwnRow] = []
+        self.marked: set[OwnRow] = set()  # those that hold a marker
+        self.beside: dict[t.Any, set[str]] = {}  # the views that write into a table so
+        self.expected: Expected | None = None
+
+    def open(self) -> None:
+        for table, engine in self.tables.items():
+            try:
+                self.before[table] = look(table, engine)
+            except SQLAlchemyError:
+                continue  # it is not there, so that nobody can write into it
+        event.listen(orm.Mapper, "after_insert", self._on_insert)
+
+    def close(self) -> list[str]:
+        """Remove the own rows that are still there. Returns what is different."""
+        event.remove(orm.Mapper, "after_insert", self._on_insert)
+        notes = self._remove_own()
+        for table, before in self.before.items():
+            try:
+                after = look(table, self.tables[table])
+            except SQLAlchemyError as error:
+                notes.append(f"{table} was not compared: {told(error)}")
+            else:
+                notes += self._differences(table, before, after)
+        return notes
+
+    def _on_insert(self, mapper: Mapper, connection: t.Any, target: object) -> None:
+        running = RUNNING.get()
+        if running is None or not getattr(running.drive, "writes", False):
+            return
+        expected = self.expected
+        if expected is None or not expected.wants(mapper):
+            view = self.views[running.request.view].name
+            self.beside.setdefault(mapper.local_table, set()).add(view)
+            return
+        identity = tuple(mapper.primary_key_from_instance(target))
+        own = mapper.isa(expected.mapper)
+        key = expected.make_key(target) if own else ",".join(map(str, identity))
+        row = OwnRow(expected.view, mapper, identity, connection.engine, key)
+        expected.found.append(row)
+        self.own.append(row)
+
+    # ---------------------------------------------------------------------- one row
+
+    def forget_gone(self) -> None:
+        self.own = [row for row in self.own if self.is_there(row)]
+
+    def is_there(self, row: OwnRow) -> bool:
+        """Is it there, and not a row of somebody else that has got its key since?"""
+        content = self.content(row)
+        if self.making.marks(content.values()):
+            self.marked.add(row)
+            return True
+        return bool(content) and row not in self.marked
+
+    def content(self, row: OwnRow) -> dict[str, str]:
+        """What the database holds, by table and column."""
+        content: dict[str, str] = {}
+        with row.engine.connect() as connection:
+            for table in row.mapper.tables:
+                found = connection.execute(raw(table).where(row.where(table))).first()
+                names = (str(column) for column in table.columns)
+                content |= dict(zip(names, map(_shown, found or ()), strict=False))
+        return content
+
+    def some_value(self, column: t.Any) -> t.Any:
+        """A value of a column that is referred to."""
+        engine = self.tables.get(column.table)
+        if engine is None:
+            return None
+        with engine.connect() as connection:
+            return connection.execute(sa.select(column).limit(1)).scalar()
+
+    # ------------------------------------------------------------------ tidying up
+
+    def _remove_own(self) -> list[str]:
+        notes = []
+        removed: dict[str, int] = {}
+        for row in reversed(self.own):
+            name = str(row.mapper.local_table)
+            try:
+                if self.is_there(row):
+                    self._remove(row)
+                    removed[name] = removed.get(name, 0) + 1
+            except SQLAlchemyError as error:
+                notes.append(
+                    f"{name}: row {row.key}, which was created to try, is still there: "
+                    f"{told(error)}"
+                )
+        return notes + [
+            f"{name}: {_rows(number)} that the admin did not delete, of those that "
+            "were created to try: removed past the admin"
+            for name, number in removed.items()
+        ]
+
+    def _remove(self, row: OwnRow) -> None:
+        with row.engine.begin() as connection:
+            if row.engine.dialect.name == "postgresql":  # a leaked session may hold it
+                connection.execute(sa.text("SET LOCAL lock_timeout = '5s'"))
+            values: dict[t.Any, t.Any] = {}
+            for table in row.mapper.tables:
+                values |= row.keys(table)
+            for relation in row.mapper.relationships:
+                pairs, secondary = relation.synchronize_pairs, relation.secondary
+                if isinstance(secondary, sa.Table) and all(
+                    a in values for a, _ in pairs
+                ):
+                    links = sa.and_(*(b == values[a] for a, b in pairs))
+                    connection.execute(sa.delete(secondary).where(links))
+            for table in reversed(row.mapper.tables):
+                connection.execute(sa.delete(table).where(row.where(table)))
+
+    def _differences(
+        self, table: sa.Table, before: Seen, after: Seen
+    ) -> t.Iterator[str]:
+        if before.rows is None or after.rows is None:
+            if before.number != after.number:
+                yield f"{table} has {after.number} rows, it had {before.number}"
+            return
+        more = after.rows.keys() - before.rows.keys()
+        gone = before.rows.keys() - after.rows.keys()
+        common = before.rows.keys() & after.rows.keys()
+        changed = {key for key in common if before.rows[key] != after.rows[key]}
+        who = sorted(self.beside.get(table, ()))
+        by = f", which are left, written by {', '.join(who)}" if who else ""
+        own = (one for one in self.own if table in one.mapper.tables)
+        mine = {tuple(map(_shown, one.identity)) for one in own}
+        if left := more - mine:
+            yield f"{table} has {_rows(len(left))} more than before{by}: {_keys(left)}"
+        if gone:
+            yield f"{table} has lost {_rows(len(gone))}: {_keys(gone)}"
+        if changed:
+            yield f"{table} has {_rows(len(changed))} changed: {_keys(changed)}"
+
+
+def raw(table: t.Any) -> t.Any:
+    """Select the rows as the database holds them, whatever the types of the columns."""
+    nothing = sa.types.NullType()
+    return sa.select(*(sa.type_coerce(column, nothing) for column in table.columns))
+
+
+def look(table: sa.Table, engine: sa.engine.Engine) -> Seen:
+    keys = [n for n, column in enumerate(table.columns) if column.primary_key]
+    counted = sa.select(sa.func.count()).select_from(table)
+    with engine.connect() as connection:
+        number = int(connection.execute(counted).scalar() or 0)
+        if number > COMPARED:
+            return Seen(number, None)
+        rows = {}
+        for row in connection.execute(raw(table)):
+            shown = tuple(map(_shown, row))
+            rows[tuple(shown[n] for n in keys) or shown] = "\0".join(shown)
+        return Seen(number, rows)
+
+
+def _shown(value: t.Any) -> str:
+    return str(bytes(value) if isinstance(value, memoryview) else value)
+
+
+def _rows(number: int) -> str:
+    return f"{number} row{'s' * (number != 1)}"
+
+
+def _keys(keys: set[t.Any]) -> str:
+    ordered = sorted((", ".join(key) for key in keys), key=lambda one: (len(one), one))
+    named = ordered[:LISTED]
+    return "; ".join(named) + " …" * (len(keys) > LISTED)
+
+
+def databases(app: flask.Flask) -> list[str]:
+    """The URLs, without passwords, of what would be written to."""
+    urls: dict[str, None] = {}
+    for admin in app.extensions.get("admin", []):
+        for view in admin._views:
+            if isinstance(view, ModelView):
+                tables = sa.inspect(view.model).tables
+                for engine in engines(app, view, tables).values():
+                    urls[engine.url.render_as_string(hide_password=True)] = None
+    return list(urls)
+
+
+def engines(
+    app: flask.Flask, view: t.Any, tables: t.Iterable[t.Any]
+) -> dict[t.Any, sa.engine.Engine]:
+    """Where a view's handle finds tables. No request is running."""
+    with app.app_context():
+        handle = view.session
+        session = handle if hasattr(handle, "get_bind") else handle.session
+        registry = getattr(session, "registry", None)
+        unused = registry is not None and not registry.has()
+        try:
+            binds = {table: session.get_bind(clause=table) for table in tables}
+        finally:
+            if unused:
+                session.remove()
+    for bind in binds.values():
+        if not isinstance(bind, sa.engine.Engine):
+            raise TypeError(f"a session bound to {type(bind).__name__}, to no engine")
+    return binds
