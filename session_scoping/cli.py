@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import click
+import flask
 from flask.cli import ScriptInfo
 from rich.console import Console
 from rich.progress import Progress
@@ -18,11 +19,13 @@ from session_scoping.crawler import record
 from session_scoping.errors import CannotTell
 from session_scoping.laws import judge
 from session_scoping.laws import Verdict
+from session_scoping.ledger import databases
 from session_scoping.loading import load
 from session_scoping.loading import load_client
 from session_scoping.recorder import Recorder
 from session_scoping.reports.html import html
 from session_scoping.reports.terminal import render
+from session_scoping.reports.terminal import WIDTH
 
 BROKEN, CANNOT_TELL, INTERRUPTED = 1, 2, 130
 
@@ -49,6 +52,15 @@ def options(command: t.Callable[..., t.Any]) -> t.Callable[..., t.Any]:
             help="A function that takes the app and returns a logged-in test client.",
         ),
         click.option(
+            "--yes", is_flag=True, help="With --write: do not ask, as in a CI job."
+        ),
+        click.option(
+            "--write",
+            is_flag=True,
+            help="Drive what writes, too, on rows made for it. Names the database and "
+            "asks first.",
+        ),
+        click.option(
             "--faults", is_flag=True, help="Fail each operation at each statement."
         ),
     ):
@@ -63,7 +75,7 @@ def command(context: click.Context, /, **given: t.Any) -> None:
     """Prove that the admin keeps its SQLAlchemy sessions inside requests.
 
     Drives all that can be read in it, and prints which law is broken, by which view, at
-    which line, and what to change. Writes nothing to the database.
+    which line, and what to change. Writes nothing to the database without --write.
     """
     context.exit(run(context.ensure_object(ScriptInfo), **given))
 
@@ -78,7 +90,7 @@ def main(context: click.Context, /, app: str, **given: t.Any) -> None:
     """Prove that the admin of an app keeps its SQLAlchemy sessions inside requests.
 
     Drives all that can be read in it, and prints which law is broken, by which view, at
-    which line, and what to change. Writes nothing to the database.
+    which line, and what to change. Writes nothing to the database without --write.
     """
     context.exit(run(app, **given))
 
@@ -87,6 +99,8 @@ def run(
     target: str | ScriptInfo,
     client: str | None,
     faults: bool,
+    write: bool,
+    yes: bool,
     leave_alone: t.Sequence[str],
     html_path: str | None,
     json_path: str | None,
@@ -100,11 +114,14 @@ def run(
             check_writable(path)
         make_client = load_client(client) if client else None
         app = load(target, recorder)
+        if write and not yes:
+            confirm(app)
         with progress_bar() as progress:
             record(
                 app,
                 client=make_client,
                 faults=faults,
+                write=write,
                 progress=progress,
                 recorder=recorder,
             )
@@ -117,7 +134,10 @@ def run(
     finally:
         recorder.stop()
     verdict = judge(recorder.recording)
-    Console(highlight=False).print(render(verdict))
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console = Console(highlight=False, width=WIDTH)
+    console.print(render(verdict))
     save(verdict, html_path, json_path)
     if interrupted:
         return INTERRUPTED
@@ -139,6 +159,20 @@ def progress_bar() -> t.Iterator[t.Callable[[str, int, int], None]]:
             bar.update(task, description=name, completed=done, total=total)
 
         yield progress
+
+
+def confirm(app: flask.Flask) -> None:
+    """Ask before anything is written. Raises ``CannotTell`` when the answer is no."""
+    for url in databases(app):
+        click.echo(
+            f"--write makes, edits and deletes rows of its own in {url}", err=True
+        )
+    try:
+        agreed = click.confirm("Go on?", err=True)
+    except click.Abort:
+        agreed = False
+    if not agreed:
+        raise CannotTell("nothing was written: --write was not agreed to (--yes does)")
 
 
 def check_writable(path: str | None) -> None:
