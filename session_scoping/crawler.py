@@ -253,12 +253,12 @@ def record(
             for done, operation in enumerate(operations):
                 progress(operation.name, done, len(operations))
                 crawler.drive(operation, faults)
-        if write:
-            recorder.find_kept()  # writing would put other things in their place
-            with Writer(app, crawler) as writer:
-                for done, number in enumerate(writer.views):
-                    progress("create, edit, delete", done, len(writer.views))
-                    writer.drive(number, faults)
+            if write:
+                recorder.find_kept()  # writing would put other things in their place
+                with Writer(app, crawler) as writer:
+                    for done, number in enumerate(writer.views):
+                        progress("create, edit, delete", done, len(writer.views))
+                        writer.drive(number, faults)
         progress("", len(operations), len(operations))
     finally:
         recording = recorder.stop()
