@@ -1,0 +1,496 @@
+"""The pytest plugin: a thin shell over the library, imported only when it is asked."""
+
+import dataclasses
+import typing as t
+from contextlib import contextmanager
+from contextvars import Context
+from pathlib import Path
+
+import pytest
+
+if t.TYPE_CHECKING:
+    import flask
+
+    from session_scoping.crawler import Crawler
+    from session_scoping.crawler import MakeClient
+    from session_scoping.laws import Verdict
+    from session_scoping.operations import Operation
+    from session_scoping.recorder import Recorder
+    from session_scoping.recording import Recording
+
+T = t.TypeVar("T")
+WATCH = "session_scoping"
+APP = "session_scoping_app"
+LEAVE_ALONE = "session_scoping_leave_alone"
+CLIENT = "session_scoping_client"
+SUITE = "session_scoping_suite"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("session scoping")
+    group.addoption(
+        "--session-scoping",
+        action="store_true",
+        help="Watch all requests that the tests make, and fail the tests in which a "
+        "session outlives its request, or breaks another law.",
+    )
+    group.addoption(
+        "--session-scoping-app",
+        metavar="MODULE:NAME",
+        help="Drive the admin of an app, or of what a factory makes: adds a test for "
+        "each of its views and of the things to do there.",
+    )
+    parser.addini(APP, "Default of --session-scoping-app.", default="")
+    parser.addini(
+        LEAVE_ALONE,
+        "Hold nothing against sessions made where 'file:line in function' matches one "
+        "of these patterns, as in a shell.",
+        type="linelist",
+    )
+
+
+def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
+    """An app that a conftest imports is to be watched while it is made."""
+    if early_config.known_args_namespace.session_scoping:
+        watch_suite(early_config)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if config.getoption(WATCH):
+        watch_suite(config)
+    if target := app_target(config):
+        config.pluginmanager.register(AppSuite(config, target))
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """An app that is checked is to be watched while a fixture makes it."""
+    if any(WATCH in getattr(item, "fixturenames", ()) for item in session.items):
+        watch_suite(session.config, judges=False)
+
+
+def pytest_report_header(config: pytest.Config) -> str | None:
+    does = ["watches every request"] if config.getoption(WATCH) else []
+    if target := app_target(config):
+        does.append(f"drives the admin of {target}")
+    return f"session scoping: {', '.join(does)}" if does else None
+
+
+def app_target(config: pytest.Config) -> str:
+    return str(config.getoption(APP) or config.getini(APP))
+
+
+def leave_alone(config: pytest.Config) -> list[str]:
+    return list(config.getini(LEAVE_ALONE))
+
+
+# ------------------------------------------------------------------ in one's own tests
+
+
+@pytest.fixture(scope="session")
+def session_scoping_client() -> "MakeClient | None":
+    """Override it: return a function that takes the app, and makes a test client which
+    is logged in."""
+    return None
+
+
+@pytest.fixture
+def session_scoping(
+    request: pytest.FixtureRequest, session_scoping_client: "MakeClient | None"
+) -> "SessionScoping":
+    """Checks an app, or watches a block of the test."""
+    return SessionScoping(request.node, session_scoping_client)
+
+
+class SessionScoping:
+    """What the fixture ``session_scoping`` is."""
+
+    def __init__(self, item: pytest.Item, client: "MakeClient | None") -> None:
+        self.item = item
+        self.client = client
+
+    def check(
+        self,
+        app: "flask.Flask",
+        *,
+        client: "MakeClient | None" = None,
+        faults: bool = False,
+        leave_alone: t.Sequence[str] = (),
+    ) -> "Verdict":
+        """Drive all that can be read in the admin of ``app``. The test fails when a law
+        is broken, or when there is nothing to see."""
+        from session_scoping.crawler import record
+        from session_scoping.errors import CannotTell
+        from session_scoping.laws import judge
+
+        try:
+            recording = record(
+                app,
+                client=client or self.client,
+                faults=faults,
+                leave_alone=self._leave_alone(leave_alone),
+            )
+        except CannotTell as error:
+            pytest.fail(str(error), pytrace=False)
+        verdict = judge(recording)
+        if not verdict.holds:
+            pytest.fail(message(verdict), pytrace=False)
+        if not any(recording.views[number].model for number in verdict.seen):
+            pytest.fail(nothing_seen(recording), pytrace=False)
+        return verdict
+
+    @contextmanager
+    def watch(
+        self, app: "flask.Flask", *, leave_alone: t.Sequence[str] = ()
+    ) -> "t.Iterator[Recording]":
+        """Watch what the test requests in the block. The test fails at the end of it
+        when a law is broken, or when there was no request."""
+        from session_scoping.recorder import Recorder
+
+        recorder = Recorder(self._leave_alone(leave_alone))
+        recorder.start()
+        try:
+            recorder.learn(app)
+            yield recorder.recording
+        except (Exception, pytest.fail.Exception):
+            tell_beside(self.item, verdict_of(recorder, failed=True))
+            raise
+        finally:
+            recorder.stop()
+        verdict = verdict_of(recorder)
+        if not verdict.holds:
+            pytest.fail(message(verdict), pytrace=False)
+        if not recorder.recording.requests:
+            pytest.fail("no request was made: there is nothing to judge", pytrace=False)
+
+    def _leave_alone(self, more: t.Sequence[str]) -> list[str]:
+        return [*leave_alone(self.item.config), *more]
+
+
+# -------------------------------------------------------------------- all tests watched
+
+
+def watch_suite(config: pytest.Config, judges: bool = True) -> None:
+    if not config.pluginmanager.has_plugin(SUITE):
+        config.pluginmanager.register(Suite(config, judges), SUITE)
+
+
+class Suite:
+    """Watches the requests of all tests, and judges each test by its own.
+
+    Or does not judge: then it knows where the sessions come from that others will see.
+    """
+
+    def __init__(self, config: pytest.Config, judges: bool) -> None:
+        from session_scoping.recorder import Recorder
+
+        self.judges = judges
+        self.recorder = Recorder(leave_alone(config))
+        self.recorder.start()
+        config.add_cleanup(self.end)
+
+    def end(self) -> None:
+        self.recorder.stop()
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_setup(self) -> None:
+        self.recorder.clear()
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_call(self, item: pytest.Item) -> t.Generator[None, T, T]:
+        try:
+            result = yield
+        except (Exception, pytest.fail.Exception):
+            if verdict := self.verdict(failed=True):
+                tell_beside(item, verdict)
+            raise
+        verdict = self.verdict()
+        if verdict and not verdict.holds:
+            pytest.fail(message(verdict), pytrace=False)
+        return result
+
+    def verdict(self, failed: bool = False) -> "Verdict | None":
+        if not self.judges or not self.recorder.recording.requests:
+            return None
+        try:
+            verdict = verdict_of(self.recorder, failed)
+        finally:
+            self.recorder.start()
+        return only(verdict, {one.view for one in verdict.recording.requests})
+
+
+# ----------------------------------------------------------------------- an app driven
+
+
+class AppSuite:
+    """Adds the tests of an app to the suite."""
+
+    def __init__(self, config: pytest.Config, target: str) -> None:
+        self.config = config
+        self.target = target
+        self.drives: Drives | None = None
+        self.folders: dict[Path, pytest.Directory] = {}
+        self.driven = self.seen = False
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_collection(self) -> None:
+        from session_scoping.errors import CannotTell
+
+        try:
+            self.drives = Drives(self.target, leave_alone(self.config))
+        except CannotTell as error:
+            raise pytest.UsageError(f"session scoping: {error}") from None
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_make_collect_report(
+        self, collector: pytest.Collector
+    ) -> t.Generator[None, pytest.CollectReport, pytest.CollectReport]:
+        report = yield
+        if isinstance(collector, pytest.Directory):
+            self.folders[collector.path] = collector
+        return report
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_collection_modifyitems(
+        self, session: pytest.Session, items: list[pytest.Item]
+    ) -> None:
+        assert self.drives is not None
+        parent = self._beside(session)
+        node = AppNode.from_parent(
+            parent, path=parent.path, name=self.target, nodeid=self.target
+        )
+        node.drives = self.drives
+        items.extend(session.genitems(node))
+
+    def _beside(self, session: pytest.Session) -> pytest.Collector:
+        """The folder of the conftest that makes the client: it is in sight there."""
+        modules = (
+            Path(module.__file__)
+            for module in self.config.pluginmanager.get_plugins()
+            if hasattr(module, CLIENT) and getattr(module, "__file__", None)
+        )
+        paths = sorted(one.parent for one in modules if one.name == "conftest.py")
+        found = [self.folders[one] for one in paths if one in self.folders]
+        return found[0] if found else session
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        assert self.drives is not None
+        names = tuple(f"{self.target}::{name}::" for name in self.drives.models)
+        if report.when == "call" and report.nodeid.startswith(names):
+            self.driven = True
+            self.seen |= not report.skipped
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        if self.blind and session.exitstatus == pytest.ExitCode.OK:
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+    def pytest_terminal_summary(
+        self, terminalreporter: "pytest.TerminalReporter"
+    ) -> None:
+        if self.blind:
+            terminalreporter.write_sep("=", "session scoping", red=True)
+            terminalreporter.write_line(f"nothing was seen of {self.target}: {HELP}")
+
+    @property
+    def blind(self) -> bool:
+        """Was everything skipped that uses sessions? Then nothing is proven."""
+        return self.driven and not self.seen
+
+
+class Drives:
+    """The app of this process, and the one crawler that drives it."""
+
+    def __init__(self, target: str, leave_alone: t.Sequence[str]) -> None:
+        from session_scoping.crawler import Crawler
+        from session_scoping.loading import load
+        from session_scoping.recorder import Recorder
+
+        self.recorder = Recorder(leave_alone)
+        with self.recorder:
+            self.app = load(target, self.recorder)
+            operations = Crawler(self.app, self.recorder, None).plan()
+        self.built = self.recorder.recording
+        self.crawler: Crawler | None = None
+        self.lists = {one.view: one for one in operations if one.name == "list"}
+        self.refused: dict[int, str] = {}
+        names = self._names()
+        self.models = {names[number] for number in self.lists}
+        self.plan: dict[str, dict[str, Operation]] = {}
+        for one in operations:
+            named = self.plan.setdefault(names[one.view], {})
+            named[unique(one.name, named)] = one
+
+    def _names(self) -> dict[int, str]:
+        """The class of each view; its endpoint too, where that is not enough."""
+        views = self.built.views
+        classes = [view.name for view in views]
+        return {
+            number: view.name
+            if classes.count(view.name) == 1
+            else f"{view.name} {view.endpoint}"
+            for number, view in enumerate(views)
+        }
+
+    def judge_building(self) -> None:
+        """Fails the test when building the app has opened a session that is there."""
+        from session_scoping.laws import judge
+
+        verdict = only(judge(self.built), set())
+        if not verdict.holds:
+            pytest.fail(message(verdict), pytrace=False)
+
+    def judge(self, operation: "Operation", client: "MakeClient | None") -> None:
+        """Drive one thing, and fail the test by what is seen of it."""
+        from session_scoping.laws import judge
+
+        # Whatever contexts the fixtures of a suite push, the app is driven in none.
+        recording = Context().run(self._drive, operation, client)
+        verdict = only(judge(recording), {operation.view})
+        if not verdict.holds:
+            pytest.fail(message(verdict), pytrace=False)
+        for one in recording.unseen:
+            pytest.skip(one.why)
+        if why := self.refused.get(operation.view):
+            pytest.skip(f"its list {why}")
+        if operation.view not in verdict.seen:
+            failed = next((one.error for one in verdict.failures), "no answer")
+            pytest.fail(f"nothing was seen: {failed}", pytrace=False)
+
+    def _drive(
+        self, operation: "Operation", client: "MakeClient | None"
+    ) -> "Recording":
+        from session_scoping.crawler import Crawler
+        from session_scoping.crawler import silence
+
+        recorder = self.recorder
+        recorder.start()
+        try:
+            with silence():
+                if self.crawler is None:
+                    self.crawler = Crawler(self.app, recorder, client)
+                # What a person does begins there. Its own test may run elsewhere.
+                first = self.lists.get(operation.view, operation)
+                if first != operation and first.view not in self.crawler.pages:
+                    self._drive_one(self.crawler, first)
+                self._drive_one(self.crawler, operation)
+        finally:
+            recorder.stop()
+        return recorder.recording
+
+    def _drive_one(self, crawler: "Crawler", operation: "Operation") -> None:
+        self.recorder.clear()
+        self.recorder.learn(self.app)
+        crawler.drive(operation)
+        for one in self.recorder.recording.unseen:
+            if one.operation == "list":
+                self.refused[one.view] = one.why
+
+
+class AppNode(pytest.Module):
+    """The app, among the modules of the suite."""
+
+    obj = None
+    drives: Drives
+
+    def collect(self) -> t.Iterator[pytest.Item | pytest.Collector]:
+        yield Driven.from_parent(
+            self, name="building the app", callobj=lambda: self.drives.judge_building()
+        )
+        for name, operations in self.drives.plan.items():
+            node = ViewNode.from_parent(self, name=name)
+            node.drives, node.operations = self.drives, operations
+            yield node
+
+
+class ViewNode(pytest.Collector):
+    """A view of the app."""
+
+    drives: Drives
+    operations: "dict[str, Operation]"
+
+    def collect(self) -> t.Iterator[pytest.Item]:
+        for name, operation in self.operations.items():
+            yield Driven.from_parent(self, name=name, callobj=self._test(operation))
+
+    def _test(self, operation: "Operation") -> t.Callable[..., None]:
+        def test(session_scoping_client: "MakeClient | None") -> None:
+            self.drives.judge(operation, session_scoping_client)
+
+        return test
+
+
+class Driven(pytest.Function):
+    """One thing to do in a view."""
+
+    def reportinfo(self) -> tuple[str, None, str]:
+        return str(self.path), None, ": ".join(self.nodeid.split("::")[1:])
+
+
+def unique(name: str, others: t.Container[str]) -> str:
+    """A name for a part of a test's id."""
+    name = " ".join(name.replace("::", ":").split())
+    tries = (name, *(f"{name} ({number})" for number in range(2, 1000)))
+    return next(one for one in tries if one not in others)
+
+
+# ---------------------------------------------------------------------- what is told
+
+HELP = (
+    "let the fixture session_scoping_client return a function that makes a logged-in "
+    "test client"
+)
+
+
+def verdict_of(recorder: "Recorder", failed: bool = False) -> "Verdict":
+    """The verdict on a test. What is kept by nothing of the app, the test keeps."""
+    from session_scoping.laws import judge
+    from session_scoping.recording import SCOPED_SESSION
+
+    recording = recorder.stop()
+    recording.kept_instances = [one for one in recording.kept_instances if one.kept_by]
+    for session in recording.sessions:
+        thread_local = session.maker == SCOPED_SESSION and not failed
+        session.kept = session.kept and bool(session.kept_by or thread_local)
+    return judge(recording)
+
+
+def only(verdict: "Verdict", views: t.Container[int]) -> "Verdict":
+    """The verdict on some views, and on what is no view's."""
+    from session_scoping.recording import NOBODY
+
+    violations = tuple(
+        one
+        for one in verdict.violations
+        if one.view in views or (one.view == NOBODY and not one.requests)
+    )
+    return dataclasses.replace(verdict, violations=violations)
+
+
+def message(verdict: "Verdict") -> str:
+    """What a failed test says: the first line is for the summary."""
+    from session_scoping.reports.terminal import text
+
+    return f"{headline(verdict)}\n\n{text(verdict)}"
+
+
+def headline(verdict: "Verdict") -> str:
+    from session_scoping.reports.terminal import conclusion
+
+    if not verdict.findings:
+        return conclusion(verdict)
+    first = verdict.findings[0]
+    name = verdict.recording.views[first.view].name if first.view >= 0 else "the app"
+    why = first.cause.name if first.cause else first.violations[0].what
+    return f"{name} breaks {', '.join(first.laws)}: {why}"
+
+
+def nothing_seen(recording: "Recording") -> str:
+    first = recording.unseen[0]
+    view = recording.views[first.view].name
+    return f"nothing was seen: {view}, {first.operation} {first.why}; {HELP}"
+
+
+def tell_beside(item: pytest.Item, verdict: "Verdict") -> None:
+    """Add a broken law to the report of a test that has failed by itself."""
+    if not verdict.holds:
+        item.add_report_section("call", "session scoping", message(verdict))

@@ -1,0 +1,1028 @@
+"""Each law and each known cause, of recordings that are written out by hand.
+
+Every case is a pair: a recording that breaks laws, and the same with one thing mended.
+"""
+
+import json
+import typing as t
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from session_scoping.causes import CAUSES
+from session_scoping.laws import judge
+from session_scoping.laws import NAMES
+from session_scoping.laws import Verdict
+from session_scoping.recording import BUILDING
+from session_scoping.recording import BY_HAND
+from session_scoping.recording import FLASK_SQLALCHEMY
+from session_scoping.recording import FORMAT
+from session_scoping.recording import KeptInstance
+from session_scoping.recording import LITE
+from session_scoping.recording import NOBODY
+from session_scoping.recording import NotARecording
+from session_scoping.recording import Outside
+from session_scoping.recording import Place
+from session_scoping.recording import Recording
+from session_scoping.recording import REGISTRY
+from session_scoping.recording import Request
+from session_scoping.recording import SCOPED_SESSION
+from session_scoping.recording import Session
+from session_scoping.recording import Stopped
+from session_scoping.recording import Use
+from session_scoping.recording import View
+
+LIBRARY = Place("flask_admin/contrib/sqla/view.py", 1041, "get_list")
+VALIDATORS = Place("flask_admin/contrib/sqla/validators.py", 40, "__call__")
+OWN = Place("shop/admin.py", 17, "create_app")
+OTHER = Place("shop/admin.py", 99, "get_query")
+PENDING = "PendingRollbackError: This Session's transaction has been rolled back"
+DETACHED = "DetachedInstanceError: Parent instance is not bound to a Session"
+
+
+# --------------------------------------------------------- a recording in a few lines
+
+
+def view(**more: t.Any) -> View:
+    defaults = {"model": "User", "handle": "flask_sqlalchemy.SQLAlchemy"}
+    return View("Admin", "UserView", "user", **{**defaults, **more})
+
+
+def request(number: int, *uses: Use | int, **more: t.Any) -> Request:
+    """A second after the one before; a number stands for a session, used and closed."""
+    defaults = {"view": 0, "operation": "list", "status": 200}
+    times = {"started": float(number), "ended": number + 0.5}
+    used = tuple(use(one) if isinstance(one, int) else one for one in uses)
+    given = {**defaults, **times, **more}
+    return Request(number, "GET", "/admin/user/", uses=used, **given)
+
+
+def use(session: int, **more: t.Any) -> Use:
+    return Use(session, LIBRARY, **{"closed": True, **more})
+
+
+def session(number: int, **more: t.Any) -> Session:
+    """Born in the request of the same number, and closed."""
+    defaults = {"maker": FLASK_SQLALCHEMY, "engines": [0], "closed": True}
+    return Session(number, **{**defaults, "born_in": number, **more})
+
+
+def recording(
+    requests: t.Sequence[Request],
+    sessions: t.Sequence[Session],
+    views: t.Sequence[View] = (view(),),
+    kept: t.Sequence[KeptInstance] = (),
+    admin: str = "2.2.1",
+    flask: str = "3.1.1",
+) -> Recording:
+    numbers = [one.number for one in sessions]
+    assert numbers == list(range(len(numbers)))
+    assert [one.number for one in requests] == list(range(len(requests)))
+    return Recording(
+        "shop",
+        {"Flask-Admin": admin, "Flask": flask},
+        ["sqlite:///shop.db", "sqlite:///log.db"],
+        list(views),
+        list(requests),
+        list(sessions),
+        list(kept),
+    )
+
+
+def alone(*uses: Use | int, **more: t.Any) -> list[Request]:
+    """No request but one."""
+    return [request(0, *uses, **more)]
+
+
+def staircase(length: int = 3) -> Recording:
+    """Each request has a session of its own, which is closed at its end."""
+    numbers = range(length)
+    return recording([request(n, n) for n in numbers], [session(n) for n in numbers])
+
+
+def shared(maker: str, kept_by: t.Sequence[str] = ()) -> Recording:
+    """One session serves two requests, and stays open."""
+    requests = [request(n, use(0, closed=False)) for n in (0, 1)]
+    given = session(0, maker=maker, closed=False, kept=True, kept_by=kept_by)
+    return recording(requests, [given])
+
+
+def held(maker: str) -> Recording:
+    """A view holds a session that is older than the requests, and does not use it."""
+    given = session(0, maker=maker, born_in=BUILDING, own=OWN)
+    return recording(alone(), [given], [view(session=0, handle="Session")])
+
+
+# ------------------------------------------------------------------------------- laws
+
+
+class Case(t.NamedTuple):
+    laws: str  # that are broken, in their order
+    says: str
+    broken: Recording
+    mended: Recording
+
+
+LEAK = {"born_in": NOBODY}  # of a session that was there before
+HAND = {"maker": BY_HAND, "born_in": 0}
+NESTED = {"parent": 0, "started": 0.1, "ended": 0.2}
+AT_ONCE = {"started": 0.25, "ended": 0.75}
+STARTUP = {"born_in": BUILDING, "kept": True}
+NAME = ["module shop", "session"]
+FAILS = {"failed": "SELECT 1", "error": "OperationalError: failed", "status": 500}
+CRASH = {"error": "ValueError: no", "status": 500}
+
+CASES = {
+    "a view holds a session": Case(
+        "handle",
+        "UserView holds session 0, a Session, not a handle",
+        held(BY_HAND),
+        recording(alone(), [session(0, **LEAK)]),
+    ),
+    "a view holds another handle than it did": Case(
+        "handle",
+        "UserView.session is another object than it was",
+        recording(alone(), [], [view(replaced=True)]),
+        recording(alone(), [], [view()]),
+    ),
+    "a session made by hand, on the engine of the handle": Case(
+        "single",
+        "session 1 is not the one that the handle gives",
+        recording(alone(0, 1), [session(0), session(1, **HAND)]),
+        recording(alone(0, 1), [session(0), session(1, **HAND, engines=[1])]),
+    ),
+    "the handle gives two sessions": Case(
+        "single",
+        "session 1 is used beside session 0",
+        recording(alone(0, 1), [session(0), session(1, born_in=0)]),
+        recording(alone(0, 1), [session(0), session(1, born_in=0, engines=[1])]),
+    ),
+    "the session of another request": Case(
+        "fresh",
+        "session 0 has served request 0 before",
+        recording([request(0, 0), request(1, 0)], [session(0)]),
+        recording([request(0, 0), request(1, 1)], [session(0), session(1)]),
+    ),
+    "the session of the outer request is its own": Case(
+        "fresh",
+        "session 0 has served request 0 before",
+        recording([request(0, 0), request(1, 0, parent=NOBODY)], [session(0)]),
+        recording([request(0, 0), request(1, 0, **NESTED)], [session(0)]),
+    ),
+    "the session of startup": Case(
+        "fresh",
+        "session 0 is older than the request",
+        recording(alone(0), [session(0, **LEAK)]),
+        recording(alone(0), [session(0)]),
+    ),
+    "building the app leaves a session": Case(
+        "fresh",
+        "session 0 was opened by building the app, and is still there",
+        recording(alone(), [session(0, born_in=BUILDING, kept=True, closed=False)]),
+        recording(alone(), [session(0, born_in=BUILDING, kept=False, closed=False)]),
+    ),
+    "building the app closes it, but something goes on holding it": Case(
+        "fresh",
+        "session 0 was opened by building the app, and is still there",
+        recording(alone(), [session(0, **STARTUP, kept_by=["class shop.View", "s"])]),
+        recording(alone(), [session(0, **STARTUP, kept_by=NAME)]),
+    ),
+    "a module goes on holding an open one": Case(
+        "fresh",
+        "session 0 was opened by building the app, and is still there",
+        recording(alone(), [session(0, **STARTUP, closed=False, kept_by=NAME)]),
+        recording(alone(), [session(0, **STARTUP, kept_by=NAME)]),
+    ),
+    "two requests at the same time share a session": Case(
+        "fresh isolated",
+        "session 0 serves two requests at the same time",
+        recording([request(0, 0), request(1, 0, **AT_ONCE)], [session(0)]),
+        recording([request(0, 0), request(1, 1, **AT_ONCE)], [session(0), session(1)]),
+    ),
+    "a commit when the view has answered": Case(
+        "isolated",
+        "session 0 commits when the view has answered",
+        recording(alone(use(0, commit_at_end=OWN)), [session(0)]),
+        recording(alone(use(0)), [session(0)]),
+    ),
+    "a session is used once more": Case(
+        "alive",
+        "session 0 is used once more after it was closed",
+        recording(alone(use(0, revived=LIBRARY)), [session(0)]),
+        recording(alone(use(0)), [session(0)]),
+    ),
+    "one made by hand may be used again and again": Case(
+        "alive",
+        "session 0 is used once more after it was closed",
+        recording(alone(use(0, revived=LIBRARY)), [session(0)]),
+        recording(alone(use(0, revived=LIBRARY)), [session(0, **HAND)]),
+    ),
+    "a session is closed in the middle, and another one goes on": Case(
+        "single alive",
+        "session 0 is closed before the view has answered",
+        recording(
+            alone(use(0, ended_early=OWN), 1), [session(0), session(1, born_in=0)]
+        ),
+        recording(alone(use(0, ended_early=OWN)), [session(0), session(1)]),
+    ),
+    "a stream breaks off": Case(
+        "alive",
+        f"broke off: {DETACHED}",
+        recording(alone(0, streamed=True, broke_off=DETACHED), [session(0)]),
+        recording(alone(0, streamed=True, broke_off="OSError: gone"), [session(0)]),
+    ),
+    "a session is not closed": Case(
+        "released",
+        "session 0 is not closed",
+        recording(alone(use(0, closed=False)), [session(0)]),
+        recording(alone(use(0)), [session(0)]),
+    ),
+    "the request is still running": Case(
+        "released",
+        "session 0 is not closed",
+        recording(alone(use(0, closed=False)), [session(0)]),
+        recording(alone(use(0, closed=False), ended=0.0), [session(0)]),
+    ),
+    "a nested request does not close a session of its own": Case(
+        "released",
+        "session 0 is not closed",
+        recording(
+            [request(0), request(1, use(0, closed=False), **NESTED)],
+            [session(0, born_in=1, closed=False)],
+        ),
+        recording(
+            [request(0), request(1, use(0, closed=False), **NESTED)],
+            [session(0, born_in=1)],
+        ),
+    ),
+    "something refers to a closed session": Case(
+        "released",
+        "session 0 is still referred to",
+        recording(alone(0), [session(0, kept=True)]),
+        recording(alone(0), [session(0, kept=False)]),
+    ),
+    "a thread does not close its session": Case(
+        "released",
+        "session 0, used on thread worker, is not closed",
+        recording(
+            alone(), [session(0, closed=False, outside=[Outside(OWN, OWN, "worker")])]
+        ),
+        recording(alone(), [session(0, outside=[Outside(OWN, OWN, "worker")])]),
+    ),
+    "a connection is not given back": Case(
+        "released",
+        "connections taken: 2, returned: 1",
+        recording(alone(0, taken=2, returned=1, unreturned=OWN), [session(0)]),
+        recording(alone(0, taken=2, returned=2), [session(0)]),
+    ),
+    "a connection is not given back by a request that is over": Case(
+        "released",
+        "connections taken: 1, returned: 0",
+        recording(alone(0, taken=1), [session(0)]),
+        recording(alone(0, taken=1, ended=0.0), [session(0)]),
+    ),
+    "something refers to a row, and the request is over": Case(
+        "released",
+        "a User that it loaded is still referred to",
+        recording(alone(0), [session(0)], kept=[KeptInstance("User", 0, 0)]),
+        recording(alone(0, ended=0.0), [session(0)], kept=[KeptInstance("User", 0, 0)]),
+    ),
+    "something refers to a row": Case(
+        "released",
+        "a User that it loaded is still referred to",
+        recording(alone(0), [session(0)], kept=[KeptInstance("User", 0, 0)]),
+        recording(alone(0), [session(0)]),
+    ),
+    "what works only until a step has failed": Case(
+        "recovers",
+        "once `SELECT 1` has failed: ValueError: no",
+        recording([request(0), request(1, **FAILS), request(2, **CRASH)], []),
+        recording([request(0), request(1, **FAILS), request(2)], []),
+    ),
+    "what has an effect only until a step has failed": Case(
+        "recovers",
+        "once `SELECT 1` has failed: no row",
+        recording([request(0), request(1, **FAILS), request(2, wrong="no row")], []),
+        recording([request(0), request(1, **FAILS), request(2)], []),
+    ),
+    "what has never worked": Case(
+        "recovers",
+        "once `SELECT 1` has failed: ValueError: no",
+        recording([request(0), request(1, **FAILS), request(2, **CRASH)], []),
+        recording([request(0, **CRASH), request(1, **FAILS), request(2, **CRASH)], []),
+    ),
+    "a session that another request broke": Case(
+        "recovers",
+        f"fails by what an earlier request left: {PENDING}",
+        recording(alone(0, error=PENDING, status=500), [session(0, born_in=NOBODY)]),
+        recording(alone(0, error=PENDING, status=500), [session(0)]),
+    ),
+    "a session that is refused before it has sent anything": Case(
+        "recovers",
+        f"fails by what an earlier request left: {PENDING}",
+        recording(alone(error=PENDING, status=500), []),
+        recording(alone(**CRASH), []),
+    ),
+    "a session is not closed only when the view fails": Case(
+        "recovers",
+        "`released` is broken when it fails: session 0 is not closed",
+        recording(alone(use(0, closed=False), **CRASH), [session(0)]),
+        recording(alone(use(0), **CRASH), [session(0)]),
+    ),
+}
+
+
+def broken(verdict: Verdict) -> str:
+    laws = {one.law for one in verdict.violations}
+    return " ".join(name for name in NAMES if name in laws)
+
+
+@pytest.mark.parametrize("case", CASES.values(), ids=list(CASES))
+def test_a_law_is_broken(case: Case) -> None:
+    verdict = judge(case.broken)
+    assert broken(verdict) == case.laws
+    assert case.says in [one.what for one in verdict.violations]
+
+
+@pytest.mark.parametrize("case", CASES.values(), ids=list(CASES))
+def test_a_law_holds_again(case: Case) -> None:
+    assert judge(case.mended).violations == ()
+
+
+TROUBLE: dict[str, dict[str, t.Any]] = {
+    "an exception": {"error": "ValueError: no"},
+    "an answer": {"status": 500},
+    "a step that was made to fail": {"failed": "SELECT 1"},
+}
+
+
+@pytest.mark.parametrize("trouble", TROUBLE.values(), ids=list(TROUBLE))
+def test_what_is_broken_only_in_trouble_breaks_recovers(
+    trouble: dict[str, t.Any],
+) -> None:
+    requests = [request(0, 0), request(1, use(1, closed=False), **trouble)]
+    assert broken(judge(recording(requests, [session(0), session(1)]))) == "recovers"
+
+
+def test_every_law_has_a_case() -> None:
+    assert {law for case in CASES.values() for law in case.laws.split()} == {*NAMES}
+
+
+HEALTHY = {
+    "a staircase": staircase(),
+    "a session for each of two engines": recording(
+        [request(0, 0, 1), request(1, 2, 3)],
+        [session(n, born_in=n // 2, engines=[n % 2]) for n in range(4)],
+    ),
+    "two engines in one session": recording(alone(0), [session(0, engines=[0, 1])]),
+    "by hand where no handle goes": recording(
+        [request(0, 0), request(1, 1)], [session(n, maker=BY_HAND) for n in (0, 1)]
+    ),
+    "a nested request with a session of its own": recording(
+        [request(0, 0), request(1, 1, **NESTED)], [session(0), session(1)]
+    ),
+    "a nested request that leaves the outer one's session open": recording(
+        [request(0, 0), request(1, use(0, closed=False), **NESTED)], [session(0)]
+    ),
+    "closed after its request, whose context a test has preserved": recording(
+        [request(0, 0), request(1, 1)], [session(0), session(1)]
+    ),
+    "closed early, and not missed": recording(
+        alone(use(0, ended_early=OWN)), [session(0)]
+    ),
+    "closed early, and another one on another engine": recording(
+        alone(use(0, ended_early=OWN), 1),
+        [session(0), session(1, engines=[1], born_in=0)],
+    ),
+    "requests at the same time": recording(
+        [request(n, n, started=n / 10, ended=1.0) for n in range(5)],
+        [session(n) for n in range(5)],
+    ),
+    "a session of startup that nobody uses any more": recording(
+        alone(), [session(0, born_in=BUILDING)]
+    ),
+    "one made outside of requests that no request uses": recording(
+        alone(), [session(0, born_in=NOBODY, kept=True)]
+    ),
+    "a connection that belongs to an open session left alone": recording(
+        alone(use(0, closed=False), taken=1), [session(0, left_alone=True)]
+    ),
+    "a request without a session": recording(alone(), []),
+    "nothing": Recording(),
+}
+
+
+@pytest.mark.parametrize("seen", HEALTHY.values(), ids=list(HEALTHY))
+def test_all_laws_hold(seen: Recording) -> None:
+    assert judge(seen).violations == ()
+
+
+def left_alone(seen: Recording) -> Recording:
+    sessions = [replace(one, left_alone=True) for one in seen.sessions]
+    return replace(seen, sessions=sessions)
+
+
+OF_A_SESSION = {
+    name: case.broken
+    for name, case in CASES.items()
+    if any(one.sessions for one in judge(case.broken).violations)
+}
+
+
+@pytest.mark.parametrize("seen", OF_A_SESSION.values(), ids=list(OF_A_SESSION))
+def test_nothing_is_held_against_a_session_that_is_left_alone(seen: Recording) -> None:
+    assert judge(left_alone(seen)).violations == ()
+
+
+def test_a_session_that_a_view_holds_is_not_a_second_one_too() -> None:
+    """`handle` says it already, and the change is the same."""
+    sessions = [session(0, maker=BY_HAND, born_in=BUILDING), session(1, born_in=0)]
+    assert broken(judge(recording(alone(0, 1), sessions, [view(session=0)]))) == (
+        "handle fresh"
+    )
+
+
+def test_a_session_of_startup_that_is_used_is_told_once() -> None:
+    sessions = [session(0, **STARTUP, closed=False)]
+    laws = [one.law for one in judge(recording(alone(0), sessions)).violations]
+    assert laws == ["fresh", "released"]
+
+
+def test_one_request_ends_when_the_next_one_starts() -> None:
+    requests = [request(0, 0, ended=1.0), request(1, 0)]
+    assert broken(judge(recording(requests, [session(0)]))) == "fresh"
+
+
+def test_what_is_broken_without_any_trouble_is_not_a_matter_of_recovery() -> None:
+    """The law itself is told, although it is broken in a request that fails, too."""
+    requests = [request(0, use(0, closed=False)), request(1, use(1, closed=False))]
+    requests[1].error = "ValueError: no"
+    verdict = judge(recording(requests, [session(0), session(1)]))
+    assert broken(verdict) == "released"
+
+
+# ----------------------------------------------------------------------------- causes
+
+UNIQUE = ["Admin → UserView", "Unique.db_session"]
+EXPORT = {"streamed": True, "broke_off": DETACHED}
+SMALL = {"maker": SCOPED_SESSION, "born_in": 0}
+
+
+def of_startup(
+    kept_by: t.Sequence[str], maker: str = LITE, admin: str = "2.2.1"
+) -> Recording:
+    given = session(0, maker=maker, kept=True, kept_by=kept_by, **LEAK)
+    return recording(alone(0), [given], admin=admin)
+
+
+EARLY = CASES["a session is closed in the middle, and another one goes on"].broken
+COMMITS = CASES["a commit when the view has answered"].broken
+THREAD = CASES["a thread does not close its session"].broken
+ROW = CASES["something refers to a row"].broken
+OPEN = CASES["a session is not closed"].broken
+MANY = CASES["the handle gives two sessions"].broken
+STRAY = CASES["a session made by hand, on the engine of the handle"].broken
+KEPT = CASES["something refers to a closed session"].broken
+
+
+def scoped(**more: t.Any) -> Session:
+    return session(0, maker=SCOPED_SESSION, **more)
+
+
+# By its name: what shows a cause, and what looks like it but is another one, or none.
+KNOWN: dict[str, tuple[Recording, list[Recording]]] = {
+    "an app context around the test client": (
+        recording([request(n, 0, outer_context=True) for n in (0, 1)], [session(0)]),
+        [recording([request(n, 0) for n in (0, 1)], [session(0)])],
+    ),
+    "`db.session()` given to a view": (
+        held(SCOPED_SESSION),
+        [held(BY_HAND), shared(SCOPED_SESSION)],
+    ),
+    "Flask-SQLAlchemy-Lite's `db.session` given to a view": (
+        held(LITE),
+        [held(""), shared(LITE)],
+    ),
+    "a raw session given to a view": (
+        held(BY_HAND),
+        [held(SCOPED_SESSION), shared(BY_HAND)],
+    ),
+    "Flask-Admin 2.1.0 and 2.2.0: the Unique validator keeps the session of startup": (
+        of_startup(UNIQUE, admin="2.2.0"),
+        [
+            of_startup(UNIQUE, admin="2.2.1"),
+            of_startup(UNIQUE, admin="2.0.2"),
+            of_startup(UNIQUE, admin=""),
+            of_startup(["Admin → UserView", "cache"], admin="2.2.0"),
+            of_startup(UNIQUE, FLASK_SQLALCHEMY, admin="2.2.0"),
+        ],
+    ),
+    "`db.session.remove()` or `close()` in the middle of a request": (
+        EARLY,
+        [
+            MANY,
+            recording(alone(use(0, ended_early=OWN, commit_at_end=OWN)), [session(0)]),
+        ],
+    ),
+    "Flask 3.1.2 and newer: a streamed export outlives its session": (
+        recording(alone(0, **EXPORT), [session(0)], flask="3.1.2"),
+        [
+            recording(alone(0, **EXPORT), [session(0)], flask="3.1.1"),
+            recording(alone(0, broke_off=DETACHED), [session(0)], flask="3.1.2"),
+            recording(
+                alone(use(0, closed=False), streamed=True), [session(0)], flask="3.1.2"
+            ),
+            # it breaks off, but this is about something else
+            recording(
+                alone(0, 1, streamed=True, broke_off="OSError: gone"),
+                [session(0), session(1, **HAND)],
+                flask="3.1.2",
+            ),
+        ],
+    ),
+    "a teardown that commits": (COMMITS, [OPEN]),
+    "a session used by a background thread": (THREAD, [OPEN]),
+    "a scope that is smaller than a request": (
+        recording(alone(0, 1), [session(n, **SMALL) for n in (0, 1)]),
+        [
+            MANY,
+            shared(SCOPED_SESSION),
+            # one of the two is older
+            recording(alone(0, 1), [scoped(born_in=NOBODY), session(1, **SMALL)]),
+            # one of the two is not of its making
+            recording(alone(0, 1), [session(0), session(1, **SMALL)]),
+            # both are, but this is about something else
+            recording(
+                alone(use(0, commit_at_end=OWN), 1),
+                [scoped(), session(1, **SMALL, engines=[1])],
+            ),
+        ],
+    ),
+    "a `scoped_session` that is never removed": (
+        shared(SCOPED_SESSION),
+        [
+            shared(FLASK_SQLALCHEMY),
+            recording(alone(use(0, revived=OWN)), [scoped()]),
+            recording(alone(0), [scoped(kept=True, kept_by=NAME)]),
+        ],
+    ),
+    "a session made by hand": (STRAY, [MANY, shared(BY_HAND, NAME)]),
+    "a session kept beyond its request": (KEPT, [OPEN, COMMITS]),
+    "rows kept beyond their request": (ROW, [OPEN, KEPT]),
+}
+
+
+def causes(seen: Recording) -> set[str]:
+    return {one.cause.name if one.cause else "" for one in judge(seen).violations}
+
+
+def test_every_known_cause_has_a_case() -> None:
+    assert [cause.name for cause, _ in CAUSES] == list(KNOWN)
+
+
+@pytest.mark.parametrize("name", KNOWN)
+def test_a_cause_is_recognised(name: str) -> None:
+    assert causes(KNOWN[name][0]) == {name}
+
+
+@pytest.mark.parametrize(
+    ("name", "seen"),
+    [(name, seen) for name, (_, others) in KNOWN.items() for seen in others],
+)
+def test_a_cause_is_not_blamed_for_another_thing(name: str, seen: Recording) -> None:
+    found = causes(seen)
+    assert found and name not in found
+
+
+ALSO_KNOWN = {
+    "the validator that first used it": (
+        "Flask-Admin 2.1.0 and 2.2.0: the Unique validator keeps the session of "
+        "startup",
+        recording(
+            alone(Use(0, VALIDATORS, closed=True)),
+            [session(0, maker=LITE, **LEAK)],
+            admin="2.1.0",
+        ),
+    ),
+    "a stream that opens its session anew": (
+        "Flask 3.1.2 and newer: a streamed export outlives its session",
+        recording(
+            alone(use(0, revived=LIBRARY, closed=False), streamed=True),
+            [session(0, closed=False)],
+            flask="3.1.3",
+        ),
+    ),
+    "a scoped_session that its registry keeps": (
+        "a `scoped_session` that is never removed",
+        recording(
+            alone(0),
+            [session(0, maker=SCOPED_SESSION, kept=True, kept_by=["app", REGISTRY])],
+        ),
+    ),
+    "a scoped_session that somebody else keeps": (
+        "a session kept beyond its request",
+        recording(
+            alone(0),
+            [session(0, maker=SCOPED_SESSION, kept=True, kept_by=["module shop", "s"])],
+        ),
+    ),
+    "one made by hand that the app keeps": (
+        "a session kept beyond its request",
+        recording(
+            [request(0, 0), request(1, 0)],
+            [session(0, **HAND, kept=True, kept_by=["module shop", "session"])],
+        ),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", ALSO_KNOWN)
+def test_a_cause_is_recognised_by_other_signs_too(name: str) -> None:
+    cause, seen = ALSO_KNOWN[name]
+    assert causes(seen) == {cause}
+
+
+@pytest.mark.parametrize("cause", [cause for cause, _ in CAUSES], ids=str)
+def test_a_cause_says_what_to_change(cause: t.Any) -> None:
+    assert cause.fix.strip() and cause.sentence.endswith(".")
+
+
+# --------------------------------------------------------------------------- findings
+
+
+def two_views(first: Recording, second: Recording) -> Recording:
+    """What was seen in one view, and then in another one."""
+    requests, sessions = len(first.requests), len(first.sessions)
+    more = [
+        replace(
+            one,
+            number=one.number + requests,
+            view=1,
+            started=one.started + requests,
+            ended=one.ended + requests,
+            uses=[replace(use, session=use.session + sessions) for use in one.uses],
+        )
+        for one in second.requests
+    ]
+    further = [
+        replace(
+            one,
+            number=one.number + sessions,
+            born_in=one.born_in + requests,
+        )
+        for one in second.sessions
+    ]
+    return replace(
+        first,
+        views=[view(), view()],
+        requests=[*first.requests, *more],
+        sessions=[*first.sessions, *further],
+    )
+
+
+def test_what_one_cause_breaks_in_one_view_is_one_finding() -> None:
+    [finding] = judge(shared(SCOPED_SESSION)).findings
+    assert finding.laws == ["fresh", "released"]
+
+
+def test_what_one_cause_breaks_in_two_views_is_two_findings() -> None:
+    verdict = judge(two_views(shared(SCOPED_SESSION), shared(SCOPED_SESSION)))
+    assert [(one.view, one.laws) for one in verdict.findings] == [
+        (0, ["fresh", "released"]),
+        (1, ["fresh", "released"]),
+    ]
+
+
+def test_two_causes_in_one_view_are_two_findings() -> None:
+    seen = recording(
+        [request(0, use(0, commit_at_end=OWN)), request(1, 1, 2)],
+        [session(0), session(1), session(2, maker=BY_HAND, born_in=1)],
+    )
+    assert len(judge(seen).findings) == 2
+
+
+def test_what_has_no_known_cause_is_grouped_by_what_it_is() -> None:
+    uses = use(0, closed=False), use(1, closed=False)
+    seen = recording(alone(*uses), [session(0), session(1, born_in=0)])
+    assert [one.laws for one in judge(seen).findings] == [["single"], ["released"]]
+
+
+WORST_FIRST = {
+    "that breaks more laws": (shared(SCOPED_SESSION), [1, 0]),
+    "that breaks as many, in more requests": (
+        recording(
+            [request(n, use(n, commit_at_end=OWN)) for n in range(2)],
+            [session(n) for n in range(2)],
+        ),
+        [1, 0],
+    ),
+    "that came first, of two alike": (
+        CASES["a commit when the view has answered"].broken,
+        [0, 1],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", WORST_FIRST)
+def test_the_first_finding_is_the_one(name: str) -> None:
+    second, order = WORST_FIRST[name]
+    first = CASES["a commit when the view has answered"].broken
+    assert [one.view for one in judge(two_views(first, second)).findings] == order
+
+
+def test_what_happens_again_is_told_once_with_all_its_requests() -> None:
+    requests = [
+        request(n, use(n, commit_at_end=OWN), operation=name)
+        for n, name in enumerate(("list", "details", "list"))
+    ]
+    [one] = judge(recording(requests, [session(n) for n in range(3)])).violations
+    assert one.operations == ("list", "details")
+    assert (one.requests, one.sessions) == ((0, 1, 2), (0, 1, 2))
+
+
+def test_sessions_from_two_lines_are_told_apart() -> None:
+    sessions = [session(0), *(session(n, **HAND, own=own) for n, own in LINES)]
+    verdict = judge(recording(alone(0, 1, 2), sessions))
+    assert [one.made for one in verdict.violations] == [OWN, OTHER]
+
+
+LINES = ((1, OWN), (2, OTHER))
+
+
+# ----------------------------------------------------------------- what it points at
+
+PLACES: dict[str, tuple[Recording, str]] = {
+    "where the session was made": (
+        recording(alone(use(0, closed=False)), [session(0, own=OWN, place=LIBRARY)]),
+        f"made {OWN}",
+    ),
+    "where it was made, by a library": (
+        recording(alone(use(0, closed=False)), [session(0, place=LIBRARY)]),
+        f"made {LIBRARY}",
+    ),
+    "where it was first used": (
+        recording(alone(use(0, closed=False)), [session(0)]),
+        f"place {LIBRARY}",
+    ),
+    "the line of the app that uses it": (
+        recording(alone(use(0, closed=False, own=OTHER)), [session(0)]),
+        f"own {OTHER}",
+    ),
+    "where a session of startup was made": (
+        recording(alone(0), [session(0, **LEAK, own=OWN, place=LIBRARY)]),
+        f"what session 0 is older than the request: it is from {OWN}",
+    ),
+    "where a session of startup was made, by a library": (
+        recording(alone(0), [session(0, **LEAK, place=LIBRARY)]),
+        f"what session 0 is older than the request: it is from {LIBRARY}",
+    ),
+    "where a session was made that is given to a view": (
+        recording([], [session(0, own=OWN)], [view(session=0, place=OTHER)]),
+        f"own {OWN}",
+    ),
+    "the class of a view that is given a session": (
+        recording([], [session(0)], [view(session=0, place=OTHER)]),
+        f"own {OTHER}",
+    ),
+    "where it was closed too early": (
+        recording(
+            alone(use(0, own=OTHER, revived=LIBRARY, ended_early=OWN)), [session(0)]
+        ),
+        f"own {OWN}",
+    ),
+    "where it is used after the answer": (
+        recording(alone(use(0, own=OTHER, revived=LIBRARY)), [session(0)]),
+        f"own {OTHER}",
+    ),
+    "the view that ran while a thread worked": (
+        recording(
+            alone(view=1),
+            [session(0, closed=False, outside=[Outside(OWN, OWN, "worker", 0)])],
+            [view(), view()],
+        ),
+        "view 1",
+    ),
+    "no view, when none or several ran": (
+        recording(
+            alone(), [session(0, closed=False, outside=[Outside(OWN, OWN, "worker")])]
+        ),
+        f"view {NOBODY}",
+    ),
+}
+
+
+@pytest.mark.parametrize(("seen", "says"), PLACES.values(), ids=list(PLACES))
+def test_a_violation_points_at(seen: Recording, says: str) -> None:
+    field, _, value = says.partition(" ")
+    [one] = judge(seen).violations
+    assert str(getattr(one, field)) == value
+
+
+def test_connections_from_two_lines_are_told_apart() -> None:
+    requests = [request(n, taken=1, unreturned=(OWN, OTHER)[n]) for n in (0, 1)]
+    found = [one.own for one in judge(recording(requests, [])).violations]
+    assert found == [OWN, OTHER]
+
+
+def test_a_violation_without_an_operation_is_told_by_its_request() -> None:
+    [one] = judge(
+        recording(alone(use(0, commit_at_end=OWN), operation=""), [session(0)])
+    ).violations
+    assert one.operations == ("GET /admin/user/",)
+
+
+# ---------------------------------------------------------------------------- verdict
+
+CELLS = {
+    "seen": (staircase(), "single", "holds"),
+    "seen, and broken": (shared(LITE), "fresh", "broken"),
+    "another law is broken": (shared(LITE), "single", "holds"),
+    "no request": (recording([], []), "single", "not seen"),
+    "sent to a login": (recording(alone(status=302), []), "single", "not seen"),
+    "failed": (recording(alone(**CRASH), []), "single", "not seen"),
+    "forbidden": (recording(alone(status=403), []), "handle", "not seen"),
+    "a form was saved": (
+        recording([replace(request(0, status=302), method="POST")], []),
+        "single",
+        "holds",
+    ),
+    "a form was refused": (
+        recording([replace(request(0, status=400), method="POST")], []),
+        "single",
+        "not seen",
+    ),
+    "a form without an answer": (
+        recording([replace(request(0, status=0), method="POST")], []),
+        "single",
+        "not seen",
+    ),
+    "broken, though never seen": (
+        replace(held(BY_HAND), requests=[]),
+        "handle",
+        "broken",
+    ),
+    "one after another": (staircase(), "isolated", "not tried"),
+    "at the same time": (
+        HEALTHY["requests at the same time"],
+        "isolated",
+        "holds",
+    ),
+    "one inside the other": (
+        HEALTHY["a nested request with a session of its own"],
+        "isolated",
+        "not tried",
+    ),
+    "nothing went wrong": (staircase(), "recovers", "not tried"),
+    "something went wrong": (
+        recording([request(0), request(1, **CRASH)], []),
+        "recovers",
+        "holds",
+    ),
+}
+
+
+@pytest.mark.parametrize(("seen", "law", "cell"), CELLS.values(), ids=list(CELLS))
+def test_a_cell_says_what_is_known(seen: Recording, law: str, cell: str) -> None:
+    assert judge(seen).cell(0, law) == cell
+
+
+def test_a_cell_is_about_one_view() -> None:
+    verdict = judge(two_views(staircase(), shared(LITE)))
+    assert [verdict.cell(number, "fresh") for number in (0, 1)] == ["holds", "broken"]
+
+
+def test_requests_at_the_same_time_in_two_views_try_neither() -> None:
+    seen = recording(
+        [request(0, 0), request(1, 1, **AT_ONCE)], [session(0), session(1)]
+    )
+    seen.requests[1].view = 1
+    seen.views.append(view())
+    assert judge(seen).cell(1, "isolated") == "not tried"
+
+
+FAILURES = {
+    "an exception": ({"error": "ValueError: no"}, True),
+    "an answer that broke off": ({"broke_off": "OSError: gone"}, True),
+    "no effect": ({"wrong": "the row is not there"}, True),
+    "nothing": ({}, False),
+    "a step that was made to fail": ({"error": "no", "failed": "SELECT 1"}, False),
+    "a write that was stopped": (
+        {"error": "no", "stopped": [Stopped("DELETE")]},
+        False,
+    ),
+    "what a law tells": ({"broke_off": DETACHED}, False),
+}
+
+
+@pytest.mark.parametrize(("more", "told"), FAILURES.values(), ids=list(FAILURES))
+def test_a_failure_is_what_no_law_tells(more: dict[str, t.Any], told: bool) -> None:
+    seen = recording(alone(**more), [])
+    assert judge(seen).failures == (seen.requests if told else [])
+
+
+def test_a_broken_law_does_not_hold() -> None:
+    assert not judge(shared(LITE)).holds
+
+
+def test_a_failure_breaks_no_law() -> None:
+    assert judge(recording(alone(**CRASH), [])).holds
+
+
+def test_a_write_that_was_stopped_is_as_bad_as_a_broken_law() -> None:
+    verdict = judge(recording(alone(stopped=[Stopped("DELETE")]), []))
+    assert (verdict.stopped, verdict.holds) == (verdict.recording.requests, False)
+
+
+def test_seen_are_the_views_that_answered() -> None:
+    seen = [request(0), request(1, view=1, status=302), request(2, view=NOBODY)]
+    assert judge(recording(seen, [], [view(), view()])).seen == {0, NOBODY}
+
+
+# ------------------------------------------------------------------------------- JSON
+
+SAVED = {
+    **{name: case.broken for name, case in CASES.items()},
+    **HEALTHY,
+    "all that a request can tell": recording(
+        alone(use(0, own=OWN, revived=OTHER), stopped=[Stopped("DELETE", OWN, OTHER)]),
+        [session(0, place=LIBRARY, own=OWN)],
+    ),
+}
+
+
+@pytest.mark.parametrize("seen", SAVED.values(), ids=list(SAVED))
+def test_a_saved_recording_gives_the_same_verdict(
+    seen: Recording, tmp_path: Path
+) -> None:
+    seen.save(tmp_path / "seen.json")
+    assert (
+        judge(Recording.load(tmp_path / "seen.json")).violations
+        == judge(seen).violations
+    )
+
+
+@pytest.mark.parametrize("seen", SAVED.values(), ids=list(SAVED))
+def test_a_saved_recording_is_whole(seen: Recording, tmp_path: Path) -> None:
+    seen.save(tmp_path / "seen.json")
+    loaded = Recording.load(tmp_path / "seen.json")
+    assert json.dumps(loaded.to_json()) == json.dumps(seen.to_json())
+
+
+def test_a_saved_verdict_is_a_saved_recording(tmp_path: Path) -> None:
+    verdict = judge(shared(SCOPED_SESSION))
+    (tmp_path / "seen.json").write_text(json.dumps(verdict.to_json()))
+    assert (
+        judge(Recording.load(tmp_path / "seen.json")).violations == verdict.violations
+    )
+
+
+WHOLE = staircase().to_json()
+NO_RECORDINGS = {
+    "not JSON": ("no", "is not JSON: Expecting value"),
+    "not a text": (b"\xff\xfe", "is not JSON: 'utf-8' codec can't decode"),
+    "nothing": ("", "is not JSON: Expecting value"),
+    "a list": ("[]", "has no recording in it"),
+    "of something else": ('{"views": []}', "has no recording in it"),
+    "no recording": ('{"recording": 1}', ": not a recording"),
+    "no format": ('{"recording": {}}', ": not a recording"),
+    "another format": (
+        json.dumps({"recording": {**WHOLE, "format": FORMAT + 1}}),
+        f": a recording of format {FORMAT + 1}, and not {FORMAT}: record it again",
+    ),
+    "a missing key": (
+        json.dumps({"recording": {"format": FORMAT}}),
+        ": not a whole recording: no 'app'",
+    ),
+    "a missing key further in": (
+        json.dumps({"recording": {**WHOLE, "requests": [{"number": 0}]}}),
+        ": not a whole recording: no 'method'",
+    ),
+    "another type": (
+        json.dumps({"recording": {**WHOLE, "requests": 1}}),
+        ": not a whole recording: 'int' object is not iterable",
+    ),
+}
+
+
+@pytest.mark.parametrize(
+    ("text", "says"), NO_RECORDINGS.values(), ids=list(NO_RECORDINGS)
+)
+def test_what_is_no_recording_is_told_in_a_line(
+    text: str | bytes, says: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "seen.json"
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    with pytest.raises(NotARecording) as caught:
+        Recording.load(path)
+    assert str(caught.value).startswith(
+        f"{path}{says if says[0] == ':' else f' {says}'}"
+    )
+    assert "\n" not in str(caught.value)
+
+
+def test_a_recording_that_is_not_there_is_an_error_of_the_system(
+    tmp_path: Path,
+) -> None:
+    with pytest.raises(FileNotFoundError):
+        Recording.load(tmp_path / "seen.json")

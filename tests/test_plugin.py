@@ -1,0 +1,542 @@
+"""The pytest plugin, in suites of its own."""
+
+import os
+import subprocess
+import sys
+import typing as t
+import xml.etree.ElementTree as ET
+from pathlib import Path
+from textwrap import dedent
+
+import pytest
+
+from tests.apps import APPS
+from tests.apps import CONTEXT
+
+pytest_plugins = ["pytester"]
+
+ROOT = Path(__file__).parents[1]
+Run = t.Callable[..., pytest.RunResult]
+
+LEAK = "tests.apps.captured_at_startup:leaking"
+HEALTHY = "tests.apps.captured_at_startup:healthy"
+LINE = next(f"captured_at_startup.py:{one.line}" for one in APPS if one.target == LEAK)
+
+SHOP = """\
+import flask
+import pytest
+from tests.apps import captured_at_startup as shop
+
+@pytest.fixture(scope="module")
+def app():
+    return shop.healthy()
+
+@pytest.fixture(scope="session")
+def leaking():
+    return shop.leaking()
+
+@pytest.fixture
+def client(app):
+    with app.test_client() as client:
+        yield client
+"""
+
+
+@pytest.fixture
+def run(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Run a suite with the plugin, and no other one but those that are named."""
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
+    monkeypatch.setenv("PYTHONPATH", str(ROOT), prepend=os.pathsep)
+    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
+
+    def run(*args: str) -> pytest.RunResult:
+        return pytester.runpytest_subprocess("-p", "session_scoping.plugin", *args)
+
+    return run
+
+
+def tell(result: pytest.RunResult, *parts: str) -> None:
+    """All of it stands in the output, whatever is between."""
+    output = result.stdout.str()
+    assert [part for part in parts if part not in output] == []
+
+
+# ----------------------------------------------------------------------------- unasked
+
+
+def test_it_imports_nothing_until_asked() -> None:
+    """Every suite pays for a plugin that is installed."""
+    code = (
+        "import session_scoping.plugin, sys;"
+        "print({'flask', 'sqlalchemy', 'flask_admin', 'rich'} & set(sys.modules))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True
+    )
+    assert done.stdout.strip() == "set()", done.stderr
+
+
+def test_it_does_nothing_until_asked(pytester: pytest.Pytester, run: Run) -> None:
+    pytester.makepyfile("""
+        import sys
+        def test_unasked():
+            assert "flask" not in sys.modules
+    """)
+    result = run("-W", "error")
+    result.assert_outcomes(passed=1)
+    result.stdout.no_fnmatch_line("session scoping*")
+
+
+def test_its_options_have_a_group_in_the_help(run: Run) -> None:
+    run("--help").stdout.fnmatch_lines(
+        ["session scoping:", "*--session-scoping *", "*--session-scoping-app=*"]
+    )
+
+
+# ------------------------------------------------------------------------------- check
+
+
+def test_check(pytester: pytest.Pytester, run: Run) -> None:
+    """A healthy app passes, and a leaking one fails by its law, view and line."""
+    pytester.makeconftest(SHOP)
+    pytester.makepyfile("""
+        from tests.apps import captured_at_startup as shop
+        def test_healthy(session_scoping):
+            verdict = session_scoping.check(shop.healthy())
+            assert verdict.holds and verdict.seen
+        def test_leaking(session_scoping):
+            session_scoping.check(shop.leaking())
+        def test_made_before(leaking):
+            assert leaking.test_client().get("/admin/order/").status_code == 200
+        def test_made_by_a_fixture(leaking, session_scoping):
+            session_scoping.check(leaking)
+    """)
+    result = run("--no-header")
+    result.assert_outcomes(passed=2, failed=2)
+    tell(result, "OpenOrderView breaks", "a session kept beyond its request")
+    made = [one for one in result.outlines if "made at:" in one and LINE in one]
+    assert len(made) == 2
+    result.stdout.no_fnmatch_line("*Traceback*")
+
+
+def test_check_in_an_app_context(pytester: pytest.Pytester, run: Run) -> None:
+    """What the test does wrong is told as such."""
+    pytester.makepyfile("""
+        from tests.apps import captured_at_startup as shop
+        def test_around(session_scoping):
+            app = shop.healthy()
+            with app.app_context():
+                session_scoping.check(app)
+    """)
+    result = run()
+    result.assert_outcomes(failed=1)
+    tell(result, CONTEXT)
+
+
+@pytest.mark.parametrize(
+    ("app", "told"),
+    [
+        ("flask.Flask('plain')", "plain has no Admin"),
+        ("login.healthy()", "nothing was seen: IndexView, page index answers 302"),
+    ],
+)
+def test_check_with_nothing_to_see(
+    pytester: pytest.Pytester, run: Run, app: str, told: str
+) -> None:
+    """What was not seen is not proven."""
+    pytester.makepyfile(f"""
+        import flask
+        from tests.apps import login
+        def test_blind(session_scoping):
+            session_scoping.check({app})
+    """)
+    result = run()
+    result.assert_outcomes(failed=1)
+    tell(result, told)
+
+
+LOGGED_IN = """\
+    import pytest
+    from tests.apps import login
+    @pytest.fixture
+    def session_scoping_client():
+        return login.client
+"""
+
+
+def test_check_as_somebody(pytester: pytest.Pytester, run: Run) -> None:
+    """The client is the user's own."""
+    pytester.makeconftest(LOGGED_IN)
+    pytester.makepyfile("""
+        from tests.apps import login
+        def test_healthy(session_scoping):
+            session_scoping.check(login.healthy())
+        def test_leaking(session_scoping):
+            session_scoping.check(login.leaking())
+    """)
+    result = run()
+    result.assert_outcomes(passed=1, failed=1)
+    tell(result, "breaks released: rows kept beyond their request")
+
+
+# ------------------------------------------------------------------------------- watch
+
+
+def test_watch(pytester: pytest.Pytester, run: Run) -> None:
+    """It judges what the test requests in the block, and only that."""
+    pytester.makeconftest(SHOP)
+    pytester.makepyfile("""
+        def test_healthy(session_scoping, app, client):
+            with session_scoping.watch(app) as recording:
+                client.get("/admin/order/")
+            assert [one.path for one in recording.requests] == ["/admin/order/"]
+        def test_leaking(session_scoping, leaking):
+            with session_scoping.watch(leaking):
+                leaking.test_client().get("/admin/order/")
+        def test_leaking_elsewhere(session_scoping, app, client, leaking):
+            leaking.test_client().get("/admin/order/")
+            with session_scoping.watch(app):
+                client.get("/admin/order/")
+        def test_nothing(session_scoping, app):
+            with session_scoping.watch(app):
+                pass
+        def test_in_a_context(session_scoping, app):
+            with app.app_context(), session_scoping.watch(app):
+                app.test_client().get("/admin/order/")
+    """)
+    result = run("-rfp")
+    result.assert_outcomes(passed=2, failed=3)
+    result.stdout.fnmatch_lines(
+        ["PASSED *::test_healthy", "PASSED *::test_leaking_elsewhere"]
+    )
+    tell(result, "OpenOrderView breaks", "no request was made", CONTEXT)
+
+
+def test_watch_of_a_failing_block(pytester: pytest.Pytester, run: Run) -> None:
+    """The test's own failure comes first; what it may come from stands beside it."""
+    pytester.makeconftest(SHOP)
+    pytester.makepyfile("""
+        def test_fails(session_scoping, leaking):
+            with session_scoping.watch(leaking):
+                assert leaking.test_client().get("/admin/order/").status_code == 201
+    """)
+    result = run()
+    result.assert_outcomes(failed=1)
+    tell(result, "assert 200 == 201", "session scoping call", "OpenOrderView breaks")
+
+
+# ------------------------------------------------------------------- --session-scoping
+
+MIXED = """\
+    import unittest
+    import warnings
+    import pytest
+    from tests.apps import captured_at_startup as shop
+
+    def test_passes(client):
+        assert client.get("/admin/order/").status_code == 200
+        assert shop.db.session.query(shop.Order).count()
+    def test_nothing():
+        pass
+    def test_fails(client):
+        assert client.get("/admin/order/").status_code == 201
+    @pytest.mark.xfail
+    def test_xfails(client):
+        assert client.get("/admin/order/").status_code == 201
+    @pytest.mark.xfail
+    def test_xpasses(client):
+        assert client.get("/admin/order/").status_code == 200
+    @pytest.mark.xfail(strict=True)
+    def test_xpasses_strictly(client):
+        assert client.get("/admin/order/").status_code == 200
+    def test_skips(client):
+        client.get("/admin/order/")
+        pytest.skip("as is meant")
+    @pytest.fixture
+    def bad(client):
+        client.get("/admin/order/")
+        raise ValueError
+    def test_error(bad):
+        pass
+    def test_warns(client):
+        client.get("/admin/order/")
+        warnings.warn("as is meant")
+    class TestCase(unittest.TestCase):
+        @pytest.fixture(autouse=True)
+        def take(self, client):
+            self.client = client
+        def test_of_a_case(self):
+            self.assertEqual(self.client.get("/admin/order/").status_code, 200)
+        def test_of_a_case_fails(self):
+            self.assertEqual(self.client.get("/admin/order/").status_code, 201)
+
+    @pytest.fixture
+    def rows(app):
+        with app.app_context():
+            yield shop.db.session.query(shop.Order).all()
+    @pytest.fixture
+    def session(app):
+        with app.app_context():
+            session = shop.db.session()
+            assert session.query(shop.Order).count()
+        return session
+    def test_has_sessions_of_its_own(session, app):
+        assert app.test_client().get("/admin/order/").status_code == 200
+        with app.app_context():
+            assert shop.db.session.query(shop.Order).count()
+    @pytest.fixture
+    def rendered(app):
+        contexts = []
+        def keep(sender, template, context, **_):
+            contexts.append(context)
+        import flask
+        with flask.template_rendered.connected_to(keep, app):
+            yield contexts
+    def test_keeps_what_was_rendered(client, rendered):
+        client.get("/admin/order/")
+        assert rendered[0]["data"]
+"""
+
+
+@pytest.mark.parametrize("more", ["", "-p xdist -n 2", "-p pytest_randomly"])
+def test_a_healthy_suite_is_left_as_it_is(
+    pytester: pytest.Pytester, run: Run, more: str
+) -> None:
+    pytester.makeconftest(SHOP)
+    pytester.makepyfile(MIXED)
+    without = run(*more.split())
+    within = run("--session-scoping", *more.split())
+    assert within.parseoutcomes() == without.parseoutcomes()
+    assert within.ret == without.ret
+    within.stdout.fnmatch_lines(["session scoping: watches every request"])
+    assert "breaks" not in within.stdout.str()
+
+
+def test_a_leak_fails_the_tests_that_meet_it(
+    pytester: pytest.Pytester, run: Run
+) -> None:
+    """By their own requests, again in each test, and not beyond what is expected."""
+    pytester.makeconftest(SHOP)
+    pytester.makepyfile("""
+        import pytest
+        def get(app, status=200):
+            assert app.test_client().get("/admin/order/").status_code == status
+        def test_leaks(leaking):
+            get(leaking)
+        def test_leaks_again(leaking):
+            get(leaking)
+        def test_is_elsewhere(leaking):
+            assert leaking.test_client().get("/admin/").status_code == 200
+        def test_healthy(app):
+            get(app)
+        def test_fails(leaking):
+            get(leaking, 201)
+        @pytest.mark.xfail
+        def test_xfails(leaking):
+            get(leaking, 201)
+        @pytest.mark.xfail(strict=True)
+        def test_is_known_to_leak(leaking):
+            get(leaking)
+        def test_is_in_a_context(app):
+            with app.app_context():
+                get(app)
+        def test_is_watched_closer(session_scoping, leaking, app):
+            with pytest.raises(pytest.fail.Exception), session_scoping.watch(leaking):
+                get(leaking)
+            get(app)
+    """)
+    result = run("--session-scoping", "-rA")
+    result.assert_outcomes(passed=3, failed=4, xfailed=2)
+    result.stdout.fnmatch_lines(
+        [
+            "PASSED *::test_is_elsewhere",
+            "PASSED *::test_healthy",
+            "PASSED *::test_is_watched_closer",
+        ]
+    )
+    output = result.stdout.str()
+    sections = output.partition("= FAILURES =")[2].split("___ ")
+    for name in "test_leaks", "test_leaks_again", "test_fails":
+        [section] = [one for one in sections if one.startswith(f"{name} __")]
+        assert LINE in section
+        assert ("assert 200 == 201" in section) == (name == "test_fails")
+    [section] = [one for one in sections if one.startswith("test_is_in_a_context")]
+    assert CONTEXT in section
+
+
+def test_a_conftest_that_imports_its_app(pytester: pytest.Pytester, run: Run) -> None:
+    """What it opens is seen, as early as it is."""
+    [known] = [one for one in APPS if one.target.startswith("tests.apps.module_level_")]
+    pytester.makeconftest("from tests.apps.module_level_leaking import app")
+    pytester.makepyfile("""
+        from conftest import app
+        def test_leaks():
+            assert app.test_client().get("/admin/tool/").status_code == 200
+    """)
+    result = run("--session-scoping")
+    result.assert_outcomes(failed=1)
+    tell(result, f"{known.file.name}:{known.line}")
+
+
+def test_no_test_is_remembered(pytester: pytest.Pytester, run: Run) -> None:
+    """A long suite needs no more memory than a short one."""
+    pytester.makepyfile("""
+        import gc
+        import weakref
+        import pytest
+        from session_scoping import Recorder
+        from tests.apps import raw_session
+        apps = weakref.WeakSet()
+        @pytest.mark.parametrize("n", range(4))
+        def test_one(n):
+            assert not Recorder.active.recording.requests
+            gc.collect()
+            assert not apps
+            app = raw_session.healthy()
+            apps.add(app)
+            assert app.test_client().get("/admin/product/").status_code == 200
+    """)
+    run("--session-scoping").assert_outcomes(passed=4)
+
+
+# --------------------------------------------------------------- --session-scoping-app
+
+
+def test_an_app_is_a_test_for_each_view_and_operation(
+    pytester: pytest.Pytester, run: Run
+) -> None:
+    """They are reported, and chosen, as any others."""
+    pytester.makepyfile("def test_beside(): pass")
+    result = run(f"--session-scoping-app={HEALTHY}", "-v", "--junitxml=junit.xml")
+    assert result.ret == 0
+    tell(
+        result,
+        f"session scoping: drives the admin of {HEALTHY}",
+        "::test_beside PASSED",
+        f"{HEALTHY}::building the app PASSED",
+        f"{HEALTHY}::OrderView::list PASSED",
+        f"{HEALTHY}::OrderView::list, searched PASSED",
+        f"{HEALTHY}::OrderView::edit form PASSED",
+    )
+    cases = ET.parse(pytester.path / "junit.xml").iter("testcase")
+    names = {(one.get("classname"), one.get("name")) for one in cases}
+    assert (f"{HEALTHY}.OrderView", "list, searched") in names
+
+    chosen = run(f"--session-scoping-app={HEALTHY}", "-k", "OrderView and searched")
+    chosen.assert_outcomes(passed=1, deselected=len(names) - 1)
+
+    for more in "-p xdist -n 2", "-p pytest_randomly":
+        again = run(f"--session-scoping-app={HEALTHY}", *more.split())
+        again.assert_outcomes(passed=len(names))
+
+
+def test_a_leaking_app(run: Run) -> None:
+    """The tests of the view that leaks fail, and no others."""
+    result = run(f"--session-scoping-app={LEAK}", "-v")
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
+    tell(
+        result,
+        f"{LEAK}::AdminIndexView::page index PASSED",
+        f"{LEAK}::OpenOrderView::list FAILED",
+        f"{LEAK}::OpenOrderView::list, searched FAILED",
+        f"{LEAK}::OpenOrderView::create form PASSED",
+        LINE,
+    )
+    alone = run(f"--session-scoping-app={LEAK}", "-k", "searched")
+    tell(alone, LINE)
+
+
+def test_building_the_app_is_a_test_of_its_own(run: Run) -> None:
+    [known] = [one for one in APPS if one.target.endswith("seeded_at_start:leaking")]
+    result = run(f"--session-scoping-app={known.target}", "-v")
+    tell(result, "::building the app FAILED", f"{known.file.name}:{known.line}")
+
+
+def test_both_at_once(pytester: pytest.Pytester, run: Run) -> None:
+    pytester.makeconftest(SHOP)
+    pytester.makepyfile("""
+        def test_one(client):
+            assert client.get("/admin/order/").status_code == 200
+    """)
+    result = run("--session-scoping", f"--session-scoping-app={LEAK}", "-v")
+    tell(result, "::test_one PASSED", "::OpenOrderView::list FAILED")
+    healthy = run("--session-scoping", f"--session-scoping-app={HEALTHY}")
+    assert healthy.ret == 0
+
+
+def test_a_view_that_the_client_may_not_see(
+    pytester: pytest.Pytester, run: Run
+) -> None:
+    """It is skipped, with the reason; and where all are, nothing is proven."""
+    target = "--session-scoping-app=tests.apps.login:healthy"
+    blind = run(target, "-rs")
+    assert blind.ret == pytest.ExitCode.TESTS_FAILED
+    tell(blind, "answers 302", "nothing was seen of tests.apps.login:healthy")
+
+    tests = pytester.mkdir("tests_of_login")
+    (tests / "conftest.py").write_text(dedent(LOGGED_IN))
+    for more in "", "-p xdist -n 2":
+        seen = run(target, "--rootdir=.", "tests_of_login", *more.split())
+        assert seen.ret == 0
+        assert "skipped" not in seen.parseoutcomes()
+
+
+def test_a_page_that_fails_is_not_seen(run: Run) -> None:
+    target = "tests.apps.teardown_skipped:healthy"
+    result = run(f"--session-scoping-app={target}", "-k", "AverageView")
+    result.assert_outcomes(failed=1, deselected=result.parseoutcomes()["deselected"])
+    tell(result, "nothing was seen: ZeroDivisionError")
+
+
+def test_fixtures_of_the_suite_are_not_around_the_app(
+    pytester: pytest.Pytester, run: Run
+) -> None:
+    """A context that is pushed for every test is no fault of the app."""
+    pytester.makeconftest(
+        SHOP
+        + """
+@pytest.fixture(autouse=True)
+def context(app):
+    with app.app_context():
+        yield
+"""
+    )
+    result = run(f"--session-scoping-app={HEALTHY}", "-k", "OrderView")
+    assert result.ret == 0
+
+
+@pytest.mark.parametrize(
+    ("target", "told"),
+    [
+        ("nowhere:app", "Could not import 'nowhere'"),
+        ("broken:app", "KeyError: 'DATABASE' (*broken.py:2)"),
+        ("tests.apps.login:nothing", "Failed to find attribute 'nothing'"),
+        ("tests.apps.login:create_app", "missing 1 required positional argument"),
+        ("tests.apps.login:USERS", "A valid Flask application was not obtained"),
+        ("plain:app", "plain has no Admin"),
+    ],
+)
+def test_an_app_that_is_not_there(
+    pytester: pytest.Pytester, run: Run, target: str, told: str
+) -> None:
+    """A usage error, in one line."""
+    pytester.makepyfile(
+        broken="import os\nos.environ['DATABASE']",
+        plain="import flask\napp = flask.Flask('plain')",
+    )
+    result = run(f"--session-scoping-app={target}")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines([f"ERROR: session scoping: *{told}*"])
+    assert len(result.stderr.str().strip().splitlines()) == 1
+
+
+def test_options_of_the_ini_file(pytester: pytest.Pytester, run: Run) -> None:
+    """An app to drive always, and sessions to leave alone."""
+    pytester.makeini(f"""
+        [pytest]
+        session_scoping_app = {LEAK}
+        session_scoping_leave_alone = *{LINE} in *
+    """)
+    result = run("-k", "OpenOrderView")
+    assert result.ret == 0
+    tell(result, f"drives the admin of {LEAK}")
