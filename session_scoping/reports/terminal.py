@@ -3,6 +3,7 @@
 import typing as t
 from io import StringIO
 from itertools import islice
+from textwrap import indent
 
 from rich.console import Console
 from rich.console import Group
@@ -30,8 +31,9 @@ FEW = 4  # operations to name in a line
 def text(verdict: Verdict) -> str:
     """The verdict as plain text, for a log or the message of a test."""
     console = Console(file=StringIO(), width=WIDTH, no_color=True, highlight=False)
-    console.print(render(verdict))
-    return t.cast(StringIO, console.file).getvalue().rstrip()
+    console.print(render(verdict), crop=False)
+    lines = t.cast(StringIO, console.file).getvalue().splitlines()
+    return "\n".join(line.rstrip() for line in lines).rstrip()
 
 
 def render(verdict: Verdict) -> RenderableType:
@@ -72,9 +74,11 @@ def conclusion(verdict: Verdict) -> str:
         )
     if verdict.stopped:
         return "sessions are request-scoped, but a page that is read tries to write."
-    if not verdict.seen:
-        return "could not tell: no view was seen."
-    return "sessions are request-scoped."
+    if not verdict.proven:
+        return "could not tell: no view that uses a session was seen."
+    known, seen = len(verdict.recording.views), len(verdict.seen - {NOBODY})
+    within = f", in {seen} of {known} views" if seen < known else ""
+    return f"sessions are request-scoped{within}."
 
 
 def _table(verdict: Verdict) -> Table:
@@ -116,9 +120,9 @@ def _finding(
         yield _line(line)
     if cause:
         yield _line(Text("change:", "bold"))
-        yield Padding(Text(cause.fix, "cyan"), (0, 0, 0, 6), expand=False)
+        yield _whole(indent(cause.fix, " " * 6), "cyan")
         if cause.link:
-            yield _line(Text(f"see {cause.link}", "dim"))
+            yield _whole(f"   see {cause.link}", "dim")
 
 
 def _requests(
@@ -160,6 +164,11 @@ def _few(names: t.Sequence[str]) -> str:
 
 def _count(things: t.Sequence[object], name: str) -> str:
     return f"{len(things)} {name}{'' if len(things) == 1 else 's'}"
+
+
+def _whole(line: str, style: str) -> Text:
+    """What is to be copied is not cut."""
+    return Text(line, style, no_wrap=True, overflow="ignore")
 
 
 def _line(line: str | Text) -> RenderableType:
