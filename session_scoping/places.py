@@ -69,22 +69,24 @@ class Places:
             frame = frame.f_back
         return place, None
 
-    def first(self, depth: int) -> Place | None:
-        """The first line outside of SQLAlchemy."""
+    def near(self, depth: int) -> tuple[Place | None, Place | None]:
+        """The first line outside of SQLAlchemy, twice if it is the app's own code."""
         frame: FrameType | None = sys._getframe(depth)
+        known = self.files
         while frame is not None:
-            code = self.code(frame)
+            code = known.get(frame.f_code.co_filename) or self.code(frame)
             if code.whose is not SQLALCHEMY:
-                return self.at(frame, code)
+                place = self.at(frame, code)
+                return place, place if code.whose is OWN else None
             frame = frame.f_back
-        return None
+        return None, None
 
     def maker(self, depth: int) -> str:
         """Who makes the session that is being made."""
         frame: FrameType | None = sys._getframe(depth)
         found = BY_HAND
         while frame is not None:
-            code = self.code(frame)
+            code = self.files.get(frame.f_code.co_filename) or self.code(frame)
             if code.whose is not SQLALCHEMY:
                 break
             if code.maker in {FLASK_SQLALCHEMY, LITE}:

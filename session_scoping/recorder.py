@@ -49,7 +49,7 @@ MARK = "_session_scoping"  # an attribute of sessions and of their connections
 DRIVE = "session_scoping.drive"  # in the WSGI environment
 PRESERVE = "werkzeug.debug.preserve_context"  # there too: a test keeps its contexts
 ENOUGH = 100  # instances whose keepers are looked for
-UNTIDY = 2000  # things, most of them dead by now, before somebody tidies up
+UNTIDY = 200  # things, most of them dead by now, before somebody tidies up
 
 
 class Drive(t.Protocol):
@@ -127,11 +127,11 @@ class Watched:
 
 
 class Loaded(t.NamedTuple):
-    """An instance that was still there when its session was closed."""
+    """The instances that were still there when their session was closed."""
 
     running: "Running"
     session: int
-    state: t.Any  # SQLAlchemy's: it refers to the instance weakly
+    instances: list["ref[t.Any]"]
 
 
 RUNNING: "ContextVar[Running | None]" = ContextVar("RUNNING", default=None)
@@ -244,7 +244,12 @@ class Recorder:
             gc.collect(generation)
         self._tidy()
         living = [(number, one()) for number, one in self._living]
-        loaded = [(one, one.state.obj()) for one in self._loaded[:ENOUGH]]
+        loaded = [
+            (one, instance)
+            for one in self._loaded
+            for instance in (known() for known in one.instances)
+            if instance is not None
+        ][:ENOUGH]
         found = keepers([one for _, one in (*living, *loaded)], self._views)
         for (number, _), path in zip(living, found, strict=False):
             session = self.recording.sessions[number]
@@ -266,7 +271,8 @@ class Recorder:
         self._loaded = [
             one
             for one in self._loaded
-            if one.state.obj() is not None and not one.running.held()
+            if any(known() is not None for known in one.instances)
+            and not one.running.held()
         ]
 
     # ------------------------------------------------------------------------- views
@@ -398,7 +404,7 @@ class Recorder:
         running = self._current()
         seen = Session(NOBODY, maker)
         if maker:
-            seen.place, seen.own = self.places.here(3)
+            seen.place, seen.own = self.places.near(3)
             if running is not None:
                 seen.born_in = running.request.number
             elif self.building:
@@ -467,8 +473,9 @@ class Recorder:
         if watched.recording is not self.recording:
             return
         running, number = watched.running, watched.session.number
-        for state in session.identity_map.all_states():
-            self._loaded.append(Loaded(running, number, state))
+        instances = [state.obj for state in session.identity_map.all_states()]
+        if instances:
+            self._loaded.append(Loaded(running, number, instances))
         if len(self._loaded) > UNTIDY:
             self._tidy()
 
@@ -557,7 +564,7 @@ class Recorder:
         if request is not None:
             request.taken += 1
             if request.unreturned is None:
-                request.unreturned = self.places.first(2)
+                request.unreturned, _ = self.places.near(2)
         record.info.setdefault(MARK, []).append(running)
 
     def _on_checkin(self, _: object, record: t.Any) -> None:

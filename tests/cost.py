@@ -17,8 +17,8 @@ import flask
 from session_scoping.recorder import Recorder
 from tests.apps.raw_session import healthy
 
-ROUNDS = 40
-REQUESTS = 50
+ROUNDS = 15
+REQUESTS = 200
 MANY = 100_000
 
 
