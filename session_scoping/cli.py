@@ -1,31 +1,30 @@
 """The command: ``flask --app X session-scoping``, ``python -m session_scoping``.
 
 Exit status: 0 when all laws hold, 1 when one is broken, 2 when it could not tell.
+
+``flask`` imports this for each of its commands: what is heavy, or may be missing, is
+only imported when it is needed.
 """
 
+import io
 import json
-import os
+import sys
 import typing as t
 from contextlib import contextmanager
+from fnmatch import fnmatch
 from pathlib import Path
 
 import click
-import flask
 from flask.cli import ScriptInfo
-from rich.console import Console
-from rich.progress import Progress
 
-from session_scoping.crawler import record
 from session_scoping.errors import CannotTell
-from session_scoping.laws import judge
-from session_scoping.laws import Verdict
-from session_scoping.ledger import databases
-from session_scoping.loading import load
-from session_scoping.loading import load_client
-from session_scoping.recorder import Recorder
-from session_scoping.reports.html import html
-from session_scoping.reports.terminal import render
-from session_scoping.reports.terminal import WIDTH
+
+if t.TYPE_CHECKING:
+    import flask
+
+    from session_scoping.laws import Verdict
+    from session_scoping.recorder import Recorder
+    from session_scoping.recording import Recording
 
 BROKEN, CANNOT_TELL, INTERRUPTED = 1, 2, 130
 
@@ -106,16 +105,74 @@ def run(
     json_path: str | None,
 ) -> int:
     """Do it all, print it, and give the exit status."""
-    recorder = Recorder(leave_alone)
-    recorder.start()
-    interrupted = False
     try:
         for path in (html_path, json_path):
             check_writable(path)
-        make_client = load_client(client) if client else None
-        app = load(target, recorder)
-        if write and not yes:
-            confirm(app)
+        recorder = make_recorder(leave_alone)
+        recording = recorder.recording
+        interrupted = False
+        try:
+            drive(recorder, target, client, faults, write, yes)
+        except KeyboardInterrupt:
+            interrupted = True
+            leave_unfinished(recording)
+        finally:
+            recorder.stop()
+        if interrupted and not recording.requests:
+            say("interrupted before anything was seen")
+            return INTERRUPTED
+        note_unmatched(recording, leave_alone)
+        verdict = tell(recording)
+        if verdict.holds and not verdict.proven and not interrupted:
+            raise CannotTell(nothing_seen(verdict, client))
+        save(verdict, html_path, json_path)
+    except CannotTell as error:
+        say(" ".join(str(error).split()))
+        return CANNOT_TELL
+    if interrupted:
+        return INTERRUPTED
+    return 0 if verdict.holds else BROKEN
+
+
+def say(line: str) -> None:
+    click.echo(f"session-scoping: {line}", err=True)
+
+
+def make_recorder(leave_alone: t.Sequence[str]) -> "Recorder":
+    """What all that follows is built on. Raises ``CannotTell`` when it is not there."""
+    try:
+        import session_scoping.crawler  # noqa: F401
+        import session_scoping.reports.html  # noqa: F401
+        import session_scoping.reports.terminal  # noqa: F401
+        from session_scoping.recorder import Recorder
+    except ImportError as error:
+        raise CannotTell(
+            f"what it needs does not import: {error}: install it, or releases that go "
+            "together"
+        ) from error
+    return Recorder(leave_alone)
+
+
+def drive(
+    recorder: "Recorder",
+    target: str | ScriptInfo,
+    client: str | None,
+    faults: bool,
+    write: bool,
+    yes: bool,
+) -> None:
+    """Load the app, and do in its admin what is to be watched."""
+    from session_scoping.crawler import record
+    from session_scoping.loading import load
+    from session_scoping.loading import load_client
+    from session_scoping.loading import where
+
+    recorder.start()
+    app = load(target, recorder)
+    make_client = load_client(client) if client else None
+    if write and not yes:
+        confirm(app)
+    try:
         with progress_bar() as progress:
             record(
                 app,
@@ -125,30 +182,73 @@ def run(
                 progress=progress,
                 recorder=recorder,
             )
-    except CannotTell as error:
-        click.echo(f"session-scoping: {error}", err=True)
-        return CANNOT_TELL
-    except KeyboardInterrupt:
-        interrupted = True
-        recorder.recording.notes.append("interrupted: this is the verdict so far")
-    finally:
-        recorder.stop()
-    verdict = judge(recorder.recording)
+    except SystemExit as error:
+        raise CannotTell(f"the app ends the program: {where(error)}") from error
+
+
+def tell(recording: "Recording") -> "Verdict":
+    """Pass the verdict, and print it."""
+    from rich.console import Console
+
+    from session_scoping.laws import judge
+    from session_scoping.reports.terminal import render
+    from session_scoping.reports.terminal import WIDTH
+
+    verdict = judge(recording)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # of a terminal that knows no arrows
     console = Console(highlight=False)
     if not console.is_terminal:
         console = Console(highlight=False, width=WIDTH)
     console.print(render(verdict))
-    save(verdict, html_path, json_path)
-    if interrupted:
-        return INTERRUPTED
-    if not verdict.seen:
-        return CANNOT_TELL
-    return 0 if verdict.holds else BROKEN
+    return verdict
+
+
+def leave_unfinished(recording: "Recording") -> None:
+    """What Ctrl-C has ended is not over: nothing is held against it."""
+    for one in recording.requests:
+        if "KeyboardInterrupt" in one.error + one.broke_off:
+            one.error, one.broke_off, one.status, one.ended = "", "", 0, 0.0
+    recording.notes.append("interrupted: this is the verdict so far")
+
+
+def note_unmatched(recording: "Recording", leave_alone: t.Sequence[str]) -> None:
+    """A pattern with a slip in it leaves nothing alone, and should be known to."""
+    places = {str(at) for one in recording.sessions for at in (one.place, one.own)}
+    for pattern in leave_alone:
+        if not any(fnmatch(place, pattern) for place in places):
+            recording.notes.append(f"no session was made at {pattern}, to leave alone")
+
+
+def nothing_seen(verdict: "Verdict", client: str | None) -> str:
+    """Why there is no verdict, by the first view that should have given one."""
+    recording = verdict.recording
+    advice = (
+        f"let {client} make a test client that may see it"
+        if client
+        else "name with --client MODULE:FUNCTION what makes a test client that may"
+    )
+    models = {number for number, one in enumerate(recording.views) if one.model}
+    for failure in verdict.failures:
+        if failure.view in models and failure.operation:
+            name = recording.views[failure.view].name
+            why = failure.error or failure.broke_off or failure.wrong
+            return (
+                f"nothing was seen: {name}, {failure.operation}: {why}: mend it first"
+            )
+    for one in recording.unseen:
+        if one.view in models:
+            name = recording.views[one.view].name
+            return f"nothing was seen: {name}, {one.operation} {one.why}: {advice}"
+    return "nothing was seen: no view that uses a session has answered"
 
 
 @contextmanager
 def progress_bar() -> t.Iterator[t.Callable[[str, int, int], None]]:
     """A bar on a terminal, nothing elsewhere."""
+    from rich.console import Console
+    from rich.progress import Progress
+
     console = Console(stderr=True)
     with Progress(
         console=console, transient=True, disable=not console.is_terminal
@@ -161,15 +261,27 @@ def progress_bar() -> t.Iterator[t.Callable[[str, int, int], None]]:
         yield progress
 
 
-def confirm(app: flask.Flask) -> None:
+def confirm(app: "flask.Flask") -> None:
     """Ask before anything is written. Raises ``CannotTell`` when the answer is no."""
-    for url in databases(app):
+    from session_scoping.ledger import databases
+    from session_scoping.loading import where
+
+    try:
+        urls = databases(app)
+    except Exception as error:
+        raise CannotTell(
+            f"cannot tell what --write would write to: {where(error)}"
+        ) from error
+    if not urls:
+        return  # there is nothing to write to, which is told later
+    for url in urls:
         click.echo(
             f"--write makes, edits and deletes rows of its own in {url}", err=True
         )
     try:
         agreed = click.confirm("Go on?", err=True)
     except click.Abort:
+        click.echo(err=True)
         agreed = False
     if not agreed:
         raise CannotTell("nothing was written: --write was not agreed to (--yes does)")
@@ -180,15 +292,37 @@ def check_writable(path: str | None) -> None:
     if path is None:
         return
     file = Path(path)
-    if file.is_dir() or not os.access(file if file.exists() else file.parent, os.W_OK):
-        raise CannotTell(f"cannot write {path}: give a file in a folder that is there")
+    try:
+        if file.exists() and not (file.is_file() or file.is_dir()):
+            return  # a pipe, which would take opening it for the report
+        new = not file.exists()
+        file.open("a").close()
+        if new:
+            file.unlink()
+    except OSError as error:
+        raise cannot_write(path, error) from error
 
 
-def save(verdict: Verdict, html_path: str | None, json_path: str | None) -> None:
-    if html_path:
-        Path(html_path).write_text(html(verdict), encoding="utf-8")
-    if json_path:
-        Path(json_path).write_text(json.dumps(verdict.to_json()), encoding="utf-8")
+def cannot_write(path: str, error: OSError) -> CannotTell:
+    why = error.strerror or str(error)
+    return CannotTell(
+        f"cannot write {path!r}: {why}: name a file in a folder that is there"
+    )
+
+
+def save(verdict: "Verdict", html_path: str | None, json_path: str | None) -> None:
+    from session_scoping.reports.html import html
+
+    texts = {}
+    if html_path is not None:
+        texts[html_path] = html(verdict)
+    if json_path is not None:
+        texts[json_path] = json.dumps(verdict.to_json())
+    for path, text in texts.items():
+        try:
+            Path(path).write_text(text, encoding="utf-8")
+        except OSError as error:
+            raise cannot_write(path, error) from error
 
 
 if __name__ == "__main__":

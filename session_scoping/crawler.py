@@ -34,6 +34,7 @@ READS = re.compile(
     r"|COMMIT|WITH(?!.*\b(?:INSERT|UPDATE|DELETE|MERGE)\b))\b",
     re.IGNORECASE | re.DOTALL,
 )
+UNANSWERED = re.compile("OperationalError|ProgrammingError")  # of SQLAlchemy
 PATIENCE = 5  # seconds to wait for the other of two requests at the same time
 
 
@@ -262,7 +263,12 @@ def record(
         progress("", len(operations), len(operations))
     finally:
         recording = recorder.stop()
-    lists = [one for one in recording.requests if one.operation == "list"]
-    if all("OperationalError" in one.error for one in lists) and not faults:
-        raise CannotTell(f"the database does not answer: {lists[0].error}")
+    lists = [
+        one for one in recording.requests if one.operation == "list" and not one.failed
+    ]
+    if lists and all(UNANSWERED.search(one.error) for one in lists):
+        raise CannotTell(
+            f"no list can be read: {lists[0].error}: is the database there, and has it "
+            "its tables?"
+        )
     return recording

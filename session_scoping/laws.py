@@ -110,6 +110,14 @@ class Verdict:
         """The views that have answered."""
         return {one.view for one in self.recording.requests if _answered(one)}
 
+    @property
+    def proven(self) -> bool:
+        """Has a view answered by using a session? Without that, nothing is known."""
+        return any(
+            one.view != NOBODY and _answered(one) and one.uses
+            for one in self.recording.requests
+        )
+
     @cached_property
     def _tried(self) -> set[tuple[int, str]]:
         """The views that have met what a law needs to be put to the test."""

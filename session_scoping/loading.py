@@ -1,18 +1,24 @@
 """Finds the user's app, and what else the user names by module and function."""
 
-import sys
+import inspect
+import os
 import traceback
 import typing as t
+from importlib import import_module
 
-import click
 import flask
+from flask.cli import NoAppException
+from flask.cli import prepare_import
 from flask.cli import ScriptInfo
 from flask.testing import FlaskClient
-from werkzeug.utils import import_string
 
 from session_scoping.errors import CannotTell
+from session_scoping.places import HERE
+from session_scoping.places import STDLIB
 from session_scoping.recorder import Recorder
 from session_scoping.recorder import told
+
+NAME_IT = "name an app, or a function that makes one, as in 'module:create_app'"
 
 
 def load(target: "str | ScriptInfo", recorder: Recorder) -> flask.Flask:
@@ -25,23 +31,33 @@ def load(target: "str | ScriptInfo", recorder: Recorder) -> flask.Flask:
     recorder.building = True
     try:
         app = info.load_app()
-    except click.ClickException as error:
-        why = " ".join(error.format_message().split())
-        inner = error.__context__
-        if isinstance(inner, ImportError) and "Traceback" in why:
-            why = f"the app does not load: {where(inner)}"
-        elif isinstance(inner, TypeError):  # a factory that wants arguments
-            why = f"{why.rstrip('.')}: {inner}"
-        raise CannotTell(why) from error
+    except NoAppException as error:
+        raise CannotTell(_no_app(error)) from error
+    except SystemExit as error:
+        raise CannotTell(f"the app ends while it loads: {where(error)}") from error
     except Exception as error:
         raise CannotTell(f"the app does not load: {where(error)}") from error
     finally:
         recorder.building = False
     if not isinstance(app, flask.Flask):
-        raise CannotTell(
-            f"{info.app_import_path} is a {type(app).__name__}, no Flask app"
-        )
+        raise CannotTell(f"not a Flask app, but a {type(app).__name__}: {NAME_IT}")
     return app
+
+
+def _no_app(error: NoAppException) -> str:
+    """What ``flask`` says of it in some lines, or in a traceback."""
+    why = " ".join(error.format_message().split())
+    inner = error.__context__
+    if isinstance(inner, ImportError) and "Traceback" in why:
+        return f"the app does not load: {where(inner)}"
+    why = why.rstrip(".")
+    if "Use " in why:
+        return why
+    if isinstance(inner, TypeError):  # a factory that wants arguments
+        return f"{why}: {inner}: write them down, as in 'module:create_app(\"test\")'"
+    if "Could not import" in why:
+        return f"{why}: start in the folder that it is in, or name 'path/to/app.py:app'"
+    return f"{why}: {NAME_IT}"
 
 
 def load_client(target: str) -> t.Callable[[flask.Flask], FlaskClient]:
@@ -49,20 +65,34 @@ def load_client(target: str) -> t.Callable[[flask.Flask], FlaskClient]:
 
     What it does and returns is checked when it is called. Raises ``CannotTell``.
     """
+    path, _, name = target.rpartition(":")
+    if not (path and name):
+        raise CannotTell(f"--client {target} is no MODULE:FUNCTION")
     try:
-        make = import_string(target)
-    except Exception as error:
-        raise CannotTell(f"{target} does not import: {where(error)}") from error
+        module = import_module(prepare_import(path))
+    except (Exception, SystemExit) as error:
+        raise CannotTell(f"--client {path} does not import: {where(error)}") from error
+    make = getattr(module, name, None)
+    if not callable(make):
+        kind = "is no function" if hasattr(module, name) else "is not there"
+        raise CannotTell(f"--client {target} {kind}: name one that takes the app")
+    try:
+        inspect.signature(make).bind("app")
+    except TypeError as error:
+        raise CannotTell(f"--client {target} has to take the app: {error}") from error
+    except ValueError:
+        pass  # of one written in C nothing is known
 
     def make_client(app: flask.Flask) -> FlaskClient:
         try:
             client = make(app)
-        except Exception as error:
-            raise CannotTell(f"{target} fails: {where(error)}") from error
+        except (Exception, SystemExit) as error:
+            raise CannotTell(f"--client {target} fails: {where(error)}") from error
         if not isinstance(client, FlaskClient):
             kind = type(client).__name__
             raise CannotTell(
-                f"{target} returns a {kind}; it has to return a test client"
+                f"--client {target} returns a {kind}: it has to return a test client, "
+                "as app.test_client() does"
             )
         return client
 
@@ -70,17 +100,25 @@ def load_client(target: str) -> t.Callable[[flask.Flask], FlaskClient]:
 
 
 def where(error: BaseException) -> str:
-    """An exception in a line, with the line of code that raised it."""
-    frames = traceback.extract_tb(error.__traceback__)
-    own = [one for one in frames if not _installed(one.filename)] or frames
+    """An exception in a line, with the line of the user's code that raised it."""
+    said = told(error).removesuffix(": ")
     if isinstance(error, SyntaxError) and error.filename:
-        return f"{told(error)} ({error.filename}:{error.lineno})"
-    return (
-        f"{told(error)} ({own[-1].filename}:{own[-1].lineno})" if own else told(error)
-    )
+        name = type(error).__name__
+        return f"{name}: {error.msg} ({_short(error.filename)}:{error.lineno})"
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [one for one in frames if not _installed(one.filename)]
+    if not own:
+        return said
+    return f"{said} ({_short(own[-1].filename)}:{own[-1].lineno})"
+
+
+def _short(path: str) -> str:
+    return path.removeprefix(os.getcwd() + os.sep)
 
 
 def _installed(path: str) -> bool:
-    return "site-packages" in path or path.startswith(
-        (sys.prefix, sys.base_prefix, "<")
+    return (
+        "site-packages" in path
+        or "dist-packages" in path
+        or path.startswith((*STDLIB, HERE + os.sep, "<"))
     )

@@ -613,6 +613,10 @@ ALSO_KNOWN = {
             flask="3.1.3",
         ),
     ),
+    "a session that serves another request, though nothing is seen to keep it": (
+        "a session kept beyond its request",
+        recording([request(0, 0), request(1, 0)], [session(0)]),
+    ),
     "a scoped_session that its registry keeps": (
         "a `scoped_session` that is never removed",
         recording(
@@ -819,6 +823,14 @@ def test_a_violation_points_at(seen: Recording, says: str) -> None:
     assert str(getattr(one, field)) == value
 
 
+def test_sessions_from_two_lines_of_a_library_are_told_apart() -> None:
+    places = LIBRARY, VALIDATORS
+    requests = [request(n, use(n, closed=False)) for n in (0, 1)]
+    sessions = [session(n, place=places[n]) for n in (0, 1)]
+    found = [one.made for one in judge(recording(requests, sessions)).violations]
+    assert found == [LIBRARY, VALIDATORS]
+
+
 def test_connections_from_two_lines_are_told_apart() -> None:
     requests = [request(n, taken=1, unreturned=(OWN, OTHER)[n]) for n in (0, 1)]
     found = [one.own for one in judge(recording(requests, [])).violations]
@@ -937,6 +949,25 @@ def test_a_write_that_was_stopped_is_as_bad_as_a_broken_law() -> None:
 def test_seen_are_the_views_that_answered() -> None:
     seen = [request(0), request(1, view=1, status=302), request(2, view=NOBODY)]
     assert judge(recording(seen, [], [view(), view()])).seen == {0, NOBODY}
+
+
+PROVEN = {
+    "a view has used a session": (staircase(), True),
+    "a view has used none": (recording(alone(), []), False),
+    "a view has failed": (recording(alone(0, **CRASH), [session(0)]), False),
+    "somebody else has used a session": (
+        recording(alone(0, view=NOBODY), [session(0)]),
+        False,
+    ),
+    "nothing": (Recording(), False),
+}
+
+
+@pytest.mark.parametrize(("seen", "proven"), PROVEN.values(), ids=list(PROVEN))
+def test_a_verdict_is_proven_by_a_view_that_uses_a_session(
+    seen: Recording, proven: bool
+) -> None:
+    assert judge(seen).proven is proven
 
 
 # ------------------------------------------------------------------------------- JSON

@@ -75,10 +75,12 @@ def conclusion(verdict: Verdict) -> str:
     if verdict.stopped:
         return "sessions are request-scoped, but a page that is read tries to write."
     if not verdict.proven:
-        return "could not tell: no view that uses a session was seen."
+        return "could not tell: no view was seen to use a session."
     known, seen = len(verdict.recording.views), len(verdict.seen - {NOBODY})
     within = f", in {seen} of {known} views" if seen < known else ""
-    return f"sessions are request-scoped{within}."
+    failed = _count(verdict.failures, "request")
+    but = f", but {failed} did not work" if verdict.failures else ""
+    return f"sessions are request-scoped{within}{but}."
 
 
 def _table(verdict: Verdict) -> Table:
