@@ -21,19 +21,19 @@ lint: $(READY)
 		--config-file $(CURDIR)/pyproject.toml test_session_scoping.py
 
 docs: $(READY)  ## Run the documents' code again and write down what it says.
-	$(BIN)/python tests/documents.py --write
+	$(BIN)/python -m tests.documents --write
 
 stacks: $(READY)  ## The guard on older stacks: what holds there, and what is known not to.
-	$(BIN)/python tests/stacks.py
+	$(BIN)/python -m tests.stacks
 
 fork: $(READY)  ## The guard in a Flask-Admin checkout, under that project's settings.
-	$(BIN)/python tests/fork.py
+	$(BIN)/python -m tests.fork
 
 cost: $(READY)  ## What recording costs: time of a request, memory of 100,000.
 	$(BIN)/python -W ignore -m tests.cost
 
 speed: $(READY)  ## What the guard costs, against a test run that only imports.
-	$(BIN)/python tests/speed.py
+	$(BIN)/python -m tests.speed
 
 clean:
 	rm -rf $(VENV)

@@ -192,15 +192,16 @@ def tell(recording: "Recording") -> "Verdict":
 
     from session_scoping.laws import judge
     from session_scoping.reports.terminal import render
-    from session_scoping.reports.terminal import WIDTH
+    from session_scoping.reports.terminal import text
 
     verdict = judge(recording)
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # of a terminal that knows no arrows
     console = Console(highlight=False)
-    if not console.is_terminal:
-        console = Console(highlight=False, width=WIDTH)
-    console.print(render(verdict))
+    if console.is_terminal:
+        console.print(render(verdict), crop=False)
+    else:
+        print(text(verdict), flush=True)
     return verdict
 
 

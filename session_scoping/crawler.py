@@ -95,6 +95,7 @@ class Crawler:
         self.make_client = make_client or flask.Flask.test_client
         self.client = self._client()
         self.pages: dict[int, str] = {}  # the list of each view
+        self.leads_to = ""  # the latest answer, where it redirects
         self.refused: set[int] = set()  # the views whose list does not open
 
     def _client(self) -> FlaskClient:
@@ -146,7 +147,7 @@ class Crawler:
         """Why the client may not see this, or nothing."""
         if request.error or request.wrong or request.status == 200:
             return ""
-        where = f" to {request.wrong}" if request.wrong else ""
+        where = f" and leads to {self.leads_to}" if self.leads_to else ""
         return f"answers {request.status}{where}"
 
     def in_memory(self, request: Request) -> bool:
@@ -185,6 +186,7 @@ class Crawler:
                 data=operation.data,
                 environ_overrides={DRIVE: driven},
             )
+            self.leads_to = response.headers.get("Location", "")
             try:
                 page = b"".join(islice(response.iter_encoded(), operation.chunks))
             finally:

@@ -331,8 +331,8 @@ def fresh(recording: Recording) -> t.Iterator[Sight]:
 
 
 def _only_a_name(kept_by: t.Sequence[str]) -> bool:
-    """Is it only a module's name, as ``with Session() as session:`` leaves one?"""
-    return len(kept_by) == 2 and kept_by[0].startswith("module ")
+    """Is it nothing, or a module's name, as ``with Session() as session:`` leaves?"""
+    return not kept_by or len(kept_by) == 2 and kept_by[0].startswith("module ")
 
 
 def isolated(recording: Recording) -> t.Iterator[Sight]:

@@ -134,7 +134,7 @@ class SessionScoping:
         verdict = judge(recording)
         if not verdict.holds:
             pytest.fail(message(verdict), pytrace=False)
-        if not any(recording.views[number].model for number in verdict.seen):
+        if not verdict.proven:
             pytest.fail(nothing_seen(recording), pytrace=False)
         return verdict
 

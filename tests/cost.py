@@ -10,7 +10,6 @@ import sys
 import time
 import tracemalloc
 import typing as t
-from collections import Counter
 
 import flask
 

@@ -7,7 +7,7 @@ A document holds two kinds of living blocks:
 - ``<!-- prints: COMMAND -->`` and a fenced ``text`` block: what a command of this
   repository prints.
 
-``python tests/documents.py --write`` runs them all and writes down what they print.
+``python -m tests.documents --write`` runs them all and writes down what they print.
 """
 
 import os
@@ -85,5 +85,5 @@ def write() -> None:
 
 if __name__ == "__main__":
     if sys.argv[1:] != ["--write"]:
-        sys.exit("usage: python tests/documents.py --write")
+        sys.exit("usage: python -m tests.documents --write")
     write()

@@ -114,7 +114,7 @@ def test_what_shows_only_at_the_same_time(example: Example, tmp_path: Path) -> N
     done = run(example, DATABASE_URL=f"sqlite:///{tmp_path / 'app.db'}")
     assert done.returncode == 1, done.stderr
     for law in example.at_once:
-        assert f"   {law} " in done.stdout
+        assert f"   {law}: " in done.stdout
 
 
 @pytest.mark.parametrize("example", named(one for one in APPS if one.healthy))

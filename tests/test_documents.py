@@ -4,11 +4,12 @@ import re
 from importlib.metadata import version
 
 import pytest
-from documents import Block
-from documents import blocks
-from documents import DOCUMENTS
-from documents import ROOT
-from documents import same
+
+from tests.documents import Block
+from tests.documents import blocks
+from tests.documents import DOCUMENTS
+from tests.documents import ROOT
+from tests.documents import same
 
 BLOCKS = [block for document in DOCUMENTS for block in blocks(document)]
 WRITTEN_ON = {"flask-admin": "2.2.1", "flask": "3.1.3", "sqlalchemy": "2.1"}

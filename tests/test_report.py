@@ -57,7 +57,7 @@ def healthy(number: int) -> Recording:
         request.started, request.ended = float(one), one + 0.5
         request.uses = [Use(one, LIBRARY, OWN, closed=True)]
         requests.append(request)
-        session = Session(one, "flask_sqlalchemy", [0], one + 0.1, one, LIBRARY, OWN)
+        session = Session(one, "flask_sqlalchemy", [0], one, LIBRARY, OWN)
         session.closed, session.released = True, one + 0.4
         sessions.append(session)
     stack = {"Flask-Admin": "2.2.1", "Flask": "3.1.3", "SQLAlchemy": "2.0.44"}
@@ -68,7 +68,7 @@ def healthy(number: int) -> Recording:
 def leaking(number: int) -> Recording:
     """The same, but for a view that was given a session: it serves all its requests."""
     recording = healthy(number)
-    leak = Session(number, "hand", [0], -1.0, place=LIBRARY, own=OWN)
+    leak = Session(number, "hand", [0], place=LIBRARY, own=OWN)
     leak.kept, leak.kept_by = True, KEEPER
     recording.sessions.append(leak)
     recording.views[2].session = leak.number

@@ -71,7 +71,7 @@ def _hash(text: str) -> str:
 def _state(verdict: Verdict) -> str:
     if not verdict.holds:
         return "broken"
-    return "holds" if verdict.seen else "not seen"
+    return "holds" if verdict.proven else "not seen"
 
 
 def _sentence(verdict: Verdict) -> str:
@@ -84,10 +84,10 @@ def _sentence(verdict: Verdict) -> str:
         within = {one.view for one in verdict.violations} - {NOBODY}
         if within:
             said += f", in {len(within)} of {known}"
-    elif seen:
+    elif verdict.proven:
         said = f"Sessions are request-scoped, in {len(seen)} of {known}"
     elif verdict.seen:
-        said = "Sessions are request-scoped, but no view of an admin was seen"
+        said = "No session was seen in a view of an admin, so little is known"
     else:
         said = "Nothing was seen, so nothing is known"
     if verdict.stopped:

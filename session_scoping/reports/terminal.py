@@ -107,7 +107,7 @@ def _finding(
         yield _line(cause.sentence)
     for one in finding.violations:
         where = f", in {_few(one.operations)}" if one.operations else ""
-        yield _line(Text.assemble((one.law, "bold"), f" {one.what}{where}"))
+        yield _line(Text.assemble((f"{one.law}:", "bold"), f" {one.what}{where}"))
     told: dict[str, None] = {}
     for one in finding.violations:
         if one.made and one.made != one.own:
