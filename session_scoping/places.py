@@ -81,19 +81,20 @@ class Places:
             frame = frame.f_back
         return None, None
 
-    def maker(self, depth: int) -> str:
-        """Who makes the session that is being made."""
+    def birth(self, depth: int) -> tuple[str, Place | None, Place | None]:
+        """Who makes the session that is being made, and from where: see ``near``."""
         frame: FrameType | None = sys._getframe(depth)
-        found = BY_HAND
+        known = self.files
+        maker = BY_HAND
         while frame is not None:
-            code = self.files.get(frame.f_code.co_filename) or self.code(frame)
+            code = known.get(frame.f_code.co_filename) or self.code(frame)
             if code.whose is not SQLALCHEMY:
-                break
-            if code.maker in {FLASK_SQLALCHEMY, LITE}:
-                return code.maker
-            found = code.maker or found
+                place = self.at(frame, code)
+                return maker, place, place if code.whose is OWN else None
+            if code.maker and maker not in {FLASK_SQLALCHEMY, LITE}:
+                maker = code.maker
             frame = frame.f_back
-        return found
+        return maker, None, None
 
 
 def place_of(kind: type) -> Place | None:

@@ -393,28 +393,31 @@ class Recorder:
     def _watched(self, session: SASession) -> Watched:
         watched: Watched | None = session.__dict__.get(MARK)
         if watched is None or watched.recording is not self.recording:
-            watched = self.born(session, "", watched)
+            watched = self._found(session, watched)
         return watched
 
-    def born(
-        self, session: SASession, maker: str, before: Watched | None = None
-    ) -> Watched:
-        """Write down a session. One that is older than the recording has no maker, but
-        for what an earlier recording knows of it."""
+    def born(self, session: SASession) -> None:
+        """Write down a session that is being made."""
         running = self._current()
-        seen = Session(NOBODY, maker)
-        if maker:
-            seen.place, seen.own = self.places.near(3)
-            if running is not None:
-                seen.born_in = running.request.number
-            elif self.building:
-                seen.born_in = BUILDING
-        elif before is not None:
+        maker, place, own = self.places.birth(3)
+        seen = Session(NOBODY, maker, place=place, own=own)
+        if running is not None:
+            seen.born_in = running.request.number
+        elif self.building:
+            seen.born_in = BUILDING
+        self._write_down(session, seen)
+
+    def _found(self, session: SASession, before: Watched | None) -> Watched:
+        """Write down a session that is older than the recording. Of who made it only
+        that is known which an earlier recording has seen."""
+        seen = Session(NOBODY, _guess(session))
+        if before is not None:
             known = before.session
             seen.maker, seen.place, seen.own = known.maker, known.place, known.own
             seen.born_in = min(known.born_in, NOBODY)
-        else:
-            seen.maker = _guess(session)
+        return self._write_down(session, seen)
+
+    def _write_down(self, session: SASession, seen: Session) -> Watched:
         if self._leave_alone:
             seen.left_alone = any(
                 fnmatch(str(place), pattern)
@@ -544,19 +547,16 @@ class Recorder:
         session = known() if known is not None else None
         if session is not None:
             self._speaks(session, connection)
-        self._step(sql)
-
-    def _on_database_commit(self, connection: t.Any) -> None:
-        running = self._current()
-        if running is not None and running.drive is not None:
-            running.drive.step(running.request, "COMMIT")
-
-    def _step(self, sql: str) -> None:
         running = self._current()
         if running is not None:
             running.request.statements += 1
             if running.drive is not None:
                 running.drive.step(running.request, sql)
+
+    def _on_database_commit(self, connection: t.Any) -> None:
+        running = self._current()
+        if running is not None and running.drive is not None:
+            running.drive.step(running.request, "COMMIT")
 
     def _on_checkout(self, _: object, record: t.Any, __: object) -> None:
         running = self._current()
@@ -658,7 +658,7 @@ def _watched_init(original: t.Callable[..., None]) -> t.Callable[..., None]:
     def init(session: SASession, *args: t.Any, **options: t.Any) -> None:
         original(session, *args, **options)
         if Recorder.active is not None:
-            Recorder.active.born(session, Recorder.active.places.maker(2))
+            Recorder.active.born(session)
 
     return init
 
