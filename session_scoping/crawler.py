@@ -29,9 +29,11 @@ MakeClient = t.Callable[[flask.Flask], FlaskClient]
 Progress = t.Callable[[str, int, int], object]  # what is done, of how many
 
 READS = re.compile(
-    r"\s*(?:(?:/\*.*?\*/|--[^\n]*\n)\s*)*"
-    r"(SELECT|PRAGMA|SHOW|EXPLAIN|DESCRIBE|VALUES|SET|BEGIN|SAVEPOINT|RELEASE|ROLLBACK"
-    r"|COMMIT|WITH(?!.*\b(?:INSERT|UPDATE|DELETE|MERGE)\b))\b",
+    r"(?!.*;\s*\S)[\s(]*(?:(?:/\*.*?\*/|--[^\n]*\n)[\s(]*)*"
+    r"(SELECT(?!.*\bINTO\b)|PRAGMA(?!.*=)|SHOW|EXPLAIN(?!\W+ANALY)|DESCRIBE|DESC|TABLE"
+    r"|VALUES|SET|BEGIN|SAVEPOINT|RELEASE|ROLLBACK|COMMIT"
+    r"|WITH(?!.*\b(?:INSERT\s+INTO|INSERT\s+OR|UPDATE\s+\S+\s+SET|DELETE\s+FROM"
+    r"|REPLACE\s+INTO|MERGE\s+INTO)\b))\b",
     re.IGNORECASE | re.DOTALL,
 )
 UNANSWERED = re.compile("OperationalError|ProgrammingError")  # of SQLAlchemy
@@ -40,6 +42,14 @@ PATIENCE = 5  # seconds to wait for the other of two requests at the same time
 
 class WriteStopped(Exception):
     """A statement that would have written, where nothing may be written."""
+
+
+def only_read(request: Request, sql: str, places: Places) -> None:
+    """Stop a statement that would write, and note it with the request."""
+    if not READS.match(sql):
+        stopped = Stopped(" ".join(sql.split())[:200], *places.here(5))
+        request.stopped = [*request.stopped, stopped]
+        raise WriteStopped(f"nothing may be written: {stopped.sql[:60]}")
 
 
 class Driven:
@@ -60,15 +70,11 @@ class Driven:
         self.fail_at = fail_at
         self.writes = writes
         self.steps = 0
-        self.request: Request | None = None
 
     def step(self, request: Request, sql: str) -> None:
-        self.request = request
         self.steps += 1
-        if not self.writes and not READS.match(sql):
-            stopped = Stopped(" ".join(sql.split())[:200], *self.places.here(4))
-            request.stopped = [*request.stopped, stopped]
-            raise WriteStopped(f"nothing may be written: {stopped.sql[:60]}")
+        if not self.writes:
+            only_read(request, sql, self.places)
         if self.meeting is not None and self.steps == 1:
             try:
                 self.meeting.wait(PATIENCE)
@@ -93,7 +99,7 @@ class Crawler:
         self.app = app
         self.recorder = recorder
         self.make_client = make_client or flask.Flask.test_client
-        self.client = self._client()
+        self.client, *self.pair = (self._client() for _ in range(3))
         self.pages: dict[int, str] = {}  # the list of each view
         self.leads_to = ""  # the latest answer, where it redirects
         self.refused: set[int] = set()  # the views whose list does not open
@@ -117,8 +123,20 @@ class Crawler:
             )
         return operations
 
+    def refuse(self, sql: str) -> None:
+        """A statement that is not known to be of a request that is driven: of a thread,
+        of a request made by a view, of what is done when the answer is sent."""
+        only_read(self.recorder.recording.requests[-1], sql, self.recorder.places)
+
     def drive(self, operation: Operation, faults: bool = False) -> None:
         """Do one thing twice, and then against itself at the same time."""
+        self.recorder.refuse = self.refuse
+        try:
+            self._drive(operation, faults)
+        finally:
+            self.recorder.refuse = None
+
+    def _drive(self, operation: Operation, faults: bool) -> None:
         if operation.view in self.refused:
             return
         resolved = operation.resolve(self.pages.get(operation.view, ""))
@@ -203,9 +221,8 @@ class Crawler:
     def at_once(self, operation: Operation) -> None:
         """Two requests are in the middle of the same operation."""
         meeting = threading.Barrier(2)
-        clients = self._client(), self._client()
         with ThreadPoolExecutor(2) as pool:
-            for client in clients:
+            for client in self.pair:
                 pool.submit(self.send, operation, meeting, client=client)
 
     def fail(self, operation: Operation) -> None:

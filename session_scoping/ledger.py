@@ -132,7 +132,15 @@ class Ledger:
         if self.making.marks(content.values()):
             self.marked.add(row)
             return True
-        return bool(content) and row not in self.marked
+        return bool(content) and row not in self.marked and not self.was_there(row)
+
+    def was_there(self, row: OwnRow) -> bool:
+        """Was one with its key there before, or can nobody tell?"""
+        table: t.Any = row.mapper.local_table
+        seen, keys = self.before.get(table), row.keys(table)
+        if seen is None or seen.rows is None:
+            return True
+        return tuple(_shown(keys[c]) for c in table.primary_key.columns) in seen.rows
 
     def content(self, row: OwnRow) -> dict[str, str]:
         """What the database holds, by table and column."""

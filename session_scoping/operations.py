@@ -83,12 +83,13 @@ def plan(app: flask.Flask, recorder: Recorder) -> list[Operation]:
     """All operations that only read, view by view, each list first."""
     urls = app.url_map.bind("localhost")
     operations: list[Operation] = []
+    others: list[Operation] = []
     for number in recorder.learn(app).values():
         view = recorder.view(number)
         if isinstance(view, ModelView):
             operations += _of_model(number, view, urls)
-        operations += _of_other(number, view, app, urls)
-    return operations
+        others += _of_other(number, view, app, urls)
+    return operations + others  # last: one of them may log the client out
 
 
 def _of_model(number: int, view: t.Any, urls: MapAdapter) -> t.Iterator[Operation]:

@@ -155,6 +155,7 @@ class Recorder:
         self._thread = threading.get_ident()
         self.places = Places(_call.__code__)
         self._running = False
+        self.refuse: t.Callable[[str], None] | None = None  # what no drive is asked of
         self._outer: Recorder | None = None
         self._listeners: list[tuple[t.Any, str, t.Callable[..., t.Any]]] = [
             (SASession, "after_begin", self._on_begin),
@@ -202,18 +203,29 @@ class Recorder:
         if not self._running:
             return self.recording
         self._running = False
-        self._unhook()
-        if self._outer:
-            self._outer._hook()
-            self._outer = None
+        if Recorder.active is self:
+            self._unhook()
+            if self._outer:
+                self._outer._hook()
+        else:
+            self._leave()
+        self._outer = None
         self.find_kept()
         for view, handle, seen in zip(
             self._views, self._handles, self.recording.views, strict=True
         ):
-            seen.replaced = getattr(view, "session", None) is not handle
+            seen.replaced = _of(view, "session") is not handle
             if seen.replaced or seen.session != NOBODY:
                 seen.place = place_of(type(view))
         return self.recording
+
+    def _leave(self) -> None:
+        """Stop while one that was started later still watches."""
+        inner = Recorder.active
+        while inner is not None and inner._outer is not self:
+            inner = inner._outer
+        if inner is not None:
+            inner._outer = self._outer
 
     def _hook(self) -> None:
         Recorder.active = self
@@ -287,20 +299,20 @@ class Recorder:
                 for view in admin._views:
                     known[view.endpoint] = len(self._views)
                     self._views.append(view)
-                    self._handles.append(getattr(view, "session", None))
-                    self.recording.views.append(self._view(admin, view))
+                    handle = _of(view, "session")
+                    self._handles.append(handle)
+                    self.recording.views.append(self._view(admin, view, handle))
         return known
 
     def view(self, number: int) -> t.Any:
         """The view itself, of a number that ``learn`` gave."""
         return self._views[number]
 
-    def _view(self, admin: t.Any, view: t.Any) -> View:
+    def _view(self, admin: t.Any, view: t.Any, handle: t.Any) -> View:
         kind = type(view)
         seen = View(str(admin.name), kind.__name__, view.endpoint)
-        handle = getattr(view, "session", None)
-        model = getattr(view, "model", None)
-        if model is not None and handle is not None:
+        model = _of(view, "model")
+        if isinstance(model, type) and handle is not None:
             seen.model = model.__name__
             seen.handle = f"{type(handle).__module__}.{type(handle).__qualname__}"
         if isinstance(handle, SASession):
@@ -500,6 +512,13 @@ class Recorder:
                 use.ended_early = watched.closed_at
             if user.preserved or not user.request.ended:
                 use.closed = True
+        while (
+            running is not None and user is not running
+        ):  # what a nested one used last
+            for one in running.request.uses:
+                if one.session == watched.session.number:
+                    one.closed = True
+            running = running.outer
 
     def _on_begin(
         self, session: SASession, transaction: object, connection: t.Any
@@ -552,6 +571,9 @@ class Recorder:
             running.request.statements += 1
             if running.drive is not None:
                 running.drive.step(running.request, sql)
+                return
+        if self.refuse is not None:
+            self.refuse(sql)
 
     def _on_database_commit(self, connection: t.Any) -> None:
         running = self._current()
@@ -592,10 +614,13 @@ class Patch:
         self.replacement = make(self.original)
 
     def do(self) -> None:
-        setattr(self.owner, self.name, self.replacement)
+        if getattr(self.owner, self.name) is self.original:
+            setattr(self.owner, self.name, self.replacement)
 
     def undo(self) -> None:
-        setattr(self.owner, self.name, self.original)
+        """Leave it when somebody else has replaced it since."""
+        if getattr(self.owner, self.name) is self.replacement:
+            setattr(self.owner, self.name, self.original)
 
 
 class Body:
@@ -638,7 +663,8 @@ def _call(
     app: flask.Flask, environ: dict[str, t.Any], start_response: t.Callable[..., t.Any]
 ) -> t.Iterable[bytes]:
     recorder = Recorder.active
-    assert recorder is not None
+    if recorder is None:  # it has stopped since another thread looked up this method
+        return t.cast(t.Iterable[bytes], CALL.original(app, environ, start_response))
     running = recorder.begin(app, environ)
     token = RUNNING.set(running)
     try:
@@ -657,19 +683,19 @@ def _call(
 def _watched_init(original: t.Callable[..., None]) -> t.Callable[..., None]:
     def init(session: SASession, *args: t.Any, **options: t.Any) -> None:
         original(session, *args, **options)
-        if Recorder.active is not None:
-            Recorder.active.born(session)
+        if recorder := Recorder.active:
+            recorder.born(session)
 
     return init
 
 
 def _watched_close(original: t.Callable[..., None]) -> t.Callable[..., None]:
     def close(session: SASession, *args: t.Any, **options: t.Any) -> None:
-        if Recorder.active is not None:
-            Recorder.active.closing(session)
+        if recorder := Recorder.active:
+            recorder.closing(session)
         original(session, *args, **options)
-        if Recorder.active is not None:
-            Recorder.active.closed(session)
+        if recorder:
+            recorder.closed(session)
 
     return close
 
@@ -684,6 +710,14 @@ PATCHES = [
         if hasattr(SASession, name)
     ),
 ]
+
+
+def _of(view: t.Any, name: str) -> t.Any:
+    """An attribute, which may be a property that wants a request."""
+    try:
+        return getattr(view, name, None)
+    except Exception:
+        return None
 
 
 def _waiting(running: Running | None) -> bool:

@@ -137,7 +137,7 @@ def test_check_in_an_app_context(pytester: pytest.Pytester, run: Run) -> None:
     ("app", "told"),
     [
         ("flask.Flask('plain')", "plain has no Admin"),
-        ("login.healthy()", "nothing was seen: IndexView, page index answers 302"),
+        ("login.healthy()", "nothing was seen: UserView, list answers 302"),
     ],
 )
 def test_check_with_nothing_to_see(

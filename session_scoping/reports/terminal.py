@@ -155,7 +155,10 @@ def _operation(request: Request) -> str:
 def _view(verdict: Verdict, number: int) -> str:
     if number == NOBODY:
         return "outside of the admin"
-    return verdict.recording.views[number].name
+    views = verdict.recording.views
+    name, model = views[number].name, views[number].model
+    alone = sum(one.name == name for one in views) == 1
+    return name if alone else f"{name}({model or views[number].endpoint})"
 
 
 def _few(names: t.Sequence[str]) -> str:

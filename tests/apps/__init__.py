@@ -313,7 +313,7 @@ APPS: list[Example] = [
     *pair(
         "login",
         "released",
-        "IndexView",
+        "CachedUserView",
         ROWS,
         marked=False,
         needs=FSA,

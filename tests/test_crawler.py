@@ -1,0 +1,168 @@
+"""What the crawler drives, and what it never lets through."""
+
+# mypy: allow-subclassing-any
+
+import threading
+import typing as t
+from pathlib import Path
+
+import flask
+import pytest
+from flask_admin.contrib.sqla import ModelView
+from sqlalchemy import Column
+from sqlalchemy import create_engine
+from sqlalchemy import Integer
+from sqlalchemy import text
+from sqlalchemy.orm import declarative_base
+from sqlalchemy.orm import scoped_session
+from sqlalchemy.orm import sessionmaker
+
+from flask_admin import Admin
+from flask_admin import BaseView
+from flask_admin import expose
+from session_scoping import judge
+from session_scoping import record
+from session_scoping import Verdict
+from session_scoping.crawler import READS
+
+pytestmark = pytest.mark.filterwarnings("ignore:Passing a session object")
+
+Base: t.Any = declarative_base()
+INSERT = text("INSERT INTO note VALUES (NULL)")
+
+
+class Note(Base):
+    __tablename__ = "note"
+    id = Column(Integer, primary_key=True)
+
+
+class Shop:
+    """An app with one custom page, and how many rows were written by reading it."""
+
+    def __init__(self, folder: Path, page: t.Callable[["Shop"], t.Any]) -> None:
+        self.app = app = flask.Flask("shop")
+        app.secret_key = "shop"
+        self.engine = create_engine(f"sqlite:///{folder / 'shop.db'}")
+        self.session: t.Any = scoped_session(sessionmaker(self.engine))
+        Base.metadata.create_all(self.engine)
+
+        class Page(BaseView):
+            @expose("/")
+            def index(view) -> t.Any:
+                return page(self)
+
+        @app.get("/write")
+        def write_page() -> str:
+            self.write()
+            return "written"
+
+        app.teardown_appcontext(lambda error: self.session.remove())
+        admin = Admin(app)
+        admin.add_view(ModelView(Note, self.session, endpoint="note"))
+        admin.add_view(Page(name="Page", endpoint="page"))
+
+    def write(self) -> None:
+        try:
+            self.session.execute(INSERT)
+            self.session.commit()
+        finally:
+            self.session.remove()
+
+    def verdict(self) -> Verdict:
+        return judge(record(self.app))
+
+    def rows(self) -> int:
+        with self.engine.connect() as connection:
+            number = connection.execute(text("SELECT count(*) FROM note")).scalar()
+        self.engine.dispose()
+        return int(number or 0)
+
+
+def in_the_view(shop: Shop) -> str:
+    shop.write()
+    return "done"
+
+
+def on_a_thread(shop: Shop) -> str:
+    def work() -> None:
+        try:
+            shop.write()
+        except Exception:
+            pass
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    return "done"
+
+
+def by_a_request_of_its_own(shop: Shop) -> str:
+    return shop.app.test_client().get("/write").get_data(as_text=True)
+
+
+def when_the_answer_is_sent(shop: Shop) -> flask.Response:
+    response = flask.Response("done")
+    response.call_on_close(shop.write)
+    return response
+
+
+@pytest.mark.parametrize(
+    "page",
+    [in_the_view, on_a_thread, by_a_request_of_its_own, when_the_answer_is_sent],
+    ids=lambda page: page.__name__,
+)
+def test_nothing_is_written_by_reading(
+    page: t.Callable[[Shop], t.Any], tmp_path: Path
+) -> None:
+    shop = Shop(tmp_path, page)
+    verdict = shop.verdict()
+    assert shop.rows() == 0
+    assert verdict.stopped
+    assert not verdict.holds
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "INSERT INTO note VALUES (1)",
+        "  -- a remark\n UPDATE note SET id = 1",
+        "/* why */ DELETE FROM note",
+        "WITH one AS (SELECT 1) INSERT INTO note SELECT * FROM one",
+        "WITH one AS (SELECT 1) REPLACE INTO note SELECT * FROM one",
+        "PRAGMA user_version = 7",
+        "EXPLAIN ANALYZE DELETE FROM note",
+        "SELECT * INTO other FROM note",
+        "SELECT 1; DELETE FROM note",
+        "COMMIT; DROP TABLE note",
+        "CREATE TABLE other (id INTEGER)",
+        "CALL something()",
+    ],
+)
+def test_what_may_write_is_not_taken_for_reading(sql: str) -> None:
+    assert not READS.match(sql)
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SELECT * FROM note",
+        "SELECT 1;",
+        "(SELECT 1 LIMIT 1) UNION (SELECT 2 LIMIT 1)",
+        "WITH one AS (SELECT 'DELETE' AS word) SELECT * FROM one",
+        "PRAGMA foreign_keys",
+        "-- a remark\nSELECT 1",
+        "SHOW TABLES",
+        "EXPLAIN SELECT 1",
+    ],
+)
+def test_what_reads_is_let_through(sql: str) -> None:
+    assert READS.match(sql)
+
+
+def test_a_page_that_logs_out_comes_last(tmp_path: Path) -> None:
+    """It needs no argument, as in Flask-Admin's own example of a login."""
+    shop = Shop(tmp_path, lambda shop: "done")
+    names = [one.operation for one in record(shop.app).requests]
+    assert names[-1].startswith("page ")
+    assert not any(name.startswith("page ") for name in names[: names.index("list")])
+    shop.engine.dispose()
