@@ -69,20 +69,20 @@ class Places:
             frame = frame.f_back
         return place, None
 
-    def near(self, depth: int) -> tuple[Place | None, Place | None]:
-        """The first line outside of SQLAlchemy, twice if it is the app's own code."""
+    def near(self, depth: int) -> Place | None:
+        """The first line outside of SQLAlchemy."""
         frame: FrameType | None = sys._getframe(depth)
         known = self.files
         while frame is not None:
             code = known.get(frame.f_code.co_filename) or self.code(frame)
             if code.whose is not SQLALCHEMY:
-                place = self.at(frame, code)
-                return place, place if code.whose is OWN else None
+                return self.at(frame, code)
             frame = frame.f_back
-        return None, None
+        return None
 
     def birth(self, depth: int) -> tuple[str, Place | None, Place | None]:
-        """Who makes the session that is being made, and from where: see ``near``."""
+        """Who makes the session that is being made, the first line outside of
+        SQLAlchemy, and the same again if it is the app's own code."""
         frame: FrameType | None = sys._getframe(depth)
         known = self.files
         maker = BY_HAND

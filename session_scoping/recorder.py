@@ -586,7 +586,7 @@ class Recorder:
         if request is not None:
             request.taken += 1
             if request.unreturned is None:
-                request.unreturned, _ = self.places.near(2)
+                request.unreturned = self.places.near(2)
         record.info.setdefault(MARK, []).append(running)
 
     def _on_checkin(self, _: object, record: t.Any) -> None:

@@ -68,9 +68,8 @@ def conclusion(verdict: Verdict) -> str:
     """The verdict in a sentence."""
     if verdict.findings:
         laws = [name for name in NAMES if any(name in f.laws for f in verdict.findings)]
-        changes = _count(verdict.findings, "thing")
         return (
-            f"broken: {', '.join(laws)}. There is what to change for {changes} above."
+            f"broken: {', '.join(laws)}; {_count(verdict.findings, 'finding')} above."
         )
     if verdict.stopped:
         return "sessions are request-scoped, but a page that is read tries to write."
