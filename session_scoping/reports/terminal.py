@@ -69,7 +69,7 @@ def conclusion(verdict: Verdict) -> str:
     if verdict.findings:
         laws = [name for name in NAMES if any(name in f.laws for f in verdict.findings)]
         return (
-            f"broken: {', '.join(laws)}; {_count(verdict.findings, 'finding')} above."
+            f"broken: {', '.join(laws)}. {_count(verdict.findings, 'finding')} above."
         )
     if verdict.stopped:
         return "sessions are request-scoped, but a page that is read tries to write."
