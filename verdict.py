@@ -8,23 +8,17 @@ import subprocess
 import sys
 import typing as t
 from contextlib import redirect_stdout
-from importlib.metadata import PackageNotFoundError
-from importlib.metadata import version
 from io import StringIO
 from pathlib import Path
 
 import pytest
 
+from session_scoping.laws import NAMES as LAWS
+from session_scoping.recorder import STACK
+from session_scoping.recorder import stack
+
 HERE = Path(__file__).parent
 GUARD = HERE / "flask_admin/tests/sqla/test_session_scoping.py"
-LAWS = ("handle", "single", "fresh", "isolated", "alive", "released", "recovers")
-STACK = (
-    "Flask-Admin",
-    "Flask",
-    "SQLAlchemy",
-    "Flask-SQLAlchemy",
-    "Flask-SQLAlchemy-Lite",
-)
 
 
 class Outcomes:
@@ -85,14 +79,10 @@ class Outcomes:
         self.cells[law, handle] = min(known, outcome, key=rank)
 
 
-def stack() -> str:
-    """The versions that the verdict is about."""
-    found = []
-    for package in STACK:
-        try:
-            found.append(f"{package} {version(package)}")
-        except PackageNotFoundError:
-            found.append(f"no {package}")
+def versions() -> str:
+    """What the verdict is about."""
+    known = stack()
+    found = [f"{one} {known[one]}" if one in known else f"no {one}" for one in STACK]
     python = ".".join(map(str, sys.version_info[:3]))
     return ", ".join([*found, f"Python {python}"])
 
@@ -115,7 +105,7 @@ def main() -> int:
     options += ["-o", "filterwarnings="]  # older stacks warn of themselves
     with redirect_stdout(StringIO()):
         status = pytest.main([*options, str(GUARD)], plugins=[outcomes])
-    print(f"\n{stack()}\n")
+    print(f"\n{versions()}\n")
     print("\n".join(table(outcomes)))
     print(f"\ntwins caught: {sum(outcomes.twins)} of {len(outcomes.twins)}")
     for number, why in enumerate(outcomes.notes, start=1):

@@ -14,10 +14,10 @@ from flask.testing import FlaskClient
 from sqlalchemy.exc import OperationalError
 
 from session_scoping.errors import CannotTell
+from session_scoping.hooks import DRIVE
 from session_scoping.operations import Operation
 from session_scoping.operations import plan
 from session_scoping.places import Places
-from session_scoping.recorder import DRIVE
 from session_scoping.recorder import Recorder
 from session_scoping.recording import Recording
 from session_scoping.recording import Request
@@ -52,7 +52,7 @@ def only_read(request: Request, sql: str, places: Places) -> None:
         raise WriteStopped(f"nothing may be written: {stopped.sql[:60]}")
 
 
-class Driven:
+class DrivenRequest:
     """One request that the crawler makes."""
 
     def __init__(
@@ -194,7 +194,7 @@ class Crawler:
     ) -> tuple[Request, str]:
         """Make one request and read its answer. There is no app context around it."""
         places = self.recorder.places
-        driven = Driven(operation, places, meeting, fail_at, writes)
+        driven = DrivenRequest(operation, places, meeting, fail_at, writes)
         before = len(self.recorder.recording.requests)
         page = b""
         try:
@@ -211,19 +211,24 @@ class Crawler:
                 response.close()
         except Exception:
             pass  # the recorder has seen it
-        request = next(
-            one
-            for one in self.recorder.recording.requests[before:]
-            if one.operation == operation.name
+        for request in self.recorder.recording.requests[before:]:
+            if request.operation == operation.name:
+                return request, page.decode(errors="replace")
+        raise CannotTell(
+            f"the test client does not reach {self.app.import_name}: it has to call "
+            "the app itself, as app.test_client() does"
         )
-        return request, page.decode(errors="replace")
 
     def at_once(self, operation: Operation) -> None:
         """Two requests are in the middle of the same operation."""
         meeting = threading.Barrier(2)
         with ThreadPoolExecutor(2) as pool:
-            for client in self.pair:
+            both = [
                 pool.submit(self.send, operation, meeting, client=client)
+                for client in self.pair
+            ]
+        for one in both:
+            one.result()
 
     def fail(self, operation: Operation) -> None:
         """Fail each statement in turn, and do the operation again after each."""

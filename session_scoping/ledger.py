@@ -14,7 +14,7 @@ from sqlalchemy import orm
 from sqlalchemy.exc import SQLAlchemyError
 
 from session_scoping.forms import Making
-from session_scoping.recorder import RUNNING
+from session_scoping.hooks import RUNNING
 from session_scoping.recorder import told
 from session_scoping.recording import View
 

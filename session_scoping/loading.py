@@ -14,7 +14,8 @@ from flask.testing import FlaskClient
 
 from session_scoping.errors import CannotTell
 from session_scoping.places import HERE
-from session_scoping.places import STDLIB
+from session_scoping.places import installed
+from session_scoping.places import named
 from session_scoping.recorder import Recorder
 from session_scoping.recorder import told
 
@@ -104,21 +105,13 @@ def where(error: BaseException) -> str:
     said = told(error).removesuffix(": ")
     if isinstance(error, SyntaxError) and error.filename:
         name = type(error).__name__
-        return f"{name}: {error.msg} ({_short(error.filename)}:{error.lineno})"
+        return f"{name}: {error.msg} ({named(error.filename)}:{error.lineno})"
     frames = traceback.extract_tb(error.__traceback__)
-    own = [one for one in frames if not _installed(one.filename)]
+    own = [one for one in frames if _own(one.filename)]
     if not own:
         return said
-    return f"{said} ({_short(own[-1].filename)}:{own[-1].lineno})"
+    return f"{said} ({named(own[-1].filename)}:{own[-1].lineno})"
 
 
-def _short(path: str) -> str:
-    return path.removeprefix(os.getcwd() + os.sep)
-
-
-def _installed(path: str) -> bool:
-    return (
-        "site-packages" in path
-        or "dist-packages" in path
-        or path.startswith((*STDLIB, HERE + os.sep, "<"))
-    )
+def _own(path: str) -> bool:
+    return not installed(path) and not path.startswith((HERE + os.sep, "<"))

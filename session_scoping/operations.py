@@ -102,7 +102,7 @@ def _of_model(number: int, view: t.Any, urls: MapAdapter) -> t.Iterator[Operatio
 
     yield operation("list", "index_view")
     yield operation("list, second page", "index_view", "page=1")
-    if _is(view, "column_searchable_list"):
+    if allows(view, "column_searchable_list"):
         yield operation("list, searched", "index_view", f"search={TERM}")
     for index, (name, _) in enumerate(view._list_columns):
         if view.is_sortable(name):
@@ -111,16 +111,16 @@ def _of_model(number: int, view: t.Any, urls: MapAdapter) -> t.Iterator[Operatio
         name = f"list, filtered by {one.name} {_operation(one)}"
         query = f"flt0_{quote(str(argument))}={quote(_value(one), safe='{}')}"
         yield operation(name, "index_view", query)
-    if _is(view, "can_view_details"):
+    if allows(view, "can_view_details"):
         yield operation("details", "details_view", f"id={ID}")
-    if _is(view, "can_create"):
+    if allows(view, "can_create"):
         yield operation("create form", "create_view")
-    if _is(view, "can_edit"):
+    if allows(view, "can_edit"):
         yield operation("edit form", "edit_view", f"id={ID}")
     for name in getattr(view, "_form_ajax_refs", None) or {}:
         query = f"name={quote(name)}&query={TERM}"
         yield operation(f"look-up of {name}", "ajax_lookup", query)
-    if _is(view, "can_export"):
+    if allows(view, "can_export"):
         for kind in view.export_types:
             values = {"export_type": kind}
             yield operation(f"export {kind}", "export", values=values)
@@ -137,9 +137,8 @@ def _of_other(
         blueprint, _, endpoint = rule.endpoint.rpartition(".")
         if blueprint != view.endpoint or endpoint in known:
             continue
-        if "GET" not in (rule.methods or ()) or rule.arguments - set(
-            rule.defaults or ()
-        ):
+        wanting = rule.arguments - set(rule.defaults or ())
+        if "GET" not in (rule.methods or ()) or wanting:
             continue
         try:
             yield Operation(number, f"page {endpoint}", urls.build(rule.endpoint))
@@ -147,7 +146,7 @@ def _of_other(
             continue
 
 
-def _is(view: t.Any, option: str) -> bool:
+def allows(view: t.Any, option: str) -> bool:
     """An option that may be a property, which may want a request: then try and see."""
     try:
         return bool(getattr(view, option))

@@ -104,7 +104,7 @@ def place_of(kind: type) -> Place | None:
         _, line = inspect.getsourcelines(kind)
     except (OSError, TypeError):
         return None
-    return Place(_name(path or ""), line, kind.__name__)
+    return Place(named(path or ""), line, kind.__name__)
 
 
 def _code(frame: FrameType) -> Code:
@@ -113,19 +113,20 @@ def _code(frame: FrameType) -> Code:
     if package in {SQLALCHEMY, FLASK_SQLALCHEMY, LITE} or path.startswith(HERE):
         scoping = path.endswith(("scoping.py", "_collections.py"))
         maker = package if package != SQLALCHEMY else SCOPED_SESSION * scoping
-        return Code(SQLALCHEMY, _name(path), maker)
-    installed = "site-packages" in path or "dist-packages" in path
-    if (
-        installed
-        or package in LIBRARIES
-        or path.startswith(STDLIB)
-        or not path.endswith(".py")  # a template, or made at run time
-    ):
-        return Code(LIBRARY, _name(path), "")
-    return Code(OWN, _name(path), "")
+        return Code(SQLALCHEMY, named(path), maker)
+    made_at_run_time = not path.endswith(".py")  # as a template is
+    if package in LIBRARIES or made_at_run_time or installed(path):
+        return Code(LIBRARY, named(path), "")
+    return Code(OWN, named(path), "")
 
 
-def _name(path: str) -> str:
+def installed(path: str) -> bool:
+    """Is it Python's own code, or that of a package?"""
+    return "site-packages" in path or "dist-packages" in path or path.startswith(STDLIB)
+
+
+def named(path: str) -> str:
+    """A file as a person would name it."""
     for folder in ("site-packages", "dist-packages"):
         _, found, rest = path.rpartition(folder + os.sep)
         if found:

@@ -227,7 +227,7 @@ class AppSuite:
     def __init__(self, config: pytest.Config, target: str) -> None:
         self.config = config
         self.target = target
-        self.drives: Drives | None = None
+        self.drives: DrivenApp | None = None
         self.folders: dict[Path, pytest.Directory] = {}
         self.driven = self.seen = False
 
@@ -236,7 +236,7 @@ class AppSuite:
         from session_scoping.errors import CannotTell
 
         try:
-            self.drives = Drives(self.target, leave_alone(self.config))
+            self.drives = DrivenApp(self.target, leave_alone(self.config))
         except CannotTell as error:
             raise pytest.UsageError(f"session scoping: {error}") from None
 
@@ -297,7 +297,7 @@ class AppSuite:
         return self.driven and not self.seen
 
 
-class Drives:
+class DrivenApp:
     """The app of this process, and the one crawler that drives it."""
 
     def __init__(self, target: str, leave_alone: t.Sequence[str]) -> None:
@@ -390,10 +390,10 @@ class AppNode(pytest.Module):
     """The app, among the modules of the suite."""
 
     obj = None
-    drives: Drives
+    drives: DrivenApp
 
     def collect(self) -> t.Iterator[pytest.Item | pytest.Collector]:
-        yield Driven.from_parent(
+        yield OperationItem.from_parent(
             self, name="building the app", callobj=lambda: self.drives.judge_building()
         )
         for name, operations in self.drives.plan.items():
@@ -405,12 +405,14 @@ class AppNode(pytest.Module):
 class ViewNode(pytest.Collector):
     """A view of the app."""
 
-    drives: Drives
+    drives: DrivenApp
     operations: "dict[str, Operation]"
 
     def collect(self) -> t.Iterator[pytest.Item]:
         for name, operation in self.operations.items():
-            yield Driven.from_parent(self, name=name, callobj=self._test(operation))
+            yield OperationItem.from_parent(
+                self, name=name, callobj=self._test(operation)
+            )
 
     def _test(self, operation: "Operation") -> t.Callable[..., None]:
         def test(session_scoping_client: "MakeClient | None") -> None:
@@ -419,7 +421,7 @@ class ViewNode(pytest.Collector):
         return test
 
 
-class Driven(pytest.Function):
+class OperationItem(pytest.Function):
     """One thing to do in a view."""
 
     def reportinfo(self) -> tuple[str, None, str]:

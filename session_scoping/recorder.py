@@ -7,7 +7,6 @@ writes down what it sees: it judges nothing.
 import gc
 import threading
 import typing as t
-from contextvars import ContextVar
 from fnmatch import fnmatch
 from functools import cache
 from importlib.metadata import PackageNotFoundError
@@ -21,6 +20,13 @@ from flask.globals import app_ctx
 from sqlalchemy import event
 from sqlalchemy.orm import Session as SASession
 
+from session_scoping.hooks import call
+from session_scoping.hooks import DRIVE
+from session_scoping.hooks import Drive
+from session_scoping.hooks import let_in
+from session_scoping.hooks import PRESERVE
+from session_scoping.hooks import RUNNING
+from session_scoping.hooks import Running
 from session_scoping.keepers import keepers
 from session_scoping.places import place_of
 from session_scoping.places import Places
@@ -46,59 +52,8 @@ STACK = (
     "WTForms",
 )
 MARK = "_session_scoping"  # an attribute of sessions and of their connections
-DRIVE = "session_scoping.drive"  # in the WSGI environment
-PRESERVE = "werkzeug.debug.preserve_context"  # there too: a test keeps its contexts
 ENOUGH = 100  # instances whose keepers are looked for
 UNTIDY = 200  # things, most of them dead by now, before somebody tidies up
-
-
-class Drive(t.Protocol):
-    """Who drives a request, and wants to know of its steps."""
-
-    view: int
-    operation: str
-
-    def step(self, request: Request, sql: str) -> None:
-        """A statement or a commit is about to be sent. May raise, so that it is not."""
-
-    def ended(self) -> None:
-        """The request is over."""
-
-
-class Running:
-    """A request that is running."""
-
-    __slots__ = (
-        "recording",
-        "request",
-        "drive",
-        "answered",
-        "streams",
-        "preserved",
-        "context",
-        "outer",
-    )
-
-    def __init__(
-        self,
-        recording: Recording,
-        request: Request,
-        drive: Drive | None,
-        preserved: bool,
-        outer: "Running | None",
-    ) -> None:
-        self.outer = outer  # the request that made this one
-        self.recording = recording
-        self.request = request
-        self.drive = drive
-        self.answered = False
-        self.streams = False
-        self.preserved = preserved
-        self.context: ref[t.Any] | None = None
-
-    def held(self) -> bool:
-        """Does a test client still hold the context, as it does until it goes on?"""
-        return self.context is not None and self.context() is not None
 
 
 class Watched:
@@ -134,9 +89,6 @@ class Loaded(t.NamedTuple):
     instances: list["ref[t.Any]"]
 
 
-RUNNING: "ContextVar[Running | None]" = ContextVar("RUNNING", default=None)
-
-
 class Recorder:
     """Watches all apps of this process, from ``start`` to ``stop``.
 
@@ -153,7 +105,7 @@ class Recorder:
         self._leave_alone = leave_alone
         self._lock = threading.Lock()
         self._thread = threading.get_ident()
-        self.places = Places(_call.__code__)
+        self.places = Places(call.__code__)
         self._running = False
         self.refuse: t.Callable[[str], None] | None = None  # what no drive is asked of
         self._outer: Recorder | None = None
@@ -229,17 +181,15 @@ class Recorder:
 
     def _hook(self) -> None:
         Recorder.active = self
+        let_in(self)
         for listener in self._listeners:
             event.listen(*listener)
         flask.request_finished.connect(self._on_answer)
         flask.got_request_exception.connect(self._on_exception)
-        for patch in PATCHES:
-            patch.do()
 
     def _unhook(self) -> None:
         Recorder.active = None
-        for patch in PATCHES:
-            patch.undo()
+        let_in(None)
         flask.request_finished.disconnect(self._on_answer)
         flask.got_request_exception.disconnect(self._on_exception)
         for listener in self._listeners:
@@ -512,13 +462,8 @@ class Recorder:
                 use.ended_early = watched.closed_at
             if user.preserved or not user.request.ended:
                 use.closed = True
-        while (
-            running is not None and user is not running
-        ):  # what a nested one used last
-            for one in running.request.uses:
-                if one.session == watched.session.number:
-                    one.closed = True
-            running = running.outer
+        if user is not running:  # a nested request has used it last
+            _close_uses(running, watched.session.number)
 
     def _on_begin(
         self, session: SASession, transaction: object, connection: t.Any
@@ -601,123 +546,21 @@ class Recorder:
                     request.unreturned = None
 
 
-# ------------------------------------------------------------------ what is replaced
-
-
-class Patch:
-    """A method that is replaced while a recorder watches."""
-
-    def __init__(self, owner: type, name: str, make: t.Callable[..., t.Any]) -> None:
-        self.owner = owner
-        self.name = name
-        self.original = getattr(owner, name)
-        self.replacement = make(self.original)
-
-    def do(self) -> None:
-        if getattr(self.owner, self.name) is self.original:
-            setattr(self.owner, self.name, self.replacement)
-
-    def undo(self) -> None:
-        """Leave it when somebody else has replaced it since."""
-        if getattr(self.owner, self.name) is self.replacement:
-            setattr(self.owner, self.name, self.original)
-
-
-class Body:
-    """An answer that is streamed: the request is over when it ends, or is closed."""
-
-    def __init__(
-        self, recorder: Recorder, running: Running, body: t.Iterable[bytes]
-    ) -> None:
-        self.recorder = recorder
-        self.running = running
-        self.body = body
-        self.chunks = iter(body)
-
-    def __iter__(self) -> "Body":
-        return self
-
-    def __next__(self) -> bytes:
-        token = RUNNING.set(self.running)
-        try:
-            return next(self.chunks)
-        except BaseException as error:
-            over = isinstance(error, StopIteration | GeneratorExit)
-            self.recorder.end(self.running, None if over else error)
-            raise
-        finally:
-            RUNNING.reset(token)
-
-    def close(self) -> None:
-        token = RUNNING.set(self.running)
-        try:
-            close = getattr(self.body, "close", None)
-            if close is not None:
-                close()
-        finally:
-            self.recorder.end(self.running)
-            RUNNING.reset(token)
-
-
-def _call(
-    app: flask.Flask, environ: dict[str, t.Any], start_response: t.Callable[..., t.Any]
-) -> t.Iterable[bytes]:
-    recorder = Recorder.active
-    if recorder is None:  # it has stopped since another thread looked up this method
-        return t.cast(t.Iterable[bytes], CALL.original(app, environ, start_response))
-    running = recorder.begin(app, environ)
-    token = RUNNING.set(running)
-    try:
-        body = CALL.original(app, environ, start_response)
-    except BaseException as error:
-        recorder.end(running, error)
-        raise
-    finally:
-        RUNNING.reset(token)
-    if running.streams:
-        return Body(recorder, running, body)
-    recorder.end(running)
-    return t.cast(t.Iterable[bytes], body)
-
-
-def _watched_init(original: t.Callable[..., None]) -> t.Callable[..., None]:
-    def init(session: SASession, *args: t.Any, **options: t.Any) -> None:
-        original(session, *args, **options)
-        if recorder := Recorder.active:
-            recorder.born(session)
-
-    return init
-
-
-def _watched_close(original: t.Callable[..., None]) -> t.Callable[..., None]:
-    def close(session: SASession, *args: t.Any, **options: t.Any) -> None:
-        if recorder := Recorder.active:
-            recorder.closing(session)
-        original(session, *args, **options)
-        if recorder:
-            recorder.closed(session)
-
-    return close
-
-
-CALL = Patch(flask.Flask, "__call__", lambda original: _call)
-PATCHES = [
-    CALL,
-    Patch(SASession, "__init__", _watched_init),
-    *(
-        Patch(SASession, name, _watched_close)
-        for name in ("close", "invalidate", "reset")
-        if hasattr(SASession, name)
-    ),
-]
-
-
 def _of(view: t.Any, name: str) -> t.Any:
     """An attribute, which may be a property that wants a request."""
     try:
         return getattr(view, name, None)
     except Exception:
         return None
+
+
+def _close_uses(running: Running | None, session: int) -> None:
+    """Of a request, and of those that made it."""
+    while running is not None:
+        for use in running.request.uses:
+            if use.session == session:
+                use.closed = True
+        running = running.outer
 
 
 def _waiting(running: Running | None) -> bool:

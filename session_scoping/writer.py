@@ -1,8 +1,4 @@
-"""Drives what writes in an admin, on rows that it makes itself, and tidies up.
-
-A row counts as its own when a form that it has posted inserted it. No other row is ever
-edited or deleted; what else is different afterwards is told.
-"""
+"""Drives what writes in an admin, on rows that it makes itself: see ``ledger``."""
 
 import json
 import re
@@ -30,6 +26,7 @@ from session_scoping.ledger import engines
 from session_scoping.ledger import Expected
 from session_scoping.ledger import Ledger
 from session_scoping.ledger import OwnRow
+from session_scoping.operations import allows
 from session_scoping.operations import Operation
 from session_scoping.recorder import told
 from session_scoping.recording import Request
@@ -132,7 +129,7 @@ class ViewWriter:
         )  # what a view keeps is as after reading
 
     def drive_all(self) -> None:
-        if not self.allows("can_create"):
+        if not allows(self.view, "can_create"):
             self.unseen("create", "can_create is False")
             self.no_row()
             return
@@ -144,13 +141,13 @@ class ViewWriter:
             return
         self.often(self.duplicate)
         self.create_broken()
-        if self.allows("can_edit"):
+        if allows(self.view, "can_edit"):
             self.edit_all()
         else:
             self.unseen("edit", "can_edit is False")
-        if self.allows("column_editable_list"):
+        if allows(self.view, "column_editable_list"):
             self.edit_inline()
-        if not self.allows("can_delete"):
+        if not allows(self.view, "can_delete"):
             self.unseen("delete", "can_delete is False")
             return
         self.often(self.bulk_delete)
@@ -160,13 +157,6 @@ class ViewWriter:
                 break
 
     # ---------------------------------------------------------------------- helpers
-
-    def allows(self, option: str) -> bool:
-        """An option that may be a property, which may want a request: try and see."""
-        try:
-            return bool(getattr(self.view, option))
-        except Exception:
-            return True
 
     def unseen(self, operation: str, why: str) -> None:
         self.writer.unseen(self.number, operation, why)
@@ -178,7 +168,7 @@ class ViewWriter:
             ("bulk delete", "can_delete"),
             ("delete", "can_delete"),
         ):
-            if self.allows(option):
+            if allows(self.view, option):
                 self.unseen(operation, "there is no row of its own to do it with")
 
     def often(self, do: Do) -> bool:

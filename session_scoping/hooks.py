@@ -1,0 +1,207 @@
+"""Where a watcher is let in: Flask's own call, and the life of a SQLAlchemy session.
+
+One watcher at a time is told. Nothing is replaced while there is none.
+"""
+
+import typing as t
+from contextvars import ContextVar
+from weakref import ref
+
+import flask
+from sqlalchemy.orm import Session as SASession
+
+from session_scoping.recording import Recording
+from session_scoping.recording import Request
+
+DRIVE = "session_scoping.drive"  # in the WSGI environment
+PRESERVE = "werkzeug.debug.preserve_context"  # there too: a test keeps its contexts
+
+
+class Drive(t.Protocol):
+    """Who drives a request, and wants to know of its steps."""
+
+    view: int
+    operation: str
+
+    def step(self, request: Request, sql: str) -> None:
+        """A statement or a commit is about to be sent. May raise, so that it is not."""
+
+    def ended(self) -> None:
+        """The request is over."""
+
+
+class Running:
+    """A request that is running."""
+
+    __slots__ = (
+        "recording",
+        "request",
+        "drive",
+        "answered",
+        "streams",
+        "preserved",
+        "context",
+        "outer",
+    )
+
+    def __init__(
+        self,
+        recording: Recording,
+        request: Request,
+        drive: Drive | None,
+        preserved: bool,
+        outer: "Running | None",
+    ) -> None:
+        self.outer = outer  # the request that made this one
+        self.recording = recording
+        self.request = request
+        self.drive = drive
+        self.answered = False
+        self.streams = False
+        self.preserved = preserved
+        self.context: ref[t.Any] | None = None
+
+    def held(self) -> bool:
+        """Does a test client still hold the context, as it does until it goes on?"""
+        return self.context is not None and self.context() is not None
+
+
+RUNNING: "ContextVar[Running | None]" = ContextVar("RUNNING", default=None)
+
+
+class Watcher(t.Protocol):
+    """Who is told of requests and sessions."""
+
+    def begin(self, app: flask.Flask, environ: dict[str, t.Any]) -> Running:
+        """A request begins."""
+
+    def end(self, running: Running, error: BaseException | None = None) -> None:
+        """The last byte is out, or nobody waits for it. May be told twice."""
+
+    def born(self, session: SASession) -> None:
+        """A session has been made."""
+
+    def closing(self, session: SASession) -> None:
+        """A session is about to be closed."""
+
+    def closed(self, session: SASession) -> None:
+        """A session has been closed."""
+
+
+watcher: Watcher | None = None
+
+
+def let_in(one: Watcher | None) -> None:
+    """Tell this one from now on, or nobody."""
+    global watcher
+    watcher = one
+    for patch in PATCHES:
+        patch.undo() if one is None else patch.do()
+
+
+class Patch:
+    """A method that is replaced while a recorder watches."""
+
+    def __init__(self, owner: type, name: str, make: t.Callable[..., t.Any]) -> None:
+        self.owner = owner
+        self.name = name
+        self.original = getattr(owner, name)
+        self.replacement = make(self.original)
+
+    def do(self) -> None:
+        if getattr(self.owner, self.name) is self.original:
+            setattr(self.owner, self.name, self.replacement)
+
+    def undo(self) -> None:
+        """Leave it when somebody else has replaced it since."""
+        if getattr(self.owner, self.name) is self.replacement:
+            setattr(self.owner, self.name, self.original)
+
+
+class Body:
+    """An answer that is streamed: the request is over when it ends, or is closed."""
+
+    def __init__(
+        self, told: Watcher, running: Running, body: t.Iterable[bytes]
+    ) -> None:
+        self.told = told
+        self.running = running
+        self.body = body
+        self.chunks = iter(body)
+
+    def __iter__(self) -> "Body":
+        return self
+
+    def __next__(self) -> bytes:
+        token = RUNNING.set(self.running)
+        try:
+            return next(self.chunks)
+        except BaseException as error:
+            over = isinstance(error, StopIteration | GeneratorExit)
+            self.told.end(self.running, None if over else error)
+            raise
+        finally:
+            RUNNING.reset(token)
+
+    def close(self) -> None:
+        token = RUNNING.set(self.running)
+        try:
+            close = getattr(self.body, "close", None)
+            if close is not None:
+                close()
+        finally:
+            self.told.end(self.running)
+            RUNNING.reset(token)
+
+
+def call(
+    app: flask.Flask, environ: dict[str, t.Any], start_response: t.Callable[..., t.Any]
+) -> t.Iterable[bytes]:
+    told = watcher
+    if told is None:  # it has stopped since another thread looked up this method
+        return t.cast(t.Iterable[bytes], CALL.original(app, environ, start_response))
+    running = told.begin(app, environ)
+    token = RUNNING.set(running)
+    try:
+        body = CALL.original(app, environ, start_response)
+    except BaseException as error:
+        told.end(running, error)
+        raise
+    finally:
+        RUNNING.reset(token)
+    if running.streams:
+        return Body(told, running, body)
+    told.end(running)
+    return t.cast(t.Iterable[bytes], body)
+
+
+def watched_init(original: t.Callable[..., None]) -> t.Callable[..., None]:
+    def init(session: SASession, *args: t.Any, **options: t.Any) -> None:
+        original(session, *args, **options)
+        if told := watcher:
+            told.born(session)
+
+    return init
+
+
+def watched_close(original: t.Callable[..., None]) -> t.Callable[..., None]:
+    def close(session: SASession, *args: t.Any, **options: t.Any) -> None:
+        if told := watcher:
+            told.closing(session)
+        original(session, *args, **options)
+        if told:
+            told.closed(session)
+
+    return close
+
+
+CALL = Patch(flask.Flask, "__call__", lambda original: call)
+PATCHES = [
+    CALL,
+    Patch(SASession, "__init__", watched_init),
+    *(
+        Patch(SASession, name, watched_close)
+        for name in ("close", "invalidate", "reset")
+        if hasattr(SASession, name)
+    ),
+]
