@@ -24,7 +24,8 @@ GUARD = HERE / "flask_admin/tests/sqla/test_session_scoping.py"
 class Outcomes:
     """A pytest plugin that keeps what became of each test, and why.
 
-    The guard names a test after its law, and its main test of a law says "every".
+    The guard names the law in the test's name or as its last parameter; the first
+    parameter is the handle.
     """
 
     def __init__(self) -> None:
@@ -41,22 +42,23 @@ class Outcomes:
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         if report.when != "call" and report.passed:
             return
-        name, _, parameter = report.nodeid.rpartition("::")[2].partition("[")
-        law, handle = name.split("_")[1], parameter.rstrip("]")
-        if law == "twin":
+        name, _, rest = report.nodeid.rpartition("::")[2].partition("[")
+        handle, _, law = rest.rstrip("]").partition("-")
+        law = law or name.split("_")[1]
+        if name == "test_twin_is_caught":
             self.twins.append(report.passed)
         if report.failed:
-            self.failures.append(f"{name} {handle}\n{report.longreprtext}")
+            self.failures.append(f"{name} {rest.rstrip(']')}\n{report.longreprtext}")
         if law in LAWS and handle:
             if handle not in self.handles:
                 self.handles.append(handle)
-            self.judge(law, handle, self.outcome(report), "_every_" in name)
+            self.judge(law, handle, self.outcome(report))
 
     def outcome(self, report: pytest.TestReport) -> str:
         if report.passed:
             return "holds"
         if hasattr(report, "wasxfail"):
-            return self.note(report.wasxfail.removeprefix("reason: "))
+            return f"holds but {self.note(report.wasxfail.removeprefix('reason: '))}"
         if isinstance(report.longrepr, tuple):  # skipped: file, line and reason
             return f"- {self.note(report.longrepr[2].removeprefix('Skipped: '))}"
         return "BREAKS"
@@ -66,11 +68,9 @@ class Outcomes:
             self.notes.append(why)
         return f"[{self.notes.index(why) + 1}]"
 
-    def judge(self, law: str, handle: str, outcome: str, main: bool) -> None:
+    def judge(self, law: str, handle: str, outcome: str) -> None:
         """Add the outcome of one more test to the cell of its law and handle."""
-        if outcome.startswith("["):
-            outcome = f"breaks {outcome}" if main else f"holds but {outcome}"
-        worst = ["BREAKS", "breaks", "holds but", "-", "holds"]
+        worst = ["BREAKS", "holds but", "-", "holds"]
 
         def rank(cell: str) -> int:
             return next(i for i, word in enumerate(worst) if cell.startswith(word))

@@ -81,10 +81,12 @@ def test_script_says_in_one_line_what_to_install(package: str) -> None:
     assert (done.returncode, done.stderr.count("\n"), done.stdout) == (2, 1, "")
 
 
-GREEN = "def test_single_in_every_operation(one): pass"
-RED = "def test_single_in_every_operation(one): raise AssertionError('two sessions')"
-KNOWN = "@pytest.mark.xfail(reason='known')\n" + RED
-CORNER = GREEN + "\n@pytest.mark.xfail(reason='known')\n" + RED.replace("every", "some")
+GREEN = "def test_single_always(one): pass"
+RED = "def test_single_always(one): raise AssertionError('two sessions')"
+KNOWN = GREEN + "\n@pytest.mark.xfail(reason='known')\n" + RED.replace("always", "once")
+PARAMETER = (
+    "@pytest.mark.parametrize('law', ['single'])\ndef test_laws(law, one): 1 / 0"
+)
 SKIPPED = GREEN.replace("pass", "pytest.skip('not installed')")
 UNREADABLE = "import nothing_of_this_name"
 
@@ -94,8 +96,8 @@ UNREADABLE = "import nothing_of_this_name"
     [
         (GREEN, "single    holds", 0),
         (RED, "single    BREAKS", 1),
-        (KNOWN, "single    breaks [1]", 0),
-        (CORNER, "single    holds but [1]", 0),
+        (PARAMETER, "single    BREAKS", 1),
+        (KNOWN, "single    holds but [1]", 0),
         (SKIPPED, "single    - [1]", 0),
         (UNREADABLE, "No module named 'nothing_of_this_name'", 2),
     ],

@@ -15,6 +15,7 @@ Read on from top to bottom: the handles, a bookshop with an admin, how a request
 watched, what is driven, what is known to be broken, and then a section for each law.
 """
 
+import asyncio
 import contextlib
 import gc
 import itertools
@@ -103,6 +104,9 @@ def lite_db(app: flask.Flask, url: str) -> Handle:
     """
     db = import_module("flask_sqlalchemy_lite").SQLAlchemy()
     app.config["SQLALCHEMY_ENGINES"] = {"default": url}
+    # Its teardown is async, and Flask would run that on a new thread each time.
+    run = lambda function: lambda *args: asyncio.run(function(*args))  # noqa: E731
+    app.async_to_sync = run  # type: ignore[method-assign]
     db.init_app(app)
     with app.app_context():
         return db, db.engine
@@ -252,7 +256,7 @@ class CustomView(BookView):
 Inside = t.Callable[[Session], object]
 
 
-@dataclass
+@dataclass(eq=False)
 class Seen:
     """What was seen of one request: the laws judge by nothing else.
 
@@ -277,11 +281,15 @@ class Seen:
     cut: bool = False  # was its session closed while the answer was being sent?
     steps: list[str] = field(default_factory=list)  # statements and commits
     failed: str = ""  # the step that was made to fail
-    strangers: list[str] = field(default_factory=list)  # statements of no session
+    strangers: list[str] = field(default_factory=list)  # what no session of it did
     pool: list[str] = field(default_factory=list)  # connections taken and returned
     refs: list["ref[t.Any]"] = field(default_factory=list)  # sessions and instances
     left: set[str] = field(default_factory=set)  # what was not garbage afterwards
     saved: bool = False  # did the database keep what nobody committed?
+
+    @property
+    def data(self) -> dict[str, t.Any] | None:
+        return OPERATIONS[self.operation].data
 
     def living(self) -> list[t.Any]:
         return [one for one in (one() for one in self.refs) if one is not None]
@@ -346,7 +354,7 @@ def on_statement(connection: t.Any, cursor: object, sql: str, *_: object) -> Non
     seen = use(session) if session else SEEN.get()
     if sql != "BEGIN":  # which is Flask-Admin's conftest's own way to begin with SQLite
         if session is None:
-            seen.strangers.append(sql)
+            seen.strangers.append(f"a statement of no session: {sql}")
         on_step(sql)
 
 
@@ -397,8 +405,7 @@ def watch() -> t.Iterator[None]:
         for listener in LISTENERS:
             sa.event.listen(*listener)
         yield
-        history_of.cache_clear()
-        shop_of.cache_clear()
+        driven.cache_clear()
         gc.unfreeze()
         for listener in LISTENERS:
             sa.event.remove(*listener)
@@ -479,12 +486,13 @@ DRIVEN = [name for name in OPERATIONS if name != "export-csv-lazily"]
 if find_spec("tablib") is None:
     DRIVEN.remove("export-json")
 NEVER = "never committed: "
+CHANGE_EVERY_TITLE = sa.text(f"UPDATE book SET title = '{NEVER}' || title")
 BUILDING = "building the app"
 
 
 def careless(session: Session) -> None:
     """Custom code that changes every title, and forgets to commit."""
-    session.query(Book).update({"title": NEVER + Book.title}, synchronize_session=False)
+    session.execute(CHANGE_EVERY_TITLE)
 
 
 SHOPS = contextlib.ExitStack()
@@ -506,8 +514,8 @@ class Bookshop:
         app.jinja_options = {"bytecode_cache": FileSystemBytecodeCache()}
         if find_spec("flask_babel"):
             import_module("flask_babel").Babel(app)  # else Flask-Admin fails on it
-        self.name = make_handle.__name__
-        self.building = Seen(self.name, BUILDING)
+        self.make_handle = make_handle
+        self.building = Seen(make_handle.__name__, BUILDING)
         # Flask-Admin looks at Lite's session, which there is in an app context only.
         lite = make_handle is lite_db
         with watching(self.building):
@@ -557,7 +565,7 @@ class Bookshop:
         There is no app context around it, as there is none in a server.
         """
         operation = OPERATIONS[name]
-        seen = Seen(self.name, name, fail_at, inside)
+        seen = Seen(self.make_handle.__name__, name, fail_at, inside)
         method = "GET" if operation.data is None else "POST"
         url = f"/admin/{operation.path}"
         with watching(seen):
@@ -576,6 +584,9 @@ class Bookshop:
             if seen.living():
                 gc.collect(generation)
         seen.left = {type(one).__name__ for one in seen.living()}
+        while OUTSIDE.used:
+            _, where = OUTSIDE.used.popitem()
+            seen.strangers.append(f"a session on another thread: {where}")
         if response.status_code != operation.status:
             seen.wrong = f"answered {response.status_code}, not {operation.status}"
         elif operation.shows not in seen.body:
@@ -621,6 +632,26 @@ class Bookshop:
         return history
 
 
+@cache
+def driven(make_handle: MakeHandle) -> tuple[Bookshop, list[Seen]]:
+    shop = SHOPS.enter_context(Bookshop(make_handle))
+    return shop, shop.drive(*DRIVEN)
+
+
+@pytest.fixture(params=HANDLES, ids=lambda make_handle: make_handle.__name__)
+def shop(request: pytest.FixtureRequest) -> Bookshop:
+    """The shop on each handle in turn, with everything in it driven already."""
+    if reason := unsupported(request.param):
+        pytest.skip(reason)
+    return driven(request.param)[0]
+
+
+@pytest.fixture
+def history(shop: Bookshop) -> list[Seen]:
+    """All that was seen while everything was driven."""
+    return driven(shop.make_handle)[1]
+
+
 @contextlib.contextmanager
 def watching(seen: Seen) -> t.Iterator[None]:
     token = SEEN.set(seen)
@@ -639,46 +670,56 @@ def deprecated(given: t.Any) -> t.ContextManager[t.Any]:
 
 # --------------------------------------------------------- what is known to be broken
 
-
-# An expected failure is strict: when a defect is mended, its mark has to go.
-def expected(here: bool, why: str) -> pytest.MarkDecorator:
-    failures = (pytest.fail.Exception, ImportError)
-    return pytest.mark.xfail(here, reason=why, raises=failures, strict=True)
-
-
 SOURCE = (
     "https://github.com/pallets-eco/flask-admin/blob/v2.2.1/flask_admin/contrib/sqla"
 )
-STREAMED_TOO_LATE = expected(
+
+
+class Defect(t.NamedTuple):
+    """What a release breaks.  Once it is mended it has to go from here."""
+
+    here: bool
+    why: str
+    laws: tuple[str, ...] = ()
+    breaks: t.Callable[[Seen], bool] = lambda seen: False
+
+    def expected(self) -> pytest.MarkDecorator:
+        failure = pytest.fail.Exception
+        return pytest.mark.xfail(
+            self.here, reason=self.why, raises=failure, strict=True
+        )
+
+
+STREAMS_TOO_LATE = Defect(
     FLASK >= (3, 1, 2),
     "Flask 3.1.2 and newer end the app context, and the session, before they stream: "
     "https://github.com/pallets/flask/issues/5774",
+    ("alive",),
+    lambda seen: seen.streamed,
 )
-NEEDS_FLASK_SQLALCHEMY = expected(
+MASS_DELETE_NOT_ROLLED_BACK = Defect(
+    FLASK_ADMIN <= (2, 2, 1),
+    "Flask-Admin's delete action does not roll back when its commit fails: the next "
+    f"request to get that connection finds what was not committed: {SOURCE}/view.py",
+    ("recovers",),
+    lambda seen: seen.operation == "delete-many-fast",
+)
+UNIQUE_KEEPS_SESSION = Defect(
+    (2, 1) <= FLASK_ADMIN < (2, 2, 1),
+    "In Flask-Admin 2.1.0 and 2.2.0 Unique keeps the session of startup with Lite: "
+    "https://github.com/pallets-eco/flask-admin/pull/2953",
+    ("single", "fresh", "released", "recovers"),
+    lambda seen: seen.handle == "lite_db" and "title" in (seen.data or ()),
+)
+NEEDS_FLASK_SQLALCHEMY = Defect(
     FLASK_ADMIN == (2, 2, 1),
     "Flask-Admin 2.2.1 does not import without Flask-SQLAlchemy (no T_SESSION then): "
     f"{SOURCE}/_types.py",
 )
-MASS_DELETE_NOT_ROLLED_BACK = expected(
-    FLASK_ADMIN <= (2, 2, 1),
-    "Flask-Admin's delete action does not roll back when its commit fails: the next "
-    f"request to get that connection finds what was not committed: {SOURCE}/view.py",
-)
-UNIQUE_KEEPS_SESSION = expected(
-    (2, 1) <= FLASK_ADMIN < (2, 2, 1),
-    "In Flask-Admin 2.1.0 and 2.2.0 Unique keeps the session of startup with Lite: "
-    "https://github.com/pallets-eco/flask-admin/pull/2953",
-)
-BROKEN_BY_UNIQUE = {
-    "test_fresh_building_the_app_opens_no_session",
-    "test_fresh_session_in_every_request",
-    "test_released_after_every_operation",
-    "test_recovers_from_a_failure_at_every_step",
-    "test_single_session_in_every_operation",
-}
+DEFECTS = (STREAMS_TOO_LATE, MASS_DELETE_NOT_ROLLED_BACK, UNIQUE_KEEPS_SESSION)
 
 
-@NEEDS_FLASK_SQLALCHEMY
+@NEEDS_FLASK_SQLALCHEMY.expected()
 def test_views_import_without_flask_sqlalchemy(monkeypatch: pytest.MonkeyPatch) -> None:
     contrib = import_module("flask_admin.contrib")
     monkeypatch.setattr(contrib, "sqla", contrib.sqla)
@@ -686,70 +727,53 @@ def test_views_import_without_flask_sqlalchemy(monkeypatch: pytest.MonkeyPatch) 
     for name in list(sys.modules):
         if name.startswith(contrib.sqla.__name__):
             monkeypatch.delitem(sys.modules, name)
-    assert import_module("flask_admin.contrib.sqla").ModelView is not ModelView
+    try:
+        assert import_module("flask_admin.contrib.sqla").ModelView is not ModelView
+    except ImportError as error:
+        pytest.fail(str(error), pytrace=False)
 
 
 def test_no_defect_is_here_that_an_upgrade_mends() -> None:
-    if not unsupported(lite_db) and (2, 1) <= FLASK_ADMIN < (2, 2, 1):
-        pytest.fail(
-            f"{UNIQUE_KEEPS_SESSION.kwargs['reason']}. Upgrade to 2.2.1.", False
-        )
+    if UNIQUE_KEEPS_SESSION.here and not unsupported(lite_db):
+        pytest.fail(f"{UNIQUE_KEEPS_SESSION.why}. Upgrade to 2.2.1.", pytrace=False)
 
 
-# ------------------------------------------------------ what was seen, and what to ask
+# --------------------------------------------------------------- a law, and how to ask
 
+# A law yields what broke it.  Its docstring is the sentence that it is told by.
 Law = t.Callable[[list[Seen]], t.Iterator[tuple[Seen, str]]]
+LAWS: dict[str, Law] = {}
+TWINS: list[t.Any] = []
 
 
-@pytest.fixture(params=HANDLES, ids=lambda make_handle: make_handle.__name__)
-def make_handle(request: pytest.FixtureRequest) -> MakeHandle:
-    if reason := unsupported(request.param):
-        pytest.skip(reason)
-    if request.param is lite_db and request.node.originalname in BROKEN_BY_UNIQUE:
-        request.applymarker(UNIQUE_KEEPS_SESSION)
-    return t.cast(MakeHandle, request.param)
+def law(check: Law) -> Law:
+    LAWS[check.__name__] = check
+    return check
 
 
-@cache
-def shop_of(make_handle: MakeHandle) -> Bookshop:
-    return SHOPS.enter_context(Bookshop(make_handle))
-
-
-@cache
-def history_of(make_handle: MakeHandle) -> list[Seen]:
-    return shop_of(make_handle).drive(*DRIVEN)
-
-
-@pytest.fixture
-def shop(make_handle: MakeHandle) -> Bookshop:
-    return shop_of(make_handle)
-
-
-@pytest.fixture
-def history(make_handle: MakeHandle) -> list[Seen]:
-    """All that was seen while every operation was driven on a handle."""
-    return history_of(make_handle)
+def broken(law: Law, history: list[Seen]) -> str:
+    """The sentence of a law, and each operation that broke it; nothing if none did."""
+    if law is not recovers:  # which asks the others about requests that failed
+        history = [seen for seen in history if not seen.failed]
+    assert history, "nothing was seen, so nothing is proven"
+    found: dict[str, tuple[str, dict[str, None]]] = {}
+    for seen, why in law(history):
+        alike = re.sub(r"\bsession \d+", "session", why)
+        found.setdefault(alike, (why, {}))[1][seen.operation] = None
+    sentence = " ".join(str(law.__doc__).split())
+    title = f"`{law.__name__}` is broken with `{history[0].handle}`: {sentence}"
+    lines = [f"- {', '.join(names)}: {why}" for why, names in found.values()]
+    return "\n".join([title, *lines]) if found else ""
 
 
 def must_hold(law: Law, history: list[Seen]) -> None:
-    """Fail with the sentence of the law, and with each operation that broke it."""
-    assert history, "nothing was seen, so nothing is proven"
-    broken: dict[str, tuple[str, dict[str, None]]] = {}
-    for seen, why in law(history):
-        alike = re.sub(r"\bsession \d+", "session", why)
-        broken.setdefault(alike, (why, {}))[1][seen.operation] = None
-    if broken:
-        sentence = " ".join(str(law.__doc__).split())
-        title = f"`{law.__name__}` is broken with `{history[0].handle}`: {sentence}"
-        lines = [f"- {', '.join(names)}: {why}" for why, names in broken.values()]
-        pytest.fail("\n".join([title, *lines]), pytrace=False)
+    if said := broken(law, history):
+        pytest.fail(said, pytrace=False)
 
 
 def must_break(law: Law, history: list[Seen], saying: str) -> None:
-    """A twin: the very check of the law's own test must catch it, and say so."""
-    with pytest.raises(pytest.fail.Exception) as caught:
-        must_hold(law, history)
-    assert re.search(f"^- .*{saying}", str(caught.value), re.MULTILINE), caught.value
+    said = broken(law, history)
+    assert re.search(f"^- .*{saying}", said, re.MULTILINE), said or "no law is broken"
 
 
 class Twin(ModelView):
@@ -763,54 +787,57 @@ class Twin(ModelView):
         return session_of(self.session).get_bind()
 
 
-def driven(*names: str, view: type[ModelView] = Twin, **broken: t.Any) -> list[Seen]:
-    """What is seen of a twin: its view is broken, or its handle."""
-    with Bookshop(plain_session, view, **broken) as shop:
-        return [shop.do(name) for name in names or ("export-csv", "export-csv")]
+Bug = t.TypeVar("Bug", bound=t.Callable[..., t.Any])
+
+
+def twin(
+    law: Law, saying: str, operation: str = "export-csv", part: str = "view"
+) -> t.Callable[[Bug], Bug]:
+    """What is decorated breaks a law, in a part of the app: its view, or the scope or
+    the teardown of its handle."""
+
+    def register(bug: Bug) -> Bug:
+        app = {"view": Twin, part: bug}
+        TWINS.append(pytest.param(law, saying, operation, app, id=bug.__name__))
+        return bug
+
+    return register
 
 
 # --------------------------------------------------------- is everything driven at all
 
 
-def undriven(view: type[ModelView], history: list[Seen]) -> set[tuple[str, str]]:
+def undriven(app: flask.Flask, history: list[Seen]) -> set[tuple[str, str]]:
     """The endpoints of a view, each with its methods, that were not seen."""
-    with Bookshop(plain_session, view) as shop:
-        return {
-            (rule.endpoint.removeprefix("book."), method)
-            for rule in shop.app.url_map.iter_rules()
-            for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}
-            if rule.endpoint.startswith("book.")
-        } - {seen.endpoint for seen in history}
+    return {
+        (rule.endpoint.removeprefix("book."), method)
+        for rule in app.url_map.iter_rules()
+        for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}
+        if rule.endpoint.startswith("book.")
+    } - {seen.endpoint for seen in history}
 
 
-def test_every_endpoint_is_driven(history: list[Seen]) -> None:
+def test_every_endpoint_is_driven(shop: Bookshop, history: list[Seen]) -> None:
     """What a future release exposes fails here by its name, until it is driven."""
-    assert undriven(ModelView, history) == set()
+    assert undriven(shop.app, history) == set()
 
 
-def test_twin_new_endpoint() -> None:
-    class Grown(ModelView):
+def test_new_endpoint_is_noticed() -> None:
+    class Grown(Twin):
         @flask_admin.expose("/merge/", methods=("POST",))
         def merge_view(self) -> str:
             return "merged"
 
-    assert ("merge_view", "POST") in undriven(Grown, [])
+    with Bookshop(plain_session, Grown) as shop:
+        assert ("merge_view", "POST") in undriven(shop.app, [])
 
 
+@law
 def effect(history: list[Seen]) -> t.Iterator[tuple[Seen, str]]:
     """An operation that did not do its work proves nothing."""
     for seen in history:
-        if seen.wrong and not seen.failed:
+        if seen.wrong:
             yield seen, seen.wrong
-
-
-def test_every_operation_does_its_work(history: list[Seen]) -> None:
-    must_hold(effect, history)
-
-
-def test_export_to_json_does_its_work(history: list[Seen]) -> None:
-    pytest.importorskip("tablib")
-    must_hold(effect, [one for one in history if one.operation == "export-json"])
 
 
 def test_no_work_is_done_beforehand(shop: Bookshop) -> None:
@@ -818,27 +845,22 @@ def test_no_work_is_done_beforehand(shop: Bookshop) -> None:
         assert shop.query(operation.writes or "SELECT 0") in ([[(0,)]], [[(None,)]])
 
 
-def test_twin_operation_that_does_nothing() -> None:
-    class Idle(Twin):
-        def delete_model(self, model: object) -> bool:
-            return True
-
-    must_break(effect, driven("delete", view=Idle), "did not make this true")
+@twin(effect, "did not make this true", "delete")
+class DeletesNothing(Twin):
+    def delete_model(self, model: object) -> bool:
+        return True
 
 
 # ------------------------------------------------------------------------ law: handle
 
 
+@law
 def handle(history: list[Seen]) -> t.Iterator[tuple[Seen, str]]:
     """A view keeps the handle it was given, the same object for the life of the app,
     and never a session."""
     for seen in history:
         if seen.held:
             yield seen, f"the view holds a {seen.held}, not the handle it was given"
-
-
-def test_handle_is_kept_in_every_operation(history: list[Seen]) -> None:
-    must_hold(handle, history)
 
 
 def test_handle_stays_and_sessions_come_and_go(shop: Bookshop) -> None:
@@ -854,22 +876,19 @@ def test_handle_stays_and_sessions_come_and_go(shop: Bookshop) -> None:
     assert third is not first
 
 
-def test_twin_raw_session() -> None:
+@twin(handle, "the view holds a Session")
+class HoldsRawSession(Twin):
     """``ModelView(Book, Session())``: the classic, with its stale rows."""
 
-    class Raw(Twin):
-        def __init__(self, model: t.Any, given: t.Any, **options: t.Any) -> None:
-            super().__init__(model, given, **options)
-            self.session = t.cast(t.Any, Session(given.get_bind()))
-
-    history = driven(view=Raw)
-    must_break(handle, history, "the view holds a Session")
-    must_break(fresh, history, "is not new")
+    def __init__(self, model: t.Any, given: t.Any, **options: t.Any) -> None:
+        super().__init__(model, given, **options)
+        self.session = t.cast(t.Any, Session(given.get_bind()))
 
 
 # ------------------------------------------------------------------------ law: single
 
 
+@law
 def single(history: list[Seen]) -> t.Iterator[tuple[Seen, str]]:
     """Everything the admin does in one request goes through one session: the one that
     the handle gives to that request."""
@@ -878,60 +897,44 @@ def single(history: list[Seen]) -> t.Iterator[tuple[Seen, str]]:
             yield seen, f"the handle gave {len(seen.given)} sessions in one request"
         for number in seen.used.keys() - seen.given:
             yield seen, f"session {number}, of {seen.used[number]}, is a stray"
-        for sql in seen.strangers:
-            yield seen, f"sent through no session: {sql}"
+        for stranger in seen.strangers:
+            yield seen, stranger
 
 
-def test_single_session_in_every_operation(history: list[Seen]) -> None:
-    must_hold(single, history)
+@twin(single, "in get_query, is a stray")
+class UsesSessionOfItsOwn(Twin):
+    def get_query(self) -> t.Any:
+        with Session(self.engine()) as own:
+            return own.query(Book)
 
 
-def test_single_session_even_on_other_threads(history: list[Seen]) -> None:
-    """A request is followed on its own thread: nobody uses a session on another one."""
-    assert list(OUTSIDE.used.values()) == []
-
-
-def test_twin_session_on_another_thread() -> None:
-    class Background(Twin):
-        def get_query(self) -> t.Any:
-            thread = threading.Thread(target=lambda: Session().close())
-            thread.start()
-            thread.join()
-            return super().get_query()
-
-    driven("export-csv", view=Background)
-    [where] = OUTSIDE.used.values()
-    OUTSIDE.used.clear()
-    assert "in <lambda>" in where
-
-
-def test_twin_view_with_a_session_of_its_own() -> None:
-    class Private(Twin):
-        def get_query(self) -> t.Any:
-            with Session(self.engine()) as own:
-                return own.query(Book)
-
-    must_break(single, driven(view=Private), "in get_query, is a stray")
-
-
-def test_twin_scope_smaller_than_a_request() -> None:
+@twin(single, "gave [2-9] sessions", part="scope")
+def scope_of_one_question() -> object:
     """A session for each question: "already attached to session 1 (this is 2)"."""
-    must_break(single, driven(scope=object), "gave [2-9] sessions")
+    return object()
 
 
-def test_twin_statement_past_the_session() -> None:
-    class Direct(Twin):
-        def get_query(self) -> t.Any:
-            with self.engine().connect() as connection:
-                connection.exec_driver_sql("SELECT 42")
-            return super().get_query()
+@twin(single, "a session on another thread: .* in <lambda>")
+class UsesAnotherThread(Twin):
+    def get_query(self) -> t.Any:
+        thread = threading.Thread(target=lambda: Session().close())
+        thread.start()
+        thread.join()
+        return super().get_query()
 
-    must_break(single, driven(view=Direct), "sent through no session: SELECT 42")
+
+@twin(single, "a statement of no session: SELECT 42")
+class GoesPastTheSession(Twin):
+    def get_query(self) -> t.Any:
+        with self.engine().connect() as connection:
+            connection.exec_driver_sql("SELECT 42")
+        return super().get_query()
 
 
 # ------------------------------------------------------------------------- law: fresh
 
 
+@law
 def fresh(history: list[Seen]) -> t.Iterator[tuple[Seen, str]]:
     """No session serves two requests, and none is opened by building the app."""
     for seen in history:
@@ -945,59 +948,47 @@ def fresh(history: list[Seen]) -> t.Iterator[tuple[Seen, str]]:
                 yield seen, "took a connection"
 
 
-def test_fresh_session_in_every_request(history: list[Seen]) -> None:
-    must_hold(fresh, history)
-
-
-def test_fresh_building_the_app_opens_no_session(shop: Bookshop) -> None:
+def test_fresh_building_the_app_opens_no_session(
+    shop: Bookshop, request: pytest.FixtureRequest
+) -> None:
     """Lite's case is its own: its ``db.session`` is a session, so that a view can only
     be built in an app context, and a look at it opens one.  That one does nothing,
     takes no connection, and is closed with that context."""
     building = shop.building
+    if building.handle != "lite_db":
+        return must_hold(fresh, [building])
+    request.applymarker(UNIQUE_KEEPS_SESSION.expected())
     gc.collect()
     if building.living():
         pytest.fail(f"still there after the start: {building.used}", pytrace=False)
-    if shop.name == "lite_db":
-        assert (building.steps, building.pool) == ([], [])
-        assert building.used.keys() <= building.closed
-    else:
-        must_hold(fresh, [building])
+    assert (building.steps, building.pool) == ([], [])
+    assert building.used.keys() <= building.closed
 
 
-def test_twin_session_captured_at_startup() -> None:
+@twin(fresh, "building the app: opened session .* in scaffold_form")
+class CapturesAtStartup(Twin):
     """So did the ``Unique`` validator in Flask-Admin 2.1.0 and 2.2.0 (#2953)."""
 
-    class Eager(Twin):
-        def scaffold_form(self) -> t.Any:
-            self.captured = session_of(self.session)
-            return super().scaffold_form()
-
-        def get_query(self) -> t.Any:
-            return self.captured.query(Book)
-
-    with Bookshop(plain_session, Eager) as shop:
-        must_break(fresh, [shop.building], "opened session .* in scaffold_form")
-        must_break(fresh, [shop.do("export-csv")], "is not new: it is from .*`building")
+    def scaffold_form(self) -> t.Any:
+        self.captured = session_of(self.session)
+        return super().scaffold_form()
 
 
-def test_twin_session_captured_on_first_use() -> None:
+@twin(fresh, "is not new")
+class CapturesOnFirstUse(Twin):
     """The first request is faultless: that is why everything is driven twice."""
 
-    class Lazy(Twin):
-        captured: t.Any = None
+    captured: t.Any = None
 
-        def get_query(self) -> t.Any:
-            self.captured = self.captured or session_of(self.session)
-            return self.captured.query(Book)
-
-    first, second = driven(view=Lazy)
-    must_hold(fresh, [first])
-    must_break(fresh, [first, second], "is not new")
+    def get_query(self) -> t.Any:
+        self.captured = self.captured or session_of(self.session)
+        return self.captured.query(Book)
 
 
 # ---------------------------------------------------------------------- law: isolated
 
 
+@law
 def isolated(history: list[Seen]) -> t.Iterator[tuple[Seen, str]]:
     """What a request has not committed nobody else sees: not the next request, not one
     that runs at the same time."""
@@ -1008,10 +999,11 @@ def isolated(history: list[Seen]) -> t.Iterator[tuple[Seen, str]]:
             yield seen, "finds a change saved that nobody committed"
 
 
-def at_once(shop: Bookshop) -> list[Seen]:
+def at_once(folder: Path, make_handle: MakeHandle, **broken: t.Any) -> list[Seen]:
     """Two requests are inside a view at the same time.
 
-    The first changes every title there, and waits until the second has its answer.
+    The first changes every title there, and waits until the second has its answer.  The
+    database is a file: in memory SQLite has one connection only, with one transaction.
     """
     both_inside, answered = threading.Barrier(2, timeout=30), threading.Event()
 
@@ -1020,57 +1012,36 @@ def at_once(shop: Bookshop) -> list[Seen]:
         both_inside.wait()
         assert answered.wait(timeout=30)
 
-    with ThreadPoolExecutor() as pool:
+    url = f"sqlite:///{folder / 'books.db'}"
+    with Bookshop(make_handle, url=url, **broken) as shop, ThreadPoolExecutor() as pool:
         first = pool.submit(shop.send, "lookup", change_and_wait)
         second = shop.send("export-csv", lambda session: both_inside.wait())
         answered.set()
-    return [first.result(), shop.look(second)]
+        return [first.result(), shop.look(second)]
 
 
-def database_file(folder: Path) -> str:
-    """In memory SQLite has one connection only, with one transaction for all."""
-    return f"sqlite:///{folder / 'books.db'}"
-
-
-def test_isolated_in_every_operation(history: list[Seen]) -> None:
-    must_hold(isolated, history)
-
-
-def test_isolated_at_the_same_time(make_handle: MakeHandle, tmp_path: Path) -> None:
-    with Bookshop(make_handle, url=database_file(tmp_path)) as shop:
-        history = at_once(shop)
+def test_isolated_at_the_same_time(shop: Bookshop, tmp_path: Path) -> None:
+    history = at_once(tmp_path, shop.make_handle)
     for law in (effect, fresh, isolated):
         must_hold(law, history)
 
 
-def test_twin_scope_shared_by_all(tmp_path: Path) -> None:
-    url = database_file(tmp_path)
-    with Bookshop(plain_session, url=url, scope=lambda: "all") as shop:
-        history = at_once(shop)
+def test_scope_shared_by_all_is_noticed(tmp_path: Path) -> None:
+    history = at_once(tmp_path, plain_session, scope=lambda: "all")
     must_break(isolated, history, "export-csv: shows a change that another request")
     must_break(fresh, history, "is not new")
 
 
-def test_twin_teardown_that_commits() -> None:
-    def commit(session: t.Any, error: object) -> None:
-        session.commit()
-        session.remove()
-
-    with Bookshop(plain_session, teardown=commit) as shop:
-        must_break(isolated, [shop.do("lookup", careless)], "finds a change saved")
-
-
-def test_twin_scope_that_is_never_left() -> None:
-    """``scoped_session`` without ``remove()``: the session of a thread, for ever."""
-    with Bookshop(plain_session, teardown=lambda session, error: None) as shop:
-        history = [shop.send("lookup", careless), shop.send("export-csv")]
-    must_break(isolated, history, "shows a change that another request")
-    must_break(released, history, "lookup: .* is not closed")
+@twin(isolated, "finds a change saved", part="teardown")
+def teardown_commits(session: t.Any, error: object) -> None:
+    session.commit()
+    session.remove()
 
 
 # ------------------------------------------------------------------------- law: alive
 
 
+@law
 def alive(history: list[Seen]) -> t.Iterator[tuple[Seen, str]]:
     """The session lives until the response is complete, a streamed one included."""
     for seen in history:
@@ -1080,43 +1051,31 @@ def alive(history: list[Seen]) -> t.Iterator[tuple[Seen, str]]:
             yield seen, f"session {number} is used once more after its end: {where}"
 
 
-def test_alive_in_every_operation_that_does_not_stream(history: list[Seen]) -> None:
-    must_hold(alive, [seen for seen in history if not seen.streamed])
-
-
-@STREAMED_TOO_LATE
-def test_alive_until_the_stream_is_complete(history: list[Seen]) -> None:
-    must_hold(alive, [seen for seen in history if seen.streamed])
-
-
-@STREAMED_TOO_LATE
+@STREAMS_TOO_LATE.expected()
 def test_alive_for_what_loads_while_it_streams(shop: Bookshop) -> None:
     """A column that is loaded row by row, as the export of a one-to-many is."""
     must_hold(effect, [shop.do("export-csv-lazily")])
 
 
-def test_twin_session_removed_before_the_stream() -> None:
-    class Early(Twin):
-        def get_export_name(self, *_: object, **__: object) -> str:
-            t.cast(t.Any, self.session).remove()
-            return "books.csv"
-
-    must_break(alive, driven(view=Early), "was closed before the answer")
+@twin(alive, "was closed before the answer")
+class RemovesBeforeTheStream(Twin):
+    def get_export_name(self, *_: object, **__: object) -> str:
+        t.cast(t.Any, self.session).remove()
+        return "books.csv"
 
 
-def test_twin_session_closed_half_way() -> None:
-    class Impatient(Twin):
-        def get_count_query(self) -> t.Any:
-            query = super().get_count_query()
-            session_of(self.session).close()
-            return query
-
-    must_break(alive, driven(view=Impatient), "is used once more after its end")
+@twin(alive, "is used once more after its end")
+class ClosesHalfWay(Twin):
+    def get_count_query(self) -> t.Any:
+        query = super().get_count_query()
+        session_of(self.session).close()
+        return query
 
 
 # ---------------------------------------------------------------------- law: released
 
 
+@law
 def released(history: list[Seen]) -> t.Iterator[tuple[Seen, str]]:
     """Then it is gone: closed, its transaction over, its connection back in the pool,
     the registry empty, and nothing in the app refers to it or to an instance it
@@ -1134,43 +1093,36 @@ def released(history: list[Seen]) -> t.Iterator[tuple[Seen, str]]:
             yield seen, f"still referred to: {', '.join(sorted(seen.left))}"
 
 
-def test_released_after_every_operation(history: list[Seen]) -> None:
-    must_hold(released, [seen for seen in history if not seen.failed])
+@twin(released, "is not closed", part="teardown")
+def teardown_missing(session: t.Any, error: object) -> None:
+    """``scoped_session`` without ``remove()``: the session of a thread, for ever."""
 
 
-def test_twin_teardown_that_closes_and_keeps() -> None:
-    history = driven(teardown=lambda session, error: session.close())
-    must_break(released, history, "still referred to: .*Session")
-    must_break(fresh, history, "is not new")
+@twin(released, "still referred to: .*Session", part="teardown")
+def teardown_closes_and_keeps(session: t.Any, error: object) -> None:
+    session.close()
 
 
-def test_twin_instances_kept() -> None:
-    class Remembering(Twin):
-        def get_one(self, id: t.Any) -> t.Any:
-            self.last = super().get_one(id)
-            return self.last
-
-    history = driven("delete-of-none", "delete-refused", view=Remembering)
-    must_hold(released, history[:1])
-    must_break(released, history, "delete-refused: still referred to: Book")
+@twin(released, "still referred to: Book", "delete-refused")
+class KeepsInstances(Twin):
+    def get_one(self, id: t.Any) -> t.Any:
+        self.last = super().get_one(id)
+        return self.last
 
 
-def test_twin_connection_kept() -> None:
-    class Hoarding(Twin):
-        def get_query(self) -> t.Any:
-            self.taken = self.engine().connect()
-            return super().get_query()
+@twin(released, "connections taken: 2, returned: 1")
+class KeepsConnection(Twin):
+    kept: t.Any = None
 
-    must_break(
-        released,
-        driven("export-csv", view=Hoarding),
-        "connections taken: 2, returned: 1",
-    )
+    def get_query(self) -> t.Any:
+        self.kept = self.kept, self.engine().connect()
+        return super().get_query()
 
 
 # ---------------------------------------------------------------------- law: recovers
 
 
+@law
 def recovers(history: list[Seen]) -> t.Iterator[tuple[Seen, str]]:
     """Whatever goes wrong in a request, the other laws still hold, and the next request
     works."""
@@ -1183,17 +1135,6 @@ def recovers(history: list[Seen]) -> t.Iterator[tuple[Seen, str]]:
                 yield seen, f"once `{seen.failed}` has failed: {again.wrong}"
 
 
-def test_recovers_from_a_failure_at_every_step(history: list[Seen]) -> None:
-    failed = {seen.operation for seen in history if seen.failed}
-    assert failed == {name for name in DRIVEN if OPERATIONS[name].sql}
-    must_hold(recovers, [one for one in history if one.operation != "delete-many-fast"])
-
-
-@MASS_DELETE_NOT_ROLLED_BACK
-def test_recovers_from_a_mass_delete_that_fails(history: list[Seen]) -> None:
-    must_hold(recovers, [one for one in history if one.operation == "delete-many-fast"])
-
-
 def test_recovers_in_the_request_that_was_refused(history: list[Seen]) -> None:
     """After a constraint's refusal the form is there again, with all the authors."""
     for refused in ("create-refused", "edit-refused"):
@@ -1201,11 +1142,40 @@ def test_recovers_in_the_request_that_was_refused(history: list[Seen]) -> None:
         assert any("CHECK constraint" in page and "Le Guin" in page for page in pages)
 
 
-def test_twin_teardown_skipped_after_an_error() -> None:
-    def only_when_well(session: t.Any, error: BaseException | None) -> None:
-        if error is None:
-            session.remove()
+@twin(recovers, "`released`, when `SELECT .*` fails", part="teardown")
+def teardown_only_when_well(session: t.Any, error: BaseException | None) -> None:
+    if error is None:
+        session.remove()
 
-    with Bookshop(plain_session, teardown=only_when_well) as shop:
-        must_hold(released, [shop.do("lookup")])
-        must_break(recovers, shop.drive("lookup"), "lookup: `released`, when `SELECT")
+
+# ------------------------------------------------------------ all laws, and their twins
+
+
+def test_every_step_is_failed(history: list[Seen]) -> None:
+    failed = {seen.operation for seen in history if seen.failed}
+    assert failed == {name for name in DRIVEN if OPERATIONS[name].sql}
+
+
+@pytest.mark.parametrize("law", LAWS.values(), ids=LAWS)
+def test_every_operation_keeps_the_law(law: Law, history: list[Seen]) -> None:
+    """A known defect excuses what it is known to break, as long as it does."""
+    why = ""
+    for defect in DEFECTS:
+        if defect.here and law.__name__ in defect.laws:
+            if concerned := [seen for seen in history if defect.breaks(seen)]:
+                why = defect.why
+                assert broken(law, concerned), f"this is mended, take it out: {why}"
+                history = [seen for seen in history if seen not in concerned]
+    must_hold(law, history)
+    if why:
+        pytest.xfail(why)
+
+
+@pytest.mark.parametrize(("law", "saying", "operation", "app"), TWINS)
+def test_twin_is_caught(
+    law: Law, saying: str, operation: str, app: dict[str, t.Any]
+) -> None:
+    with Bookshop(plain_session, **app) as shop:
+        history = [shop.building, shop.do(operation), shop.do(operation, careless)]
+        history += [shop.do(operation, fail_at=1), shop.do(operation)]
+    must_break(law, history, saying)
