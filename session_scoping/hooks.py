@@ -61,6 +61,11 @@ class Running:
         self.preserved = preserved
         self.context: ref[t.Any] | None = None
 
+    def over(self) -> bool:
+        """Has it ended, and does it count? While a test client preserves its contexts
+        a request goes on."""
+        return bool(self.request.ended) and not self.preserved
+
     def held(self) -> bool:
         """Does a test client still hold the context, as it does until it goes on?"""
         return self.context is not None and self.context() is not None

@@ -8,9 +8,6 @@ import gc
 import threading
 import typing as t
 from fnmatch import fnmatch
-from functools import cache
-from importlib.metadata import PackageNotFoundError
-from importlib.metadata import version
 from time import perf_counter
 from weakref import ref
 
@@ -41,16 +38,8 @@ from session_scoping.recording import Request
 from session_scoping.recording import Session
 from session_scoping.recording import Use
 from session_scoping.recording import View
+from session_scoping.stack import stack
 
-STACK = (
-    "Flask-Admin",
-    "Flask",
-    "SQLAlchemy",
-    "Flask-SQLAlchemy",
-    "Flask-SQLAlchemy-Lite",
-    "Werkzeug",
-    "WTForms",
-)
 MARK = "_session_scoping"  # an attribute of sessions and of their connections
 ENOUGH = 100  # instances whose keepers are looked for
 UNTIDY = 200  # things, most of them dead by now, before somebody tidies up
@@ -337,9 +326,8 @@ class Recorder:
         if running.preserved:
             context: t.Any = app_ctx
             running.context = ref(context._get_current_object())
-        endpoint = flask.request.endpoint or ""
-        request.endpoint = endpoint
         if request.view == NOBODY:
+            endpoint = flask.request.endpoint or ""
             known = self._apps.get(app, {})
             request.view = known.get(endpoint.rpartition(".")[0], NOBODY)
 
@@ -388,7 +376,9 @@ class Recorder:
             )
         watched = Watched(self.recording, seen)
         with self._lock:
-            seen.number = len(self.recording.sessions)
+            number, requests = len(self.recording.sessions), self.recording.requests
+            # Of equal numbers one will do: a long recording is made of them.
+            seen.number = requests[number].number if number < len(requests) else number
             self.recording.sessions.append(seen)
             self._living.append((seen.number, ref(session)))
             if len(self._living) > UNTIDY:
@@ -452,16 +442,16 @@ class Recorder:
         watched.closed = watched.session.closed = True
         watched.closed_in = running
         watched.closed_at = None
-        watched.session.released = perf_counter() - self._began
         user = watched.running
         if _waiting(running) or _waiting(user):
             place, own = self.places.here(3)
             watched.closed_at = own or place
-        if user is not None and use is not None:
-            if not user.answered:
-                use.ended_early = watched.closed_at
-            if user.preserved or not user.request.ended:
-                use.closed = True
+        if user is not None and use is not None and not user.answered:
+            use.ended_early = watched.closed_at
+        if use is not None and user is not None and not user.over():
+            use.closed = True
+        else:
+            watched.session.released = perf_counter() - self._began
         if user is not running:  # a nested request has used it last
             _close_uses(running, watched.session.number)
 
@@ -580,15 +570,3 @@ def told(error: BaseException) -> str:
     """An exception in a line."""
     first, *_ = [*str(error).splitlines(), ""]
     return f"{type(error).__name__}: {first}"[:300]
-
-
-@cache
-def stack() -> dict[str, str]:
-    """The versions of what is installed."""
-    found = {}
-    for package in STACK:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            continue
-    return found

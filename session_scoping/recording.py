@@ -83,7 +83,6 @@ class Request:
     path: str
     view: int = NOBODY
     operation: str = ""  # what a person does by it; empty: not driven by the crawler
-    endpoint: str = ""
     status: int = 0
     started: float = 0.0  # seconds since the recording began
     ended: float = 0.0
@@ -124,7 +123,7 @@ class Session:
     place: Place | None = None
     own: Place | None = None
     closed: bool = False  # for good, when the recording ended
-    released: float = 0.0  # when it was last closed
+    released: float = 0.0  # when it was last closed, where no request did it
     kept: bool = False  # still there when the recording ended
     kept_by: t.Sequence[str] = ()  # what holds it, from the app down to it
     outside: t.Sequence[Outside] = ()

@@ -108,8 +108,7 @@ def test_verdict_is_honest(tests: str, cell: str, status: int, tmp_path: Path) -
     guard.write_text(f"import pytest\n{handles}{tests}\n")
     code = (
         "import sys, verdict; from pathlib import Path;"
-        f"verdict.GUARD = Path({str(guard)!r}); verdict.LAWS = ('single',);"
-        "sys.exit(verdict.main())"
+        f"sys.exit(verdict.main(Path({str(guard)!r})))"
     )
     done = python("-c", code)
     assert cell in done.stdout

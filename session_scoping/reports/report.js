@@ -420,7 +420,6 @@ function aboutRequest(request) {
     facts([
       ["View", label(request.view)],
       ["Operation", request.operation],
-      ["Endpoint", code(request.endpoint)],
       ["Status", request.status],
       ["Answer", request.streamed && "streamed"],
       ["Time", end > started && `${((end - started) * 1000).toFixed(1)} ms, ${started.toFixed(3)} s after the start`],
