@@ -90,6 +90,7 @@ def hostile() -> Recording:
     for view in recording.views:
         view.name = view.endpoint = view.model = view.handle = HOSTILE
     for request in recording.requests:
+        request.path = request.operation = HOSTILE
         request.thread = request.error = request.wrong = HOSTILE
         request.uses = [Use(one.session, place, place) for one in request.uses]
     recording.requests[1].stopped = [Stopped(HOSTILE, place, place)]
