@@ -5,6 +5,7 @@ and Flask-Admin, and nothing else.
 """
 
 import json
+import re
 import sys
 import typing as t
 from contextlib import redirect_stderr
@@ -98,7 +99,7 @@ class Outcomes:
             said = report.longreprtext
             _, found, why = said.partition("do not import: ")
             if found:
-                self.run.does_not_import = why.strip()
+                self.run.does_not_import = re.sub(r" \(/.*", "", why.strip())
             self.run.failures.append(said)
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:

@@ -10,6 +10,7 @@ from weakref import ref
 import flask
 from sqlalchemy.orm import Session as SASession
 
+from session_scoping.recording import Place
 from session_scoping.recording import Recording
 from session_scoping.recording import Request
 
@@ -41,6 +42,7 @@ class Running:
         "streams",
         "preserved",
         "context",
+        "unreturned",
         "outer",
     )
 
@@ -60,6 +62,7 @@ class Running:
         self.streams = False
         self.preserved = preserved
         self.context: ref[t.Any] | None = None
+        self.unreturned: Place | None = None  # where its oldest connection was taken
 
     def over(self) -> bool:
         """Has it ended, and does it count? While a test client preserves its contexts

@@ -338,21 +338,24 @@ def _only_a_name(kept_by: t.Sequence[str]) -> bool:
 def isolated(recording: Recording) -> t.Iterator[Sight]:
     for number, served in _uses(recording).items():
         session = recording.sessions[number]
-        told = (session, NOBODY)
-        for index, (request, use) in enumerate(served):
-            for other, _ in served[:index]:
-                if (
-                    request.started < other.ended
-                    and other.started < request.ended
-                    and _scope(recording, request) != _scope(recording, other)
-                ):
-                    what = f"{_named(session)} serves two requests at the same time"
-                    yield Sight("overlap", what, request, *told, use.place, use.own)
-                    break
-            if use.commit_at_end:
-                what = f"{_named(session)} commits when the view has answered"
-                place = use.commit_at_end
-                yield Sight("commit at end", what, request, *told, place, place)
+        running: list[Request] = []  # when the one at hand began
+        for request, use in served:
+            running = [one for one in running if one.ended > request.started]
+            scope = _scope(recording, request)
+            if request.ended and any(
+                _scope(recording, one) != scope for one in running
+            ):
+                what = f"{_named(session)} serves two requests at the same time"
+                told = (request, session, NOBODY, use.place, use.own)
+                yield Sight("overlap", what, *told)
+            running.append(request)
+    for late in recording.late_commits:
+        session = recording.sessions[late.session]
+        request = recording.requests[late.request]
+        if not session.left_alone:
+            what = f"{_named(session)} commits when the view has answered"
+            place = late.place
+            yield Sight("commit at end", what, request, session, NOBODY, place, place)
 
 
 def alive(recording: Recording) -> t.Iterator[Sight]:
@@ -406,11 +409,12 @@ def released(recording: Recording) -> t.Iterator[Sight]:
                 place=first.place,
                 own=first.own,
             )
+    taken_at = {one.request: one.place for one in recording.unreturned}
     for request in recording.requests:
         all_closed = all(use.closed for use in request.uses)
         if request.ended and request.taken != request.returned and all_closed:
             what = f"connections taken: {request.taken}, returned: {request.returned}"
-            where = request.unreturned
+            where = taken_at.get(request.number)
             yield Sight("connection", what, request, place=where, own=where)
     for kept in recording.kept_instances:
         request = recording.requests[kept.request]

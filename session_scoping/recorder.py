@@ -30,12 +30,14 @@ from session_scoping.places import Places
 from session_scoping.recording import BUILDING
 from session_scoping.recording import FLASK_SQLALCHEMY
 from session_scoping.recording import KeptInstance
+from session_scoping.recording import LateCommit
 from session_scoping.recording import NOBODY
 from session_scoping.recording import Outside
 from session_scoping.recording import Place
 from session_scoping.recording import Recording
 from session_scoping.recording import Request
 from session_scoping.recording import Session
+from session_scoping.recording import Unreturned
 from session_scoping.recording import Use
 from session_scoping.recording import View
 from session_scoping.stack import stack
@@ -309,6 +311,9 @@ class Recorder:
                 request.broke_off = told(error)
             else:
                 request.error, request.status = told(error), 500
+        if running.unreturned is not None:
+            unreturned = Unreturned(request.number, running.unreturned)
+            self.recording.unreturned.append(unreturned)
         if running.drive is not None:
             running.drive.ended()
 
@@ -487,12 +492,14 @@ class Recorder:
             and not running.request.ended
             and watched is not None
             and watched.running is running
-            and watched.use is not None
             and not watched.late
             and not running.streams
         ):
             place, own = self.places.here(2)
-            watched.use.commit_at_end = own or place
+            late = LateCommit(
+                running.request.number, watched.session.number, own or place
+            )
+            self.recording.late_commits.append(late)
 
     def _on_statement(
         self, connection: t.Any, cursor: object, sql: str, *_: object
@@ -517,11 +524,10 @@ class Recorder:
 
     def _on_checkout(self, _: object, record: t.Any, __: object) -> None:
         running = self._current()
-        request = running.request if running is not None else None
-        if request is not None:
-            request.taken += 1
-            if request.unreturned is None:
-                request.unreturned = self.places.near(2)
+        if running is not None:
+            running.request.taken += 1
+            if running.unreturned is None:
+                running.unreturned = self.places.near(2)
         record.info.setdefault(MARK, []).append(running)
 
     def _on_checkin(self, _: object, record: t.Any) -> None:
@@ -533,7 +539,7 @@ class Recorder:
                 if running.preserved or not request.ended:
                     request.returned += 1
                 if request.taken == request.returned:
-                    request.unreturned = None
+                    running.unreturned = None
 
 
 def _of(view: t.Any, name: str) -> t.Any:

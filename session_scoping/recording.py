@@ -62,7 +62,6 @@ class Use:
     closed: bool = False  # when the request was over
     ended_early: Place | None = None  # closed before the view had answered
     revived: Place | None = None  # used once more after it was closed
-    commit_at_end: Place | None = None  # committed when the view had answered
 
 
 @dataclass(slots=True)
@@ -95,7 +94,6 @@ class Request:
     statements: int = 0
     taken: int = 0  # connections
     returned: int = 0
-    unreturned: Place | None = None  # where the first one not returned was taken
     uses: t.Sequence[Use] = ()
     stopped: t.Sequence[Stopped] = ()
     failed: str = ""  # the step that was made to fail
@@ -141,6 +139,23 @@ class KeptInstance:
 
 
 @dataclass(slots=True)
+class LateCommit:
+    """A commit that was made when the view had answered."""
+
+    request: int
+    session: int
+    place: Place | None
+
+
+@dataclass(slots=True)
+class Unreturned:
+    """A connection that a request took, and was over without having returned."""
+
+    request: int
+    place: Place | None
+
+
+@dataclass(slots=True)
 class Unseen:
     """What was not driven, and why."""
 
@@ -160,6 +175,8 @@ class Recording:
     requests: list[Request] = field(default_factory=list)
     sessions: list[Session] = field(default_factory=list)
     kept_instances: list[KeptInstance] = field(default_factory=list)
+    unreturned: list[Unreturned] = field(default_factory=list)
+    late_commits: list[LateCommit] = field(default_factory=list)
     unseen: list[Unseen] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 

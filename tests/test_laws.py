@@ -19,6 +19,7 @@ from session_scoping.recording import BY_HAND
 from session_scoping.recording import FLASK_SQLALCHEMY
 from session_scoping.recording import FORMAT
 from session_scoping.recording import KeptInstance
+from session_scoping.recording import LateCommit
 from session_scoping.recording import LITE
 from session_scoping.recording import NOBODY
 from session_scoping.recording import NotARecording
@@ -30,6 +31,7 @@ from session_scoping.recording import Request
 from session_scoping.recording import SCOPED_SESSION
 from session_scoping.recording import Session
 from session_scoping.recording import Stopped
+from session_scoping.recording import Unreturned
 from session_scoping.recording import Use
 from session_scoping.recording import View
 
@@ -73,6 +75,8 @@ def recording(
     sessions: t.Sequence[Session],
     views: t.Sequence[View] = (view(),),
     kept: t.Sequence[KeptInstance] = (),
+    unreturned: t.Sequence[Unreturned] = (),
+    late_commits: t.Sequence[LateCommit] = (),
     admin: str = "2.2.1",
     flask: str = "3.1.1",
 ) -> Recording:
@@ -87,6 +91,8 @@ def recording(
         list(requests),
         list(sessions),
         list(kept),
+        list(unreturned),
+        list(late_commits),
     )
 
 
@@ -203,7 +209,7 @@ CASES = {
     "a commit when the view has answered": Case(
         "isolated",
         "session 0 commits when the view has answered",
-        recording(alone(use(0, commit_at_end=OWN)), [session(0)]),
+        recording(alone(0), [session(0)], late_commits=[LateCommit(0, 0, OWN)]),
         recording(alone(use(0)), [session(0)]),
     ),
     "a session is used once more": Case(
@@ -273,7 +279,9 @@ CASES = {
     "a connection is not given back": Case(
         "released",
         "connections taken: 2, returned: 1",
-        recording(alone(0, taken=2, returned=1, unreturned=OWN), [session(0)]),
+        recording(
+            alone(0, taken=2, returned=1), [session(0)], unreturned=[Unreturned(0, OWN)]
+        ),
         recording(alone(0, taken=2, returned=2), [session(0)]),
     ),
     "a connection is not given back by a request that is over": Case(
@@ -522,7 +530,11 @@ KNOWN: dict[str, tuple[Recording, list[Recording]]] = {
         EARLY,
         [
             MANY,
-            recording(alone(use(0, ended_early=OWN, commit_at_end=OWN)), [session(0)]),
+            recording(
+                alone(use(0, ended_early=OWN)),
+                [session(0)],
+                late_commits=[LateCommit(0, 0, OWN)],
+            ),
         ],
     ),
     "Flask 3.1.2 and newer: a streamed export outlives its session": (
@@ -554,8 +566,9 @@ KNOWN: dict[str, tuple[Recording, list[Recording]]] = {
             recording(alone(0, 1), [session(0), session(1, **SMALL)]),
             # both are, but this is about something else
             recording(
-                alone(use(0, commit_at_end=OWN), 1),
+                alone(0, 1),
                 [scoped(), session(1, **SMALL, engines=[1])],
+                late_commits=[LateCommit(0, 0, OWN)],
             ),
         ],
     ),
@@ -677,11 +690,16 @@ def two_views(first: Recording, second: Recording) -> Recording:
         )
         for one in second.sessions
     ]
+    late = [
+        LateCommit(one.request + requests, one.session + sessions, one.place)
+        for one in second.late_commits
+    ]
     return replace(
         first,
         views=[view(), view()],
         requests=[*first.requests, *more],
         sessions=[*first.sessions, *further],
+        late_commits=[*first.late_commits, *late],
     )
 
 
@@ -700,8 +718,9 @@ def test_what_one_cause_breaks_in_two_views_is_two_findings() -> None:
 
 def test_two_causes_in_one_view_are_two_findings() -> None:
     seen = recording(
-        [request(0, use(0, commit_at_end=OWN)), request(1, 1, 2)],
+        [request(0, 0), request(1, 1, 2)],
         [session(0), session(1), session(2, maker=BY_HAND, born_in=1)],
+        late_commits=[LateCommit(0, 0, OWN)],
     )
     assert len(judge(seen).findings) == 2
 
@@ -716,8 +735,9 @@ WORST_FIRST = {
     "that breaks more laws": (shared(SCOPED_SESSION), [1, 0]),
     "that breaks as many, in more requests": (
         recording(
-            [request(n, use(n, commit_at_end=OWN)) for n in range(2)],
+            [request(n, n) for n in range(2)],
             [session(n) for n in range(2)],
+            late_commits=[LateCommit(n, n, OWN) for n in range(2)],
         ),
         [1, 0],
     ),
@@ -737,10 +757,12 @@ def test_the_first_finding_is_the_one(name: str) -> None:
 
 def test_what_happens_again_is_told_once_with_all_its_requests() -> None:
     requests = [
-        request(n, use(n, commit_at_end=OWN), operation=name)
+        request(n, n, operation=name)
         for n, name in enumerate(("list", "details", "list"))
     ]
-    [one] = judge(recording(requests, [session(n) for n in range(3)])).violations
+    sessions = [session(n) for n in range(3)]
+    late = [LateCommit(n, n, OWN) for n in range(3)]
+    [one] = judge(recording(requests, sessions, late_commits=late)).violations
     assert one.operations == ("list", "details")
     assert (one.requests, one.sessions) == ((0, 1, 2), (0, 1, 2))
 
@@ -832,15 +854,17 @@ def test_sessions_from_two_lines_of_a_library_are_told_apart() -> None:
 
 
 def test_connections_from_two_lines_are_told_apart() -> None:
-    requests = [request(n, taken=1, unreturned=(OWN, OTHER)[n]) for n in (0, 1)]
-    found = [one.own for one in judge(recording(requests, [])).violations]
+    requests = [request(n, taken=1) for n in (0, 1)]
+    unreturned = [Unreturned(0, OWN), Unreturned(1, OTHER)]
+    verdict = judge(recording(requests, [], unreturned=unreturned))
+    found = [one.own for one in verdict.violations]
     assert found == [OWN, OTHER]
 
 
 def test_a_violation_without_an_operation_is_told_by_its_request() -> None:
-    [one] = judge(
-        recording(alone(use(0, commit_at_end=OWN), operation=""), [session(0)])
-    ).violations
+    late = [LateCommit(0, 0, OWN)]
+    seen = recording(alone(0, operation=""), [session(0)], late_commits=late)
+    [one] = judge(seen).violations
     assert one.operations == ("GET /admin/user/",)
 
 

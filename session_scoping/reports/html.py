@@ -172,6 +172,8 @@ def _data(verdict: Verdict) -> dict[str, t.Any]:
         "requests": _slim(recording.requests, places),
         "sessions": _slim(recording.sessions, places),
         "kept_instances": _slim(recording.kept_instances, places),
+        "unreturned": _slim(recording.unreturned, places),
+        "late_commits": _slim(recording.late_commits, places),
         "violations": _slim(verdict.violations, places),
         "places": list(places),
     }

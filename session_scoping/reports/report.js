@@ -380,6 +380,10 @@ function why(violation) {
     ]));
 }
 
+function lateCommit(request, use) {
+  return data.late_commits.find((one) => one.request === request.number && one.session === use.session);
+}
+
 function aboutSession(bar) {
   const { session, uses, instances } = bar;
   const first = uses[0] ?? session.outside?.[0];
@@ -428,7 +432,7 @@ function aboutRequest(request) {
       ["App context", request.outer_context && "one was there before the request began"],
       ["Statements", request.statements],
       ["Connections", request.taken && `${request.taken} taken, ${request.returned ?? 0} returned`],
-      ["Not returned, taken at", code(place(request.unreturned))],
+      ["Not returned, taken at", code(place(data.unreturned.find((one) => one.request === request.number)?.place))],
       ["Error", request.error],
       ["Answer broke off", request.broke_off],
       ["Made to fail", request.failed],
@@ -440,7 +444,7 @@ function aboutRequest(request) {
         " ", code(place(use.own ?? use.place)),
         use.ended_early !== undefined && [el("em", {}, " closed before the view had answered, at "), code(place(use.ended_early))],
         use.revived !== undefined && [el("em", {}, " used once more after it was closed, at "), code(place(use.revived))],
-        use.commit_at_end !== undefined && [el("em", {}, " committed at the end, at "), code(place(use.commit_at_end))],
+        lateCommit(request, use) && [el("em", {}, " committed when the view had answered, at "), code(place(lateCommit(request, use).place))],
       ].flat())],
     ]),
   ];

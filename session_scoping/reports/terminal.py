@@ -58,7 +58,7 @@ def _parts(verdict: Verdict) -> t.Iterator[RenderableType]:
     if recording.unseen:
         yield Text("\nNot seen, so nothing is known of it", "bold")
         for one in recording.unseen:
-            yield _line(f"{_view(verdict, one.view)}, {one.operation}: {one.why}")
+            yield _line(f"{label(verdict, one.view)}, {one.operation}: {one.why}")
     for note in recording.notes:
         yield Text(f"\nNote: {note}.")
     yield Text(f"\nVerdict: {conclusion(verdict)}", "bold")
@@ -89,7 +89,7 @@ def _table(verdict: Verdict) -> Table:
         numbers.append(NOBODY)
     for number in numbers:
         cells = [CELLS[verdict.cell(number, law)] for law in NAMES]
-        table.add_row(_view(verdict, number), *cells)
+        table.add_row(label(verdict, number), *cells)
     return table
 
 
@@ -100,7 +100,7 @@ def _finding(
     title = cause.name if cause else first.what
     title = f"{title[0].upper()}{title[1:]}"
     yield Text.assemble(
-        (f"{number}. {title}", "bold red"), f" ({_view(verdict, finding.view)})"
+        (f"{number}. {title}", "bold red"), f" ({label(verdict, finding.view)})"
     )
     if cause:
         yield _line(cause.sentence)
@@ -151,7 +151,8 @@ def _operation(request: Request) -> str:
     return f"{path} ({name})" if name else path
 
 
-def _view(verdict: Verdict, number: int) -> str:
+def label(verdict: Verdict, number: int) -> str:
+    """What a person calls a view, of which there may be several of one class."""
     if number == NOBODY:
         return "outside of the admin"
     views = verdict.recording.views
