@@ -6,9 +6,7 @@ Exit status: 0 when all laws hold, 1 when one is broken, 2 when it could not tel
 only imported when it is needed.
 """
 
-import io
 import json
-import sys
 import typing as t
 from contextlib import contextmanager
 from fnmatch import fnmatch
@@ -188,20 +186,12 @@ def drive(
 
 def tell(recording: "Recording") -> "Verdict":
     """Pass the verdict, and print it."""
-    from rich.console import Console
-
     from session_scoping.laws import judge
     from session_scoping.reports.terminal import render
-    from session_scoping.reports.terminal import text
+    from session_scoping.reports.terminal import show
 
     verdict = judge(recording)
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="replace")  # of a terminal that knows no arrows
-    console = Console(highlight=False)
-    if console.is_terminal:
-        console.print(render(verdict), crop=False)
-    else:
-        print(text(verdict), flush=True)
+    show(render(verdict))
     return verdict
 
 

@@ -134,7 +134,11 @@ class Outcomes:
         cells = self.run.cells
         for index, one in enumerate(cells):
             if (one.law, one.handle) == (cell.law, cell.handle):
-                cells[index] = min(one, cell, key=lambda c: WORST_FIRST.index(c.state))
+                if one.state == cell.state:
+                    one.said = "\n".join(filter(None, [one.said, cell.said]))
+                else:
+                    worst = min(one, cell, key=lambda c: WORST_FIRST.index(c.state))
+                    cells[index] = worst
                 return
         cells.append(cell)
 

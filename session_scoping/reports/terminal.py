@@ -1,5 +1,7 @@
 """The verdict as text: a table of views and laws, then what to change, worst first."""
 
+import io
+import sys
 import typing as t
 from io import StringIO
 from itertools import islice
@@ -30,10 +32,26 @@ FEW = 4  # operations to name in a line
 
 def text(verdict: Verdict) -> str:
     """The verdict as plain text, for a log or the message of a test."""
+    return plain(render(verdict))
+
+
+def plain(renderable: RenderableType) -> str:
+    """Text without colours and without blanks at the end of its lines."""
     console = Console(file=StringIO(), width=WIDTH, no_color=True, highlight=False)
-    console.print(render(verdict), crop=False)
+    console.print(renderable, crop=False)
     lines = t.cast(StringIO, console.file).getvalue().splitlines()
     return "\n".join(line.rstrip() for line in lines).rstrip()
+
+
+def show(renderable: RenderableType) -> None:
+    """Print it, in colours where it is read on a terminal."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # of a terminal that knows no arrows
+    console = Console(highlight=False)
+    if console.is_terminal:
+        console.print(renderable, crop=False)
+    else:
+        print(plain(renderable), flush=True)
 
 
 def render(verdict: Verdict) -> RenderableType:

@@ -6,6 +6,7 @@ from importlib.resources import files
 
 from jinja2 import Environment
 from jinja2 import StrictUndefined
+from markupsafe import escape
 from markupsafe import Markup
 from rich.console import Group
 from rich.console import RenderableType
@@ -32,7 +33,7 @@ class Told(t.NamedTuple):
     laws: list[str]
     handles: list[str]
     why: str  # the known defect, or what keeps it from being compared
-    said: str  # by the guard, of the first of them
+    said: list[str]  # by the guard
 
     @property
     def title(self) -> str:
@@ -41,15 +42,14 @@ class Told(t.NamedTuple):
 
 
 def told(comparison: Comparison, kind: str) -> list[Told]:
-    """The changes of a kind, grouped by their reason."""
-    groups: dict[tuple[str, str], Told] = {}
+    """The changes of a kind by their reason; what was said of each law, once."""
+    groups: dict[str, Told] = {}
     for one in comparison.of(kind):
         side = _telling(one)
-        by_law = "" if kind == INCOMPARABLE else one.law
-        new = Told([], [], side.why or "nothing is known of it", side.said)
-        group = groups.setdefault((side.why, by_law), new)
+        group = groups.setdefault(side.why, Told([], [], side.why, []))
         if one.law not in group.laws:
             group.laws.append(one.law)
+            group.said.extend(filter(None, [side.said]))
         if one.handle not in group.handles:
             group.handles.append(one.handle)
     return list(groups.values())
@@ -99,12 +99,11 @@ def _parts(comparison: Comparison) -> t.Iterator[RenderableType]:
         yield Text(f"   and {name} {old} → {new}", "dim")
     yield Text()
     yield _table(comparison)
-    for title, kind in (("Broken", BROKE), ("Mended", MENDED)):
+    for title, kind in (("Broken", BROKE), ("No longer broken", MENDED)):
         for one in told(comparison, kind):
             yield Text.assemble("\n", (f"{title}: ", STYLES[kind]), one.title)
-            yield _indented(one.said or one.why)
-            if one.said and kind == BROKE and one.why not in one.said:
-                yield _indented(one.why)
+            for line in (one.why, *one.said):
+                yield _indented(line)
     incomparable = told(comparison, INCOMPARABLE)
     if incomparable:
         yield Text("\nCannot be compared", STYLES[INCOMPARABLE])
@@ -166,7 +165,7 @@ def html(comparison: Comparison) -> str:
             title: told(comparison, kind)
             for title, kind in (
                 ("Broken", BROKE),
-                ("Mended", MENDED),
+                ("No longer broken", MENDED),
                 ("Cannot be compared", INCOMPARABLE),
             )
         },
@@ -178,5 +177,5 @@ def html(comparison: Comparison) -> str:
 
 def _link(text: str) -> Markup:
     """Make what looks like an address one to follow."""
-    escaped = str(Markup.escape(text))
+    escaped = str(escape(text))
     return Markup(re.sub(r"(https://[^\s<]+)", r'<a href="\1">\1</a>', escaped))

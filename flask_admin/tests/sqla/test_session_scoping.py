@@ -960,7 +960,8 @@ def test_fresh_building_the_app_opens_no_session(
     request.applymarker(UNIQUE_KEEPS_SESSION.expected())
     gc.collect()
     if building.living():
-        pytest.fail(f"still there after the start: {building.used}", pytrace=False)
+        opened = ", ".join(building.used.values())
+        pytest.fail(f"a session is still there after the start: {opened}", False)
     assert (building.steps, building.pool) == ([], [])
     assert building.used.keys() <= building.closed
 

@@ -1,0 +1,180 @@
+"""The command ``session-scoping``: an app, an upgrade, a range of releases, a fork.
+
+Exit status: 0 when what held still holds, 1 when something is broken, 2 when it could
+not tell.
+"""
+
+import json
+import typing as t
+from contextlib import contextmanager
+from pathlib import Path
+
+import click
+
+from session_scoping.cli import CANNOT_TELL
+from session_scoping.cli import cannot_write
+from session_scoping.cli import check_writable
+from session_scoping.cli import INTERRUPTED
+from session_scoping.cli import main as check
+from session_scoping.cli import say
+from session_scoping.errors import CannotTell
+
+if t.TYPE_CHECKING:
+    from session_scoping.upgrade import Comparison
+    from session_scoping.upgrade import Progress
+
+
+class Commands(click.Group):
+    """Without the name of a command, it is the one that checks an app."""
+
+    def parse_args(self, context: click.Context, args: list[str]) -> list[str]:
+        if args and args[0].startswith("-") and args[0] != "--help":
+            args = ["check", *args]
+        return super().parse_args(context, args)
+
+
+@click.group(cls=Commands)
+def main() -> None:
+    """Prove that Flask-Admin keeps its SQLAlchemy sessions inside requests."""
+
+
+main.add_command(check, "check")
+
+
+def sides(command: t.Callable[..., t.Any]) -> t.Callable[..., t.Any]:
+    """What the commands that compare releases share."""
+    for add in (
+        click.option(
+            "--html", "html_path", type=click.Path(), help="Save a page to look at."
+        ),
+        click.option(
+            "--json", "json_path", type=click.Path(), help="Save all that was seen."
+        ),
+        click.option("--pre", is_flag=True, help="Take pre-releases, too."),
+        click.option(
+            "--client",
+            metavar="MODULE:FUNCTION",
+            default="",
+            help="With --app: what takes the app and returns a logged-in test client.",
+        ),
+        click.option(
+            "--app",
+            metavar="MODULE:NAME",
+            default="",
+            help="Drive this app, too, in its own environment but for the one package.",
+        ),
+        click.option(
+            "--without",
+            multiple=True,
+            metavar="PACKAGE",
+            help="Try it without flask-sqlalchemy, or without flask-sqlalchemy-lite.",
+        ),
+        click.argument("after"),
+        click.argument("before"),
+    ):
+        command = add(command)
+    return command
+
+
+@main.command()
+@sides
+@click.pass_context
+def upgrade(context: click.Context, /, before: str, after: str, **given: t.Any) -> None:
+    """Compare two releases: which laws held BEFORE, and which hold AFTER.
+
+    A side is a requirement, as flask-admin==2.2.0 or flask<3.1, or `latest`, the path
+    of a checkout, or git+ an address. Each gets an environment of its own.
+    """
+    from session_scoping.reports.upgrade import render
+    from session_scoping.upgrade import compare
+
+    def run(job: t.Any) -> "tuple[Comparison, t.Any]":
+        with progress_bars(before, after) as bars:
+            comparison = compare(before, after, job, bars)
+        return comparison, render(comparison)
+
+    context.exit(tell(run, **given))
+
+
+@main.command()
+@sides
+@click.pass_context
+def bisect(context: click.Context, /, before: str, after: str, **given: t.Any) -> None:
+    """Find the first release from BEFORE to AFTER that breaks a law."""
+    from session_scoping.reports.upgrade import render
+    from session_scoping.reports.upgrade import render_culprit
+    from session_scoping.upgrade import bisect
+    from session_scoping.upgrade import Culprit
+
+    def run(job: t.Any) -> "tuple[Comparison, t.Any]":
+        with progress_bars(f"{before} … {after}") as [bar]:
+            found = bisect(before, after, job, bar)
+        if isinstance(found, Culprit):
+            return found.comparison, render_culprit(found)
+        return found, render(found)
+
+    context.exit(tell(run, **given))
+
+
+def tell(
+    run: "t.Callable[[t.Any], tuple[Comparison, t.Any]]",
+    without: tuple[str, ...],
+    app: str,
+    client: str,
+    pre: bool,
+    json_path: str | None,
+    html_path: str | None,
+) -> int:
+    """Compare, print and save it, and give the exit status."""
+    from session_scoping.reports.terminal import show
+    from session_scoping.reports.upgrade import html
+    from session_scoping.upgrade import Job
+
+    try:
+        for path in (html_path, json_path):
+            check_writable(path)
+        comparison, rendered = run(Job(without, app, client, pre))
+        show(rendered)
+        if json_path is not None:
+            _save(json_path, json.dumps(comparison.to_json()))
+        if html_path is not None:
+            _save(html_path, html(comparison))
+    except CannotTell as error:
+        say(" ".join(str(error).split()))
+        return CANNOT_TELL
+    except KeyboardInterrupt:
+        say("interrupted")
+        return INTERRUPTED
+    return comparison.status
+
+
+def _save(path: str, text: str) -> None:
+    try:
+        Path(path).write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise cannot_write(path, error) from error
+
+
+@contextmanager
+def progress_bars(*titles: str) -> "t.Iterator[list[Progress]]":
+    """A bar for each environment on a terminal, nothing elsewhere."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from session_scoping.upgrade import STEPS
+
+    console = Console(stderr=True)
+    with Progress(
+        console=console, transient=True, disable=not console.is_terminal
+    ) as progress:
+
+        def bar(title: str) -> "t.Callable[[str, int], None]":
+            task = progress.add_task(title, total=len(STEPS))
+
+            def tell(doing: str, step: int) -> None:
+                description = f"{title}: {doing}" if doing else title
+                progress.update(task, description=description, completed=step)
+
+            return tell
+
+        yield [bar(title) for title in titles]
