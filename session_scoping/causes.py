@@ -1,9 +1,10 @@
 """The causes that are known by name, each with the change that mends it."""
 
-import re
 import typing as t
 from dataclasses import dataclass
 
+from session_scoping.defects import BY_ID
+from session_scoping.defects import FLASK_ADMIN
 from session_scoping.recording import BY_HAND
 from session_scoping.recording import FLASK_SQLALCHEMY
 from session_scoping.recording import LITE
@@ -37,6 +38,7 @@ class Cause:
     sentence: str
     fix: str  # code, or what to install
     link: str = ""
+    beneath_views: bool = False  # is it the app's, or its tests', and not a view's?
 
 
 Recognise = t.Callable[[str, Sight, Recording], bool]
@@ -44,10 +46,10 @@ CAUSES: list[tuple[Cause, Recognise]] = []
 
 
 def cause(
-    name: str, sentence: str, fix: str, link: str = ""
+    name: str, sentence: str, fix: str, link: str = "", beneath_views: bool = False
 ) -> t.Callable[[Recognise], Recognise]:
     def keep(recognise: Recognise) -> Recognise:
-        CAUSES.append((Cause(name, sentence, fix, link), recognise))
+        CAUSES.append((Cause(name, sentence, fix, link, beneath_views), recognise))
         return recognise
 
     return keep
@@ -61,11 +63,6 @@ def cause_of(law: str, sight: Sight, recording: Recording) -> Cause | None:
     return None
 
 
-def _release(recording: Recording, package: str) -> tuple[int, ...]:
-    numbers = re.findall(r"\d+", recording.stack.get(package, ""))
-    return tuple(int(number) for number in numbers[:3])
-
-
 def _maker(sight: Sight) -> str:
     return sight.session.maker if sight.session else ""
 
@@ -77,7 +74,8 @@ def _held(sight: Sight, recording: Recording) -> bool:
     )
 
 
-FLASK_ADMIN = "https://github.com/pallets-eco/flask-admin"
+UNIQUE = BY_ID["unique-keeps-session"]
+STREAMED = BY_ID["streams-too-late"]
 
 
 @cause(
@@ -90,6 +88,7 @@ client.get("/admin/")  # each request brings a context of its own
 with app.app_context():  # and your own queries another one
     ...""",
     "https://flask.palletsprojects.com/en/stable/appcontext/",
+    beneath_views=True,
 )
 def _outer_context(law: str, sight: Sight, recording: Recording) -> bool:
     return sight.request is not None and sight.request.outer_context
@@ -134,14 +133,13 @@ def _raw_session(law: str, sight: Sight, recording: Recording) -> bool:
 
 @cause(
     "Flask-Admin 2.1.0 and 2.2.0: the Unique validator keeps the session of startup",
-    "With Flask-SQLAlchemy-Lite the form's `Unique` validator takes the session of the "
-    "moment in which the view is built, and uses it in every request.",
-    'pip install "flask-admin>=2.2.1"',
-    f"{FLASK_ADMIN}/pull/2953",
+    UNIQUE.sentence,
+    UNIQUE.workaround,
+    UNIQUE.link,
 )
 def _unique(law: str, sight: Sight, recording: Recording) -> bool:
     return (
-        (2, 1) <= _release(recording, "Flask-Admin") < (2, 2, 1)
+        UNIQUE.is_in(recording.stack.get(UNIQUE.package, ""))
         and _maker(sight) == LITE
         and (
             any("Unique" in step for step in sight.kept_by)
@@ -166,22 +164,16 @@ def _closed_early(law: str, sight: Sight, recording: Recording) -> bool:
 
 @cause(
     "Flask 3.1.2 and newer: a streamed export outlives its session",
-    "Flask ends the app context before it streams the answer, and with it the session "
-    "is removed; a column that loads lazily then has none.",
-    """\
-class UserView(ModelView):
-    column_export_list = [...]  # without relationships that load lazily, or load them:
-
-    def get_query(self):
-        return super().get_query().options(selectinload(User.posts))""",
-    "https://github.com/pallets/flask/issues/5774",
+    STREAMED.sentence,
+    STREAMED.workaround,
+    STREAMED.link,
 )
 def _streamed(law: str, sight: Sight, recording: Recording) -> bool:
     request = sight.request
     return (
         request is not None
         and request.streamed
-        and _release(recording, "Flask") >= (3, 1, 2)
+        and STREAMED.is_in(recording.stack.get(STREAMED.package, ""))
         and sight.kind in {"broke off", "revived", "open"}
         and (bool(request.broke_off) or any(use.revived for use in request.uses))
     )
@@ -195,6 +187,7 @@ def _streamed(law: str, sight: Sight, recording: Recording) -> bool:
 @app.teardown_appcontext
 def remove_session(error):
     session.remove()  # and no commit: the views commit what is meant to stay""",
+    beneath_views=True,
 )
 def _commits(law: str, sight: Sight, recording: Recording) -> bool:
     return sight.kind == "commit at end"
@@ -221,6 +214,7 @@ def _thread(law: str, sight: Sight, recording: Recording) -> bool:
 scoped_session(sessionmaker(engine))  # with no scopefunc, or one that gives the
 # same key all through a request and another one in the next""",
     f"{FLASK_ADMIN}/issues/2831",
+    beneath_views=True,
 )
 def _small_scope(law: str, sight: Sight, recording: Recording) -> bool:
     return (
@@ -250,6 +244,7 @@ def _given(request: Request, recording: Recording) -> list[Session]:
 def remove_session(error):
     session.remove()  # not close(): that leaves the session in its registry""",
     "https://docs.sqlalchemy.org/en/20/orm/contextual.html#using-thread-local-scope-with-web-applications",
+    beneath_views=True,
 )
 def _never_removed(law: str, sight: Sight, recording: Recording) -> bool:
     return (
@@ -260,12 +255,38 @@ def _never_removed(law: str, sight: Sight, recording: Recording) -> bool:
 
 
 @cause(
+    "a handle whose session nobody closes",
+    "What the view was given makes a session for the request, and nothing closes it "
+    "when the request is over.",
+    """\
+@app.teardown_appcontext
+def close_session(error):
+    session = g.pop("session", None)  # wherever the handle keeps it
+    if session is not None:
+        session.close()""",
+    "https://flask.palletsprojects.com/en/stable/appcontext/#storing-data",
+    beneath_views=True,
+)
+def _never_closed(law: str, sight: Sight, recording: Recording) -> bool:
+    return (
+        _maker(sight) == BY_HAND
+        and sight.kind in {"open", "kept"}
+        and not sight.kept_by
+        and sight.place is not None
+        and sight.place.file.startswith("flask_admin")
+        and sight.request is not None
+        and len(sight.request.uses) == 1
+    )
+
+
+@cause(
     "a session made by hand",
     "The view's handle has a session for this request; this code makes another one, "
-    "which sees other data and has to be closed by hand.",
+    "which does not see what this request has changed, and which nobody else closes.",
     """\
 self.session.query(User)  # in a view: the handle that it was given, or
-db.session.query(User)  # what Flask-SQLAlchemy gives to this request""",
+db.session.query(User)  # what Flask-SQLAlchemy gives to this request
+# is it meant to be another one? Then --leave-alone 'file.py:*', and close it: with""",
 )
 def _by_hand(law: str, sight: Sight, recording: Recording) -> bool:
     return _maker(sight) == BY_HAND and not sight.kept_by
@@ -276,8 +297,8 @@ def _by_hand(law: str, sight: Sight, recording: Recording) -> bool:
     "Something in the app has kept the session of one request, or of the start of the "
     "app, and goes on using it.",
     """\
-# keep the handle, and ask it each time:
-session = db.session  # in the function that needs it, not at import or in __init__""",
+# keep the handle, and ask it each time that a session is needed:
+db.session.query(User)  # not: self.kept = db.session()""",
     f"{FLASK_ADMIN}/issues/1272",
 )
 def _kept_session(law: str, sight: Sight, recording: Recording) -> bool:

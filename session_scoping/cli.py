@@ -15,6 +15,7 @@ from pathlib import Path
 import click
 from flask.cli import ScriptInfo
 
+from session_scoping.defects import BY_ID
 from session_scoping.errors import CannotTell
 
 if t.TYPE_CHECKING:
@@ -104,8 +105,7 @@ def run(
 ) -> int:
     """Do it all, print it, and give the exit status."""
     try:
-        for path in (html_path, json_path):
-            check_writable(path)
+        check_paths(html_path, json_path)
         recorder = make_recorder(leave_alone)
         recording = recorder.recording
         interrupted = False
@@ -121,7 +121,7 @@ def run(
             return INTERRUPTED
         note_unmatched(recording, leave_alone)
         verdict = tell(recording)
-        if verdict.holds and not verdict.proven and not interrupted:
+        if not (verdict.violations or verdict.proven or interrupted):
             raise CannotTell(nothing_seen(verdict, client))
         save(verdict, html_path, json_path)
     except CannotTell as error:
@@ -144,10 +144,11 @@ def make_recorder(leave_alone: t.Sequence[str]) -> "Recorder":
         import session_scoping.reports.terminal  # noqa: F401
         from session_scoping.recorder import Recorder
     except ImportError as error:
-        raise CannotTell(
-            f"what it needs does not import: {error}: install it, or releases that go "
-            "together"
-        ) from error
+        mend = "install it, or releases that go together"
+        if "T_SESSION" in str(error):
+            defect = BY_ID["does-not-import"]
+            mend = f"{defect.workaround} ({defect.sentence})"
+        raise CannotTell(f"what it needs does not import: {error}: {mend}") from error
     return Recorder(leave_alone)
 
 
@@ -163,7 +164,7 @@ def drive(
     from session_scoping.crawler import record
     from session_scoping.loading import load
     from session_scoping.loading import load_client
-    from session_scoping.loading import where
+    from session_scoping.places import where
 
     recorder.start()
     app = load(target, recorder)
@@ -227,6 +228,15 @@ def nothing_seen(verdict: "Verdict", client: str | None) -> str:
             return (
                 f"nothing was seen: {name}, {failure.operation}: {why}: mend it first"
             )
+    if verdict.stopped:
+        first = verdict.stopped[0]
+        name = recording.views[first.view].name if first.view >= 0 else first.path
+        where = first.stopped[0].own or first.stopped[0].place
+        return (
+            f"nothing was seen: {name}, {first.operation or first.method} tries to "
+            f"write, and was stopped ({where}): name a factory that makes the app "
+            "without that"
+        )
     for one in recording.unseen:
         if one.view in models:
             name = recording.views[one.view].name
@@ -255,7 +265,7 @@ def progress_bar() -> t.Iterator[t.Callable[[str, int, int], None]]:
 def confirm(app: "flask.Flask") -> None:
     """Ask before anything is written. Raises ``CannotTell`` when the answer is no."""
     from session_scoping.ledger import databases
-    from session_scoping.loading import where
+    from session_scoping.places import where
 
     try:
         urls = databases(app)
@@ -276,6 +286,14 @@ def confirm(app: "flask.Flask") -> None:
         agreed = False
     if not agreed:
         raise CannotTell("nothing was written: --write was not agreed to (--yes does)")
+
+
+def check_paths(html_path: str | None, json_path: str | None) -> None:
+    """Where the reports go. Raises ``CannotTell``."""
+    if html_path is not None and html_path == json_path:
+        raise CannotTell(f"--html and --json both name {html_path!r}: name two files")
+    for path in (html_path, json_path):
+        check_writable(path)
 
 
 def check_writable(path: str | None) -> None:

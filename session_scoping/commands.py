@@ -13,7 +13,7 @@ import click
 
 from session_scoping.cli import CANNOT_TELL
 from session_scoping.cli import cannot_write
-from session_scoping.cli import check_writable
+from session_scoping.cli import check_paths
 from session_scoping.cli import INTERRUPTED
 from session_scoping.cli import main as check
 from session_scoping.cli import say
@@ -131,8 +131,7 @@ def tell(
     from session_scoping.upgrade import Job
 
     try:
-        for path in (html_path, json_path):
-            check_writable(path)
+        check_paths(html_path, json_path)
         comparison, rendered = run(Job(without, app, client, pre))
         show(rendered)
         if json_path is not None:

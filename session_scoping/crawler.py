@@ -1,5 +1,6 @@
 """Drives the admin of an app as a person would, while a recorder watches."""
 
+import gc
 import logging
 import re
 import threading
@@ -12,6 +13,7 @@ from itertools import islice
 import flask
 from flask.testing import FlaskClient
 from sqlalchemy.exc import OperationalError
+from sqlalchemy.pool import QueuePool
 
 from session_scoping.errors import CannotTell
 from session_scoping.hooks import DRIVE
@@ -154,6 +156,7 @@ class Crawler:
         self.send(resolved)
         if not self.in_memory(first):
             self.at_once(resolved)
+            self.refill()
         if faults:
             self.fail(resolved)
 
@@ -211,6 +214,8 @@ class Crawler:
                 response.close()
         except Exception:
             pass  # the recorder has seen it
+        if meeting is None:
+            self.refill()
         for request in self.recorder.recording.requests[before:]:
             if request.operation == operation.name:
                 return request, page.decode(errors="replace")
@@ -218,6 +223,16 @@ class Crawler:
             f"the test client does not reach {self.app.import_name}: it has to call "
             "the app itself, as app.test_client() does"
         )
+
+    def refill(self) -> None:
+        """Give the app connections to go on with, where leaked sessions have them all:
+        it would wait half a minute for each."""
+        for engine in self.recorder.engines:
+            pool = engine.pool
+            if isinstance(pool, QueuePool) and pool.checkedout() >= pool.size():
+                gc.collect()
+                if pool.checkedout() >= pool.size():
+                    engine.dispose(close=False)
 
     def at_once(self, operation: Operation) -> None:
         """Two requests are in the middle of the same operation."""

@@ -13,6 +13,7 @@ from types import ModuleType
 import flask
 
 from session_scoping.recording import REGISTRY
+from session_scoping.recording import STATEMENT
 
 REGISTRIES = {"ScopedRegistry", "ThreadLocalRegistry"}
 DEPTH = 14  # steps up from the object
@@ -31,12 +32,14 @@ class Step(t.NamedTuple):
 def keepers(targets: t.Sequence[object], views: t.Sequence[object]) -> list[list[str]]:
     """The shortest path from a view, an app, a class or a module down to each target.
 
-    Empty when there is none, as for what is kept for one thread only.
+    Empty when there is none, as for what is kept for one thread only; ``STATEMENT``
+    alone when nothing else keeps it.
     """
     roots = {id(view) for view in views}
     held_by: dict[int, list[object]] = {id(target): [] for target in targets}
     paths: list[list[str]] = [[] for _ in targets]
     own = {id(one) for one in (targets, views, held_by, *held_by.values())}
+    in_statements: set[int] = set()
     level = list(targets)
     for _ in range(DEPTH):
         if len(held_by) > BUDGET or all(paths):
@@ -49,9 +52,12 @@ def keepers(targets: t.Sequence[object], views: t.Sequence[object]) -> list[list
         for holder in gc.get_referrers(*level):
             if id(holder) in own or _of_a_test(holder):
                 continue
-            for held in gc.get_referents(holder):
-                if id(held) in below:
-                    held_by[id(held)].append(holder)
+            referents = [one for one in gc.get_referents(holder) if id(one) in below]
+            if _of_a_statement(holder):
+                in_statements.update(map(id, referents))
+                continue
+            for held in referents:
+                held_by[id(held)].append(holder)
             if id(holder) in held_by:
                 continue
             held_by[id(holder)] = []
@@ -63,7 +69,32 @@ def keepers(targets: t.Sequence[object], views: t.Sequence[object]) -> list[list
         if rooted:
             paths = [_path(target, held_by, roots) for target in targets]
         level = above
+    for target, path in zip(targets, paths, strict=True):
+        if in_statements and not path and _ends(target, held_by) <= in_statements:
+            path.append(STATEMENT)
     return paths
+
+
+def _ends(target: object, held_by: dict[int, list[object]]) -> set[int]:
+    """Where the ways up from an object end."""
+    seen, ends, level = {id(target)}, set[int](), [id(target)]
+    while level:
+        one = level.pop()
+        holders = {id(holder) for holder in held_by.get(one, ())}
+        if not holders:
+            ends.add(one)
+        level.extend(holders - seen)
+        seen |= holders
+    return ends
+
+
+def _of_a_statement(holder: object) -> bool:
+    """Is it SQLAlchemy's own, of a statement that it has compiled and keeps? Comparing
+    with an instance, as a dynamic relationship does, makes the value of a parameter a
+    function that refers to what the instance has loaded."""
+    return isinstance(holder, FunctionType) and str(holder.__module__).startswith(
+        "sqlalchemy."
+    )
 
 
 def _path(

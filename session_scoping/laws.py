@@ -4,6 +4,7 @@ import typing as t
 from collections import defaultdict
 from dataclasses import asdict
 from dataclasses import dataclass
+from dataclasses import replace
 from functools import cached_property
 
 from session_scoping.causes import Cause
@@ -47,11 +48,15 @@ class Violation:
 
 @dataclass(frozen=True)
 class Finding:
-    """What one change would mend: all the laws that one cause breaks in one view."""
+    """What one change would mend: all the laws that one cause breaks, in one view or,
+    where it lies beneath them, in all."""
 
     cause: Cause | None
-    view: int
     violations: tuple[Violation, ...]
+
+    @property
+    def views(self) -> list[int]:
+        return list(dict.fromkeys(one.view for one in self.violations))
 
     @property
     def laws(self) -> list[str]:
@@ -76,11 +81,9 @@ class Verdict:
         groups: dict[t.Any, list[Violation]] = defaultdict(list)
         for one in self.violations:
             alone = None if one.cause else (one.law, one.what)
-            groups[one.cause, one.view, alone].append(one)
-        found = [
-            Finding(cause, view, tuple(group))
-            for (cause, view, _), group in groups.items()
-        ]
+            view = None if one.cause and one.cause.beneath_views else one.view
+            groups[one.cause, view, alone].append(one)
+        found = [Finding(cause, tuple(group)) for (cause, *_), group in groups.items()]
         return sorted(
             found,
             key=lambda one: (
@@ -110,6 +113,23 @@ class Verdict:
         """The views that have answered."""
         return {one.view for one in self.recording.requests if _answered(one)}
 
+    @cached_property
+    def shown(self) -> set[int]:
+        """The views of which something is known: a list that never opens says little,
+        whatever else has answered."""
+        asked = {one.view for one in self.recording.requests if one.operation == "list"}
+        lists = {
+            one.view
+            for one in self.recording.requests
+            if one.operation == "list" and _answered(one)
+        }
+        return self.seen - (asked - lists)
+
+    @cached_property
+    def _using(self) -> set[int]:
+        """The views that have used a session."""
+        return {one.view for one in self.recording.requests if one.uses}
+
     @property
     def proven(self) -> bool:
         """Has a view answered by using a session? Without that, nothing is known."""
@@ -133,12 +153,17 @@ class Verdict:
 
     def cell(self, view: int, law: str) -> str:
         """What is known of a law in a view: broken, holds, not tried, or not seen."""
-        if any(one.view == view and one.law == law for one in self.violations):
+        broken = {one.law for one in self.violations if one.view == view}
+        if law in broken:
             return "broken"
-        if view not in self.seen:
+        if view not in self.shown:
             return "not seen"
+        if view not in self._using:
+            return "not tried"
         if law in {"isolated", "recovers"} and (view, law) not in self._tried:
             return "not tried"
+        if law == "isolated" and broken & {"fresh", "released"}:
+            return "not tried"  # who gets that session next sees all that is in it
         return "holds"
 
     def to_json(self) -> dict[str, t.Any]:
@@ -178,7 +203,25 @@ def judge(recording: Recording) -> Verdict:
         _violation(law, view, cause, group)
         for (law, _, view, _, cause), group in groups.items()
     ]
-    return Verdict(recording, tuple(violations))
+    return Verdict(recording, tuple(_with_echoes(violations)))
+
+
+def _with_echoes(violations: list[Violation]) -> t.Iterator[Violation]:
+    """What has no cause of its own comes from that of its session or its request; what
+    is made at the line of a cause beneath the views comes from that."""
+    known = [one for one in violations if one.cause]
+    for echo in violations:
+        for one in known:
+            if one.view == echo.view and echo.cause is None:
+                same = bool({*one.sessions} & {*echo.sessions})
+                same = same or bool({*one.requests} & {*echo.requests})
+            else:
+                same = bool(one.cause and one.cause.beneath_views and one.made)
+                same = same and (one.law, one.made) == (echo.law, echo.made)
+            if same:
+                echo = replace(echo, cause=one.cause)
+                break
+        yield echo
 
 
 def _violation(
@@ -264,30 +307,40 @@ def handle(recording: Recording) -> t.Iterator[Sight]:
 
 def single(recording: Recording) -> t.Iterator[Sight]:
     held = {view.session for view in recording.views}
-    shared = {
-        engine
-        for session in recording.sessions
-        if session.maker != BY_HAND
-        for engine in session.engines
-    }
+    served = _served_by_handles(recording)
     for request in recording.requests:
         given: dict[int, int] = {}  # the handle's session for each engine
+        handles = served[request.view] if request.view != NOBODY else set()
+        handles = handles | _engines_of_handles(recording, request)
         for use in request.uses:
             session = recording.sessions[use.session]
             if session.left_alone or session.number in held:
                 continue
-            told = {"request": request, "session": session}
-            told |= {"place": use.place, "own": use.own, "kept_by": session.kept_by}
+            told = (request, session, NOBODY, use.place, use.own, session.kept_by)
             if session.maker == BY_HAND:
-                if shared.intersection(session.engines):
+                if handles.intersection(session.engines):
                     what = f"{_named(session)} is not the one that the handle gives"
-                    yield Sight("stray", what, **told)  # type: ignore[arg-type]
+                    yield Sight("stray", what, *told)
                 continue
             for engine in session.engines:
                 other = given.setdefault(engine, session.number)
                 if other != session.number:
                     what = f"{_named(session)} is used beside session {other}"
-                    yield Sight("many", what, **told)  # type: ignore[arg-type]
+                    yield Sight("many", what, *told)
+
+
+def _served_by_handles(recording: Recording) -> dict[int, set[int]]:
+    """The engines that each view uses through its handle: a session made by hand for
+    another one, as for another database, is no stray."""
+    found: dict[int, set[int]] = defaultdict(set)
+    for request in recording.requests:
+        found[request.view] |= _engines_of_handles(recording, request)
+    return found
+
+
+def _engines_of_handles(recording: Recording, request: Request) -> set[int]:
+    sessions = (recording.sessions[use.session] for use in request.uses)
+    return {n for one in sessions if one.maker != BY_HAND for n in one.engines}
 
 
 def fresh(recording: Recording) -> t.Iterator[Sight]:

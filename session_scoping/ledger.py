@@ -15,7 +15,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from session_scoping.forms import Making
 from session_scoping.hooks import RUNNING
-from session_scoping.recorder import told
+from session_scoping.places import told
 from session_scoping.recording import View
 
 if t.TYPE_CHECKING:

@@ -1,8 +1,6 @@
 """Finds the user's app, and what else the user names by module and function."""
 
 import inspect
-import os
-import traceback
 import typing as t
 from importlib import import_module
 
@@ -13,11 +11,8 @@ from flask.cli import ScriptInfo
 from flask.testing import FlaskClient
 
 from session_scoping.errors import CannotTell
-from session_scoping.places import HERE
-from session_scoping.places import installed
-from session_scoping.places import named
+from session_scoping.places import where
 from session_scoping.recorder import Recorder
-from session_scoping.recorder import told
 
 NAME_IT = "name an app, or a function that makes one, as in 'module:create_app'"
 
@@ -98,20 +93,3 @@ def load_client(target: str) -> t.Callable[[flask.Flask], FlaskClient]:
         return client
 
     return make_client
-
-
-def where(error: BaseException) -> str:
-    """An exception in a line, with the line of the user's code that raised it."""
-    said = told(error).removesuffix(": ")
-    if isinstance(error, SyntaxError) and error.filename:
-        name = type(error).__name__
-        return f"{name}: {error.msg} ({named(error.filename)}:{error.lineno})"
-    frames = traceback.extract_tb(error.__traceback__)
-    own = [one for one in frames if _own(one.filename)]
-    if not own:
-        return said
-    return f"{said} ({named(own[-1].filename)}:{own[-1].lineno})"
-
-
-def _own(path: str) -> bool:
-    return not installed(path) and not path.startswith((HERE + os.sep, "<"))

@@ -4,6 +4,7 @@ import inspect
 import os
 import sys
 import sysconfig
+import traceback
 import typing as t
 from types import CodeType
 from types import FrameType
@@ -132,3 +133,26 @@ def named(path: str) -> str:
         if found:
             return rest
     return path.removeprefix(os.getcwd() + os.sep)
+
+
+def told(error: BaseException) -> str:
+    """An exception in a line."""
+    first, *_ = [*str(error).splitlines(), ""]
+    return f"{type(error).__name__}: {first}"[:300]
+
+
+def where(error: BaseException) -> str:
+    """An exception in a line, with the line of the user's code that raised it."""
+    said = told(error).removesuffix(": ")
+    if isinstance(error, SyntaxError) and error.filename:
+        name = type(error).__name__
+        return f"{name}: {error.msg} ({named(error.filename)}:{error.lineno})"
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [one for one in frames if _own(one.filename)]
+    if not own:
+        return said
+    return f"{said} ({named(own[-1].filename)}:{own[-1].lineno})"
+
+
+def _own(path: str) -> bool:
+    return not installed(path) and not path.startswith((HERE + os.sep, "<"))

@@ -477,13 +477,13 @@ def message(verdict: "Verdict") -> str:
 
 def headline(verdict: "Verdict") -> str:
     from session_scoping.reports.terminal import conclusion
+    from session_scoping.reports.terminal import views_of
 
     if not verdict.findings:
         return conclusion(verdict)
     first = verdict.findings[0]
-    name = verdict.recording.views[first.view].name if first.view >= 0 else "the app"
     why = first.cause.name if first.cause else first.violations[0].what
-    return f"{name} breaks {', '.join(first.laws)}: {why}"
+    return f"{views_of(verdict, first)} breaks {', '.join(first.laws)}: {why}"
 
 
 def nothing_seen(recording: "Recording") -> str:

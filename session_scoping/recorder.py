@@ -27,6 +27,7 @@ from session_scoping.hooks import Running
 from session_scoping.keepers import keepers
 from session_scoping.places import place_of
 from session_scoping.places import Places
+from session_scoping.places import where
 from session_scoping.recording import BUILDING
 from session_scoping.recording import FLASK_SQLALCHEMY
 from session_scoping.recording import KeptInstance
@@ -37,6 +38,7 @@ from session_scoping.recording import Place
 from session_scoping.recording import Recording
 from session_scoping.recording import Request
 from session_scoping.recording import Session
+from session_scoping.recording import STATEMENT
 from session_scoping.recording import Unreturned
 from session_scoping.recording import Use
 from session_scoping.recording import View
@@ -196,21 +198,27 @@ class Recorder:
                 return
             gc.collect(generation)
         self._tidy()
-        living = [(number, one()) for number, one in self._living]
+        alive = [(number, one) for number, one in self._living if one() is not None]
         loaded = [
             (one, instance)
             for one in self._loaded
-            for instance in (known() for known in one.instances)
-            if instance is not None
+            for instance in one.instances
+            if instance() is not None
         ][:ENOUGH]
-        found = keepers([one for _, one in (*living, *loaded)], self._views)
-        for (number, _), path in zip(living, found, strict=False):
+        # This list and nothing else here may hold them: who else does is the question.
+        targets = [one() for _, one in (*alive, *loaded)]
+        names = [type(one).__name__ for one in targets][len(alive) :]
+        found = keepers(targets, self._views)
+        del targets
+        for (number, _), path in zip(alive, found, strict=False):
             session = self.recording.sessions[number]
             session.kept, session.kept_by = True, path
-        for (one, instance), path in zip(loaded, found[len(living) :], strict=True):
-            name, request = type(instance).__name__, one.running.request.number
-            kept = KeptInstance(name, one.session, request, path)
-            self.recording.kept_instances.append(kept)
+        paths = found[len(alive) :]
+        for (one, _), name, path in zip(loaded, names, paths, strict=True):
+            if path != [STATEMENT]:
+                request = one.running.request.number
+                kept = KeptInstance(name, one.session, request, path)
+                self.recording.kept_instances.append(kept)
         self._living.clear()
         self._loaded.clear()
 
@@ -244,6 +252,10 @@ class Recorder:
                     self._handles.append(handle)
                     self.recording.views.append(self._view(admin, view, handle))
         return known
+
+    @property
+    def engines(self) -> list[sa.engine.Engine]:
+        return list(self._engines)
 
     def view(self, number: int) -> t.Any:
         """The view itself, of a number that ``learn`` gave."""
@@ -308,9 +320,9 @@ class Recorder:
             self._now.discard(request.number)
         if error is not None:
             if running.answered:
-                request.broke_off = told(error)
+                request.broke_off = where(error)
             else:
-                request.error, request.status = told(error), 500
+                request.error, request.status = where(error), 500
         if running.unreturned is not None:
             unreturned = Unreturned(request.number, running.unreturned)
             self.recording.unreturned.append(unreturned)
@@ -341,7 +353,7 @@ class Recorder:
     ) -> None:
         running = self._current()
         if running is not None:
-            running.request.error = told(exception)
+            running.request.error = where(exception)
 
     # ---------------------------------------------------------------------- sessions
 
@@ -570,9 +582,3 @@ def _guess(session: SASession) -> str:
     """Who made a session that was there before."""
     package = type(session).__module__.partition(".")[0]
     return package if package == FLASK_SQLALCHEMY else ""
-
-
-def told(error: BaseException) -> str:
-    """An exception in a line."""
-    first, *_ = [*str(error).splitlines(), ""]
-    return f"{type(error).__name__}: {first}"[:300]

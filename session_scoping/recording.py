@@ -20,6 +20,7 @@ LITE = "flask_sqlalchemy_lite"
 SCOPED_SESSION = "scoped_session"
 BY_HAND = "hand"
 REGISTRY = "the registry of a scoped_session"  # the keeper that is no mistake by itself
+STATEMENT = "a statement that SQLAlchemy has compiled and keeps"  # nor is this
 BUILDING = -2  # the number of no request, while the app is built
 
 

@@ -28,7 +28,7 @@ from session_scoping.ledger import Ledger
 from session_scoping.ledger import OwnRow
 from session_scoping.operations import allows
 from session_scoping.operations import Operation
-from session_scoping.recorder import told
+from session_scoping.places import told
 from session_scoping.recording import Request
 from session_scoping.recording import Unseen
 

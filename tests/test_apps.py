@@ -88,7 +88,8 @@ def must_name(example: Example, verdict: Verdict, laws: t.Iterable[str]) -> None
     found = [
         one
         for one in verdict.findings
-        if not example.view or (one.view >= 0 and views[one.view].name == example.view)
+        if not example.view
+        or example.view in {views[n].name for n in one.views if n >= 0}
     ]
     broken = {law for finding in found for law in finding.laws}
     assert broken >= {*laws}, text(verdict)

@@ -432,9 +432,7 @@ def test_a_view_that_fails_is_reported_and_the_rest_goes_on(
     assert done.status == 0
     assert "GET /admin/fish/ (list): ValueError: no fish today" in done.out
     assert "BirdView        holds" in done.out
-    assert "Verdict: sessions are request-scoped, but 6 requests did not work." in (
-        done.out
-    )
+    assert "request-scoped, in 2 of 3 views, but 6 requests did not work." in done.out
 
 
 def test_one_table_that_is_not_there_is_reported_and_the_rest_goes_on(
@@ -625,7 +623,7 @@ BAD = {
         "app = create_app(Ends(Fish, db.session))",
     ),
     "views that all fail": Bad(
-        "nothing was seen: Fails, list: ValueError: no fish: mend it first",
+        "nothing was seen: Fails, list: ValueError: no fish (bad.py:3): mend it first",
         f"{SEEN}class Fails(FishView):\n"
         "    def get_list(self, *_, **__): raise ValueError('no fish')\n"
         "app = create_app(Fails(Fish, db.session))",

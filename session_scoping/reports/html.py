@@ -47,6 +47,9 @@ def html(verdict: Verdict) -> str:
         views=_rows(recording),
         label=lambda view: _label(recording, view),
         distinct=lambda values: list(dict.fromkeys(filter(None, values))),
+        libraries=lambda finding: [
+            one.place for one in finding.violations if one.place != one.own
+        ],
         failures=_tally(verdict.failures, _why),
         stopped=_tally(verdict.stopped, _write),
         data=_data(verdict),

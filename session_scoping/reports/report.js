@@ -371,7 +371,7 @@ function why(violation) {
     el("p", { className: "hint" }, data.laws[law]),
     facts([
       ["In the app’s own code", code(place(violation.own))],
-      ["In a library", code(place(violation.place))],
+      ["In a library", violation.place !== violation.own && code(place(violation.place))],
       ["The session was made", code(place(violation.made))],
       ["Kept by", steps(kept_by)],
       ["Cause", cause && [el("b", {}, withCode(cause.name)), el("br"), withCode(cause.sentence)]],

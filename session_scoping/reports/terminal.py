@@ -89,11 +89,11 @@ def conclusion(verdict: Verdict) -> str:
         return (
             f"broken: {', '.join(laws)}. {_count(verdict.findings, 'finding')} above."
         )
-    if verdict.stopped:
-        return "sessions are request-scoped, but a page that is read tries to write."
     if not verdict.proven:
         return "could not tell: no view was seen to use a session."
-    known, seen = len(verdict.recording.views), len(verdict.seen - {NOBODY})
+    if verdict.stopped:
+        return "sessions are request-scoped, but a page that is read tries to write."
+    known, seen = len(verdict.recording.views), len(verdict.shown - {NOBODY})
     within = f", in {seen} of {known} views" if seen < known else ""
     failed = _count(verdict.failures, "request")
     but = f", but {failed} did not work" if verdict.failures else ""
@@ -118,30 +118,43 @@ def _finding(
     title = cause.name if cause else first.what
     title = f"{title[0].upper()}{title[1:]}"
     yield Text.assemble(
-        (f"{number}. {title}", "bold red"), f" ({label(verdict, finding.view)})"
+        (f"{number}. {title}", "bold red"), f" ({views_of(verdict, finding)})"
     )
     if cause:
         yield _line(cause.sentence)
-    for one in finding.violations:
+    alike = {one.law: one for one in reversed(finding.violations)}
+    # Beneath several views it breaks each law in each of them: of each law one will do.
+    seen = alike.values() if len(finding.views) > 1 else finding.violations
+    for one in sorted(seen, key=lambda one: NAMES.index(one.law)):
         where = f", in {_few(one.operations)}" if one.operations else ""
+        if len(finding.views) > 1:
+            where += f" of {label(verdict, one.view)}, for example"
         yield _line(Text.assemble((f"{one.law}:", "bold"), f" {one.what}{where}"))
     told: dict[str, None] = {}
     for one in finding.violations:
         if one.made and one.made != one.own:
             told[f"made at:   {one.made}"] = None
         if one.own:
-            told[f"your code: {one.own}"] = None
+            word = "used at:  " if cause and cause.beneath_views else "your code:"
+            told[f"{word} {one.own}"] = None
         elif one.place and one.place != one.made:
             told[f"used at:   {one.place}"] = None
         if one.kept_by:
             told[f"kept by:   {' → '.join(one.kept_by)}"] = None
-    for line in told:
+    for line in islice(told, FEW if len(finding.views) > 1 else None):
         yield _line(line)
     if cause:
         yield _line(Text("change:", "bold"))
         yield _whole(indent(cause.fix, " " * 6), "cyan")
         if cause.link:
             yield _whole(f"   see {cause.link}", "dim")
+
+
+def views_of(verdict: Verdict, finding: Finding) -> str:
+    """The views that a finding is about."""
+    names = [label(verdict, number) for number in finding.views]
+    more = len(names) - FEW
+    return ", ".join(names[:FEW]) + (f" and {more} more" if more > 0 else "")
 
 
 def _requests(

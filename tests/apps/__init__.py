@@ -60,6 +60,7 @@ LITE = ("flask_sqlalchemy_lite",)
 RAW = "a raw session given to a view"
 CALLED = "`db.session()` given to a view"
 LITE_SESSION = "Flask-SQLAlchemy-Lite's `db.session` given to a view"
+UNCLOSED = "a handle whose session nobody closes"
 NEVER_REMOVED = "a `scoped_session` that is never removed"
 BY_HAND = "a session made by hand"
 ROWS = "rows kept beyond their request"
@@ -149,6 +150,7 @@ APPS: list[Example] = [
         since=(2, 2, 1),
     ),
     *pair("never_removed", "released", "TaskView", NEVER_REMOVED, marked=False),
+    *pair("unclosed", "released", "StampView", UNCLOSED, marked=False),
     *pair("closed_not_removed", "fresh", "RecipeView", NEVER_REMOVED, marked=False),
     *pair(
         "captured_at_startup",
@@ -303,11 +305,10 @@ APPS: list[Example] = [
     ),
     *pair(
         "binds",
-        "single",
+        "released",
         "ApartTotalView",
         BY_HAND,
         healthy_view="TotalView",
-        also=("released",),
         needs=FSA,
     ),
     *pair(

@@ -1,7 +1,5 @@
-"""Two databases in one app; a page opens a session of its own for the second one.
-
-It does not see what the same request has changed through `db.session`.
-"""
+"""Two databases in one app; a page opens a session of its own for the second one, and
+closes it never. That it is another session is no mistake: it is another database."""
 # mypy: allow-subclassing-any
 
 import typing as t
