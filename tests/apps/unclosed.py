@@ -73,7 +73,8 @@ def create_app(broken: bool) -> Flask:
                 current.close()
 
     admin = Admin(app, name="Stamps")
-    admin.add_view(StampView(Stamp, session))
+    with app.app_context():
+        admin.add_view(StampView(Stamp, session))
     return app
 
 
