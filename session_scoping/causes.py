@@ -94,6 +94,9 @@ def _outer_context(law: str, sight: Sight, recording: Recording) -> bool:
     return sight.request is not None and sight.request.outer_context
 
 
+OUTER_CONTEXT = CAUSES[-1][0]
+
+
 @cause(
     "`db.session()` given to a view",
     "Calling `db.session` takes the session of that moment out of the handle; the view "

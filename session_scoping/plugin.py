@@ -24,6 +24,7 @@ APP = "session_scoping_app"
 LEAVE_ALONE = "session_scoping_leave_alone"
 CLIENT = "session_scoping_client"
 SUITE = "session_scoping_suite"
+FEW = 10  # tests that are named
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -184,6 +185,7 @@ class Suite:
         from session_scoping.recorder import Recorder
 
         self.judges = judges
+        self.blind: list[str] = []  # tests of which nothing can be told
         self.recorder = Recorder(leave_alone(config))
         self.recorder.start()
         config.add_cleanup(self.end)
@@ -204,9 +206,33 @@ class Suite:
                 tell_beside(item, verdict)
             raise
         verdict = self.verdict()
-        if verdict and not verdict.holds:
+        if verdict and in_outer_context(verdict):
+            item.user_properties.append((WATCH, "in an app context"))
+        elif verdict and not verdict.holds:
             pytest.fail(message(verdict), pytrace=False)
         return result
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if report.when == "call" and any(
+            name == WATCH for name, _ in report.user_properties
+        ):
+            self.blind.append(report.nodeid)
+
+    def pytest_terminal_summary(
+        self, terminalreporter: "pytest.TerminalReporter"
+    ) -> None:
+        from session_scoping.causes import OUTER_CONTEXT
+
+        if self.blind:
+            terminalreporter.write_sep("=", "session scoping", yellow=True)
+            terminalreporter.write_line(
+                f"nothing can be told of {len(self.blind)} that made requests inside of "
+                f"an app context. {OUTER_CONTEXT.sentence}\n{OUTER_CONTEXT.fix}"
+            )
+            for name in self.blind[:FEW]:
+                terminalreporter.write_line(f"- {name}")
+            if len(self.blind) > FEW:
+                terminalreporter.write_line(f"and {len(self.blind) - FEW} more")
 
     def verdict(self, failed: bool = False) -> "Verdict | None":
         if not self.judges or not self.recorder.recording.requests:
@@ -466,6 +492,14 @@ def only(verdict: "Verdict", views: t.Container[int]) -> "Verdict":
         if one.view in views or (one.view == NOBODY and not one.requests)
     )
     return dataclasses.replace(verdict, violations=violations)
+
+
+def in_outer_context(verdict: "Verdict") -> bool:
+    """Does the test hold an app context around its requests, and is that all?"""
+    from session_scoping.causes import OUTER_CONTEXT
+
+    causes = {one.cause for one in verdict.violations}
+    return causes == {OUTER_CONTEXT} and not verdict.stopped
 
 
 def message(verdict: "Verdict") -> str:

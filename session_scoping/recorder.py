@@ -7,6 +7,7 @@ writes down what it sees: it judges nothing.
 import gc
 import threading
 import typing as t
+from contextlib import suppress
 from fnmatch import fnmatch
 from time import perf_counter
 from weakref import ref
@@ -221,6 +222,18 @@ class Recorder:
                 self.recording.kept_instances.append(kept)
         self._living.clear()
         self._loaded.clear()
+
+    def let_go(self) -> None:
+        """Close, unseen, the sessions that are still there: they may hold locks."""
+        living = [one for _, one in self._living]
+        self.find_kept()
+        self._unhook()
+        for one in living:
+            session = one()
+            if session is not None:
+                with suppress(Exception):  # of the app's own session class, or database
+                    session.close()
+        self._hook()
 
     def _asked(self, number: int, used: set[int]) -> bool:
         """Is it asked what keeps a session? Not of one that no request has touched."""

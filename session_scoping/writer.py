@@ -81,6 +81,7 @@ class Writer:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.crawler.recorder.let_go()
         self.recording.notes.extend(self.ledger.close())
 
     def drive(self, number: int, faults: bool = False) -> None:
@@ -296,6 +297,8 @@ class ViewWriter:
             (key, *_) = column.foreign_keys
             value = self.ledger.some_value(key.column)
             return one.shown if value is None else [str(value)]
+        if tells_class(mapper, column):
+            return [str(mapper.polymorphic_identity or "")]
         return [made.value(one, type_name(column))]
 
     def choose(self, one: Field, again: bool) -> list[str]:
@@ -517,6 +520,8 @@ class ViewWriter:
         column = self.mapper.columns.get(one.name)
         if column is None or column.primary_key or column.foreign_keys:
             return False
+        if tells_class(self.mapper, column):
+            return False
         return not one.chooses and one.kind != "checkbox"
 
     def edit_with(
@@ -635,6 +640,8 @@ class ViewWriter:
             return "" if is_set else "1"
         if cell.kind == "combodate":
             return made.moment(type_name(column) or "date", cell.format)
+        if tells_class(self.mapper, column):
+            return None
         if cell.kind in {"text", "textarea", "number"}:
             length = getattr(getattr(column, "type", None), "length", 0) or 0
             one = Field(cell.name, cell.kind, maxlength=length)
@@ -689,6 +696,12 @@ class ViewWriter:
         page = self.open("list", self.url("index_view"))
         said = f": {page.complaints}" if page and page.complaints else ""
         request.wrong = f"answers {request.status}, but the row is still there{said}"
+
+
+def tells_class(mapper: Mapper, column: t.Any) -> bool:
+    """Is it the column that tells of which class a row is? What is no class's name
+    breaks every list that shows the row."""
+    return column is not None and column is mapper.polymorphic_on
 
 
 def takes_over(relation: Relation) -> bool:

@@ -352,7 +352,7 @@ def test_a_leak_fails_the_tests_that_meet_it(
             get(app)
     """)
     result = run("--session-scoping", "-rA")
-    result.assert_outcomes(passed=3, failed=4, xfailed=2)
+    result.assert_outcomes(passed=4, failed=3, xfailed=2)
     result.stdout.fnmatch_lines(
         [
             "PASSED *::test_is_elsewhere",
@@ -366,8 +366,35 @@ def test_a_leak_fails_the_tests_that_meet_it(
         [section] = [one for one in sections if one.startswith(f"{name} __")]
         assert LINE in section
         assert ("assert 200 == 201" in section) == (name == "test_fails")
-    [section] = [one for one in sections if one.startswith("test_is_in_a_context")]
-    assert CONTEXT in section
+    assert "test_is_in_a_context __" not in output
+
+
+@pytest.mark.parametrize("more", ["", "-p xdist -n 2"])
+def test_a_test_that_holds_an_app_context_is_not_judged(
+    pytester: pytest.Pytester, run: Run, more: str
+) -> None:
+    """Many healthy suites do: they are told that nothing can be told of them."""
+    pytester.makeconftest(SHOP)
+    pytester.makepyfile("""
+        import pytest
+        @pytest.fixture
+        def context(app):
+            with app.app_context():
+                yield
+        def test_in_a_context(context, app):
+            assert app.test_client().get("/admin/order/").status_code == 200
+        def test_healthy(app):
+            assert app.test_client().get("/admin/order/").status_code == 200
+    """)
+    result = run("--session-scoping", *more.split())
+    result.assert_outcomes(passed=2)
+    tell(
+        result,
+        "nothing can be told of 1 that made requests inside of an app context",
+        "::test_in_a_context",
+        "each request brings a context of its own",
+    )
+    assert "test_healthy" not in result.stdout.str().partition("nothing can be told")[2]
 
 
 def test_a_conftest_that_imports_its_app(pytester: pytest.Pytester, run: Run) -> None:

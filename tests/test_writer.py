@@ -57,6 +57,7 @@ class Models(t.NamedTuple):
     parcel: t.Any
     manual: t.Any
     shelf: t.Any
+    animal: t.Any
 
 
 def make_models(base: t.Any) -> Models:
@@ -143,7 +144,16 @@ def make_models(base: t.Any) -> Models:
         place = Column(sa.Integer, primary_key=True, autoincrement=False)
         name = Column(sa.String(20))
 
-    return Models(Category, Product, Part, Note, Seat, Ticket, Parcel, Manual, Shelf)
+    class Animal(base):
+        __tablename__ = "animal"
+        __mapper_args__ = {"polymorphic_on": "kind", "polymorphic_identity": "animal"}
+        id = Column(sa.Integer, primary_key=True)
+        kind = Column(sa.String(20), nullable=False)
+        name = Column(sa.String(20), nullable=False)
+
+    return Models(
+        Category, Product, Part, Note, Seat, Ticket, Parcel, Manual, Shelf, Animal
+    )
 
 
 class Shop:
@@ -522,6 +532,19 @@ def test_rows_with_a_key_of_two_columns_are_tidied_up(
     recording = record(shop.app, write=True)
     assert names(recording)["edit, changed"] == 2
     assert not judge(recording).failures
+    assert shop.rows == before
+
+
+def test_what_tells_the_class_of_a_row_is_not_made_up(shop: Shop) -> None:
+    class AnimalView(ModelView):
+        form_columns = ("kind", "name")
+        column_editable_list = ("kind", "name")
+
+    shop.add(AnimalView, shop.models.animal)
+    before = shop.rows
+    recording = record(shop.app, write=True)
+    assert {"create", "edit, changed", "delete"} <= {*names(recording)}
+    assert [one.error for one in recording.requests if one.error] == []
     assert shop.rows == before
 
 
