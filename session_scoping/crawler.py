@@ -11,6 +11,7 @@ from itertools import count
 from itertools import islice
 
 import flask
+import sqlalchemy as sa
 from flask.testing import FlaskClient
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.pool import QueuePool
@@ -228,11 +229,15 @@ class Crawler:
         """Give the app connections to go on with, where leaked sessions have them all:
         it would wait half a minute for each."""
         for engine in self.recorder.engines:
-            pool = engine.pool
-            if isinstance(pool, QueuePool) and pool.checkedout() >= pool.size():
+            if self._drained(engine):
                 gc.collect()
-                if pool.checkedout() >= pool.size():
+                if self._drained(engine):
                     engine.dispose(close=False)
+
+    def _drained(self, engine: sa.engine.Engine) -> bool:
+        """Is more than half of its pool out, now that nobody is at work?"""
+        pool = engine.pool
+        return isinstance(pool, QueuePool) and 2 * pool.checkedout() > pool.size()
 
     def at_once(self, operation: Operation) -> None:
         """Two requests are in the middle of the same operation."""

@@ -131,12 +131,15 @@ def _of_model(number: int, view: t.Any, urls: MapAdapter) -> t.Iterator[Operatio
 def _of_other(
     number: int, view: t.Any, app: flask.Flask, urls: MapAdapter
 ) -> t.Iterator[Operation]:
-    """The pages that custom code has added, if they need no argument."""
+    """The page of a view, and what custom code has added, if it needs no argument."""
     known = KNOWN if isinstance(view, ModelView) else {"static"}
     for rule in app.url_map.iter_rules():
         blueprint, _, endpoint = rule.endpoint.rpartition(".")
         if blueprint != view.endpoint or endpoint in known:
             continue
+        written_by = str(getattr(getattr(view, endpoint, None), "__module__", ""))
+        if written_by.startswith("flask_admin.") and endpoint != view._default_view:
+            continue  # as those of FileAdmin, which want to be told of a file
         wanting = rule.arguments - set(rule.defaults or ())
         if "GET" not in (rule.methods or ()) or wanting:
             continue

@@ -213,9 +213,8 @@ class Suite:
         return result
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        if report.when == "call" and any(
-            name == WATCH for name, _ in report.user_properties
-        ):
+        known = {name for name, _ in report.user_properties}
+        if report.when == "call" and WATCH in known:
             self.blind.append(report.nodeid)
 
     def pytest_terminal_summary(
@@ -226,8 +225,8 @@ class Suite:
         if self.blind:
             terminalreporter.write_sep("=", "session scoping", yellow=True)
             terminalreporter.write_line(
-                f"nothing can be told of {len(self.blind)} that made requests inside of "
-                f"an app context. {OUTER_CONTEXT.sentence}\n{OUTER_CONTEXT.fix}"
+                f"nothing can be told of {len(self.blind)} that made requests inside "
+                f"of an app context. {OUTER_CONTEXT.sentence}\n{OUTER_CONTEXT.fix}"
             )
             for name in self.blind[:FEW]:
                 terminalreporter.write_line(f"- {name}")

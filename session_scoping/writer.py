@@ -88,6 +88,8 @@ class Writer:
         ViewWriter(self, number, faults).drive()
 
     def unseen(self, number: int, operation: str, why: str) -> None:
+        # What SQLAlchemy adds to an error is long, and different each time.
+        why = re.split(r" \[SQL: | \(Background on this error", why)[0][:200]
         unseen = Unseen(number, operation, why)
         if unseen not in self.recording.unseen:
             self.recording.unseen.append(unseen)

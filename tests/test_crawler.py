@@ -8,14 +8,18 @@ from pathlib import Path
 
 import flask
 import pytest
+from flask_admin.contrib.fileadmin import FileAdmin
 from flask_admin.contrib.sqla import ModelView
 from sqlalchemy import Column
 from sqlalchemy import create_engine
+from sqlalchemy import ForeignKey
 from sqlalchemy import Integer
 from sqlalchemy import text
 from sqlalchemy.orm import declarative_base
+from sqlalchemy.orm import relationship
 from sqlalchemy.orm import scoped_session
 from sqlalchemy.orm import sessionmaker
+from sqlalchemy.pool import QueuePool
 
 from flask_admin import Admin
 from flask_admin import BaseView
@@ -166,3 +170,76 @@ def test_a_page_that_logs_out_comes_last(tmp_path: Path) -> None:
     assert names[-1].startswith("page ")
     assert not any(name.startswith("page ") for name in names[: names.index("list")])
     shop.engine.dispose()
+
+
+def test_pages_of_the_library_that_want_an_argument_are_left(tmp_path: Path) -> None:
+    shop = Shop(tmp_path, lambda shop: "page")
+    shop.app.extensions["admin"][0].add_view(
+        FileAdmin(str(tmp_path), endpoint="files", name="Files")
+    )
+    recording = record(shop.app)
+    driven = {one.operation for one in recording.requests if one.view == 3}
+    assert driven == {"page index_view"}
+    assert [one.error for one in recording.requests if one.error] == []
+
+
+def test_leaked_connections_do_not_stop_the_drive(tmp_path: Path) -> None:
+    """The pool gives up after half a minute, for each request that finds it empty."""
+    taken: list[t.Any] = []
+
+    def leak(shop: Shop) -> str:
+        taken.append(shop.engine.connect())
+        return "done"
+
+    shop = Shop(tmp_path, leak)
+    shop.engine.dispose()
+    shop.engine = shop.session.session_factory.kw["bind"] = create_engine(
+        shop.engine.url, poolclass=QueuePool, pool_size=5, max_overflow=0
+    )
+    shop.engine.pool._timeout = 0  # type: ignore[attr-defined]
+    recording = record(shop.app)
+    for connection in taken:
+        connection.close()
+    shop.engine.dispose()
+    waited = [one.error for one in recording.requests if "TimeoutError" in one.error]
+    assert waited == []
+    assert any("connections taken" in one.what for one in judge(recording).violations)
+
+
+def test_what_sqlalchemy_keeps_is_not_held_against_the_app(tmp_path: Path) -> None:
+    """Comparing with a row leaves what it has loaded in a compiled statement."""
+
+    class Team(Base):
+        __tablename__ = "team"
+        id = Column(Integer, primary_key=True)
+
+    class Member(Base):
+        __tablename__ = "member"
+        id = Column(Integer, primary_key=True)
+        team_id = Column(Integer, ForeignKey("team.id"))
+        team = relationship(Team)
+        notes = relationship("Line", back_populates="member")
+
+    class Line(Base):
+        __tablename__ = "line"
+        id = Column(Integer, primary_key=True)
+        member_id = Column(Integer, ForeignKey("member.id"))
+        member = relationship(Member, back_populates="notes")
+
+    shop = Shop(tmp_path, lambda shop: "page")
+
+    class MemberView(ModelView):
+        column_list = ("team", "lines")
+        column_formatters: t.Any = {
+            "lines": lambda view, context, model, name: (
+                shop.session.query(Line).filter(Line.member == model).count()
+            )
+        }
+
+    shop.session.add(Member(team=Team(), notes=[Line()]))
+    shop.session.commit()
+    shop.session.remove()
+    shop.app.extensions["admin"][0].add_view(MemberView(Member, shop.session))
+    verdict = shop.verdict()
+    assert verdict.holds, verdict.violations
+    assert verdict.cell(3, "released") == "holds"
