@@ -116,6 +116,40 @@ def bisect(context: click.Context, /, before: str, after: str, **given: t.Any) -
     context.exit(tell(run, **given))
 
 
+@main.command()
+@click.argument("path")
+@click.option(
+    "--overwrite", is_flag=True, help="Try this module in the place of one there."
+)
+@click.pass_context
+def fork(context: click.Context, /, path: str, overwrite: bool) -> None:
+    """Try the drop-in in a Flask-Admin checkout, under that project's own settings.
+
+    Runs pytest, ruff and mypy, as the checkout sets them up, in a copy: the checkout
+    stays as it is.
+    """
+    from rich.console import Console
+
+    from session_scoping.fork import check
+
+    console = Console(stderr=True)
+    try:
+        with console.status("") as status:
+            tried = check(path, overwrite, lambda doing: status.update(doing))
+    except CannotTell as error:
+        say(" ".join(str(error).split()))
+        context.exit(CANNOT_TELL)
+    except KeyboardInterrupt:
+        say("interrupted: the checkout is as it was")
+        context.exit(INTERRUPTED)
+    for one in tried:
+        click.echo(f"{one.tool:<12} {'passes' if one.passed else 'FAILS'}: {one.last}")
+    for one in tried:
+        if not one.passed:
+            click.echo(f"\n{one.tool}:\n{one.said}")
+    context.exit(0 if all(one.passed for one in tried) else 1)
+
+
 def tell(
     run: "t.Callable[[t.Any], tuple[Comparison, t.Any]]",
     without: tuple[str, ...],

@@ -96,13 +96,14 @@ def uv_path() -> str:
         ) from error
 
 
-def uv(*arguments: str, stdin: str = "") -> str:
+def uv(*arguments: str, stdin: str = "", folder: Path | None = None) -> str:
     """What a ``uv`` command prints. Raises ``CannotTell`` with what it complains of."""
     environment = {**os.environ, "NO_COLOR": "1", "UV_NO_PROGRESS": "1"}
     environment.pop("VIRTUAL_ENV", None)
     done = subprocess.run(
         [uv_path(), *arguments],
         input=stdin,
+        cwd=folder,
         env=environment,
         text=True,
         capture_output=True,
@@ -153,6 +154,33 @@ def resolve_near(requirements: t.Sequence[str], installed: Pins, pre: bool) -> P
         if name_of(line) not in ours
     ]
     return _compile([*requirements, *others], pre, near=installed)
+
+
+def resolve_project(folder: Path, tools: t.Sequence[str]) -> Pins:
+    """What a project and its tests ask for in its pyproject.toml, and some tools."""
+    groups = ("--extra", "all", "--group", "tests", "--group", "typing")
+    command = ("pip", "compile", "--quiet", "--no-header", "--no-annotate", *groups)
+    wanted = uv(*command, "--python", sys.executable, "pyproject.toml", folder=folder)
+    return _without_project(wanted, folder, tools)
+
+
+def export(folder: Path, tools: t.Sequence[str]) -> Pins:
+    """What a project has pinned in its uv.lock, and some tools."""
+    groups = ("--all-extras", "--group", "tests", "--group", "typing")
+    options = ("--quiet", "--frozen", "--no-hashes", "--no-annotate", "--no-header")
+    wanted = uv("export", *options, "--no-emit-project", *groups, folder=folder)
+    return _without_project(wanted, folder, tools)
+
+
+def _without_project(wanted: str, folder: Path, tools: t.Sequence[str]) -> Pins:
+    """The project itself is run from its folder."""
+    lines = [
+        line
+        for line in wanted.splitlines()
+        if name_of(line) != "flask-admin"
+        and not line.startswith(("-e ", "./", "file:"))
+    ]
+    return _compile([*lines, *tools], pre=False)
 
 
 def _compile(

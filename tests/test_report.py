@@ -2,9 +2,7 @@
 
 import importlib.util
 import json
-import os
 import re
-import shutil
 import typing as t
 from importlib.resources import files
 from pathlib import Path
@@ -25,6 +23,7 @@ from session_scoping.recording import Unseen
 from session_scoping.recording import Use
 from session_scoping.recording import View
 from session_scoping.reports.html import html
+from tests.conftest import insist
 
 if t.TYPE_CHECKING or importlib.util.find_spec("playwright"):
     from playwright.sync_api import Browser
@@ -234,13 +233,9 @@ def test_colours_have_the_contrast_of_wcag_aa(
 
 
 @pytest.fixture(scope="module")
-def browser() -> t.Iterator["Browser"]:
-    chromium = shutil.which("chromium")
-    package = importlib.util.find_spec("playwright")
-    if chromium is None or package is None:
-        missing = "chromium" if package else "the package playwright"
-        refuse = pytest.fail if os.environ.get("SESSION_SCOPING_CI") else pytest.skip
-        refuse(f"{missing} is not installed: nothing to open the report with")
+def browser(chromium: str) -> t.Iterator["Browser"]:
+    if importlib.util.find_spec("playwright") is None:
+        insist("playwright is not installed: nothing to open the report with")
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
             executable_path=chromium, args=["--no-sandbox"]

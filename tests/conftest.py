@@ -1,0 +1,56 @@
+"""What tests that need the package index, or a program of the machine, share."""
+
+import os
+import shutil
+import sys
+import tarfile
+import typing as t
+from pathlib import Path
+from subprocess import run
+
+import pytest
+
+from session_scoping.environments import release_of
+from session_scoping.errors import CannotTell
+
+Sdist = t.Callable[[str], Path]
+
+
+def insist(missing: str) -> t.NoReturn:
+    """Skip what cannot be tried here; where CI runs, it has to be possible."""
+    if os.environ.get("SESSION_SCOPING_CI"):
+        pytest.fail(missing, pytrace=False)
+    pytest.skip(missing)
+
+
+@pytest.fixture(scope="session")
+def chromium() -> str:
+    """The path of a browser."""
+    found = shutil.which("chromium")
+    return found or insist("chromium is not installed: nothing to open the report with")
+
+
+@pytest.fixture(scope="session")
+def index() -> None:
+    """A package index can be reached."""
+    try:
+        release_of("flask==3.1.2")
+    except CannotTell as error:
+        insist(str(error))
+
+
+@pytest.fixture
+def sdist(index: None, tmp_path: Path) -> Sdist:
+    """Unpack the source distribution of a Flask-Admin: it holds tests and settings."""
+
+    def unpack(release: str) -> Path:
+        options = ("-q", "--no-deps", "--no-binary", ":all:")
+        command = ("pip", "download", *options, f"flask-admin=={release}")
+        folder = str(tmp_path)
+        run([sys.executable, "-m", *command, "-d", folder], check=True)
+        [archive] = tmp_path.glob(f"*{release}.tar.gz")
+        with tarfile.open(archive) as unpacked:
+            unpacked.extractall(tmp_path, filter="data")
+        return tmp_path / archive.name.removesuffix(".tar.gz")
+
+    return unpack

@@ -1,0 +1,129 @@
+"""The drop-in in checkouts of Flask-Admin, and what is refused."""
+
+import hashlib
+import os
+import signal
+import subprocess
+import sys
+import typing as t
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from click.testing import Result
+
+from session_scoping import guard
+from session_scoping.commands import main
+from session_scoping.fork import HOME
+from tests.conftest import Sdist
+
+FORK = (sys.executable, "-m", "session_scoping", "fork")
+
+
+def fork(*arguments: str | Path) -> Result:
+    return CliRunner().invoke(main, ["fork", *map(str, arguments)])
+
+
+def contents(folder: Path) -> dict[str, str]:
+    return {
+        str(file.relative_to(folder)): hashlib.sha256(file.read_bytes()).hexdigest()
+        for file in folder.rglob("*")
+        if file.is_file()
+    }
+
+
+def make_checkout(
+    folder: Path, settings: str = '[project]\nname = "Flask-Admin"\n'
+) -> Path:
+    (folder / HOME).mkdir(parents=True)
+    (folder / "pyproject.toml").write_text(settings)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("release", "status", "says"),
+    [
+        ("2.1.0", 1, "pull/2953. Upgrade to 2.2.1."),
+        ("2.2.0", 1, "pull/2953. Upgrade to 2.2.1."),
+        ("2.2.1", 0, "pytest       passes"),
+    ],
+)
+def test_in_a_checkout(sdist: Sdist, release: str, status: int, says: str) -> None:
+    """Its own settings of pytest, ruff and mypy: every warning is an error there."""
+    checkout = sdist(release)
+    before = contents(checkout)
+    done = fork(checkout)
+    assert done.exit_code == status, done.output
+    assert says in done.output
+    for tool in "ruff check", "ruff format", "mypy":
+        assert f"{tool:<12} passes" in done.output
+    assert contents(checkout) == before
+
+
+def test_what_a_checkout_says_against_it_is_told(sdist: Sdist) -> None:
+    checkout = sdist("2.2.1")
+    settings = checkout / "pyproject.toml"
+    strict = settings.read_text().replace('    "B",  #', '    "D", "B",  #')
+    settings.write_text(strict)
+    done = fork(checkout)
+    assert done.exit_code == 1, done.output
+    assert "ruff check   FAILS" in done.output
+    assert "D103" in done.output
+
+
+@pytest.mark.parametrize(
+    "settings", ["", '[project]\nname = "flask"\n', '[tool.x]\nname = "Flask-Admin"\n']
+)
+def test_a_folder_that_is_no_checkout_is_refused(settings: str, tmp_path: Path) -> None:
+    done = fork(make_checkout(tmp_path, settings))
+    assert done.exit_code == 2
+    assert f"{tmp_path} is no Flask-Admin checkout" in done.output
+    assert done.output.count("\n") == 1
+
+
+def test_a_folder_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    assert "is no Flask-Admin checkout" in fork(tmp_path / "nowhere").output
+
+
+@pytest.mark.parametrize("which", ["the same", "another one"])
+def test_a_module_that_is_there_is_not_overwritten(which: str, tmp_path: Path) -> None:
+    there = make_checkout(tmp_path) / HOME / guard.NAME
+    text = guard.path().read_text() if which == "the same" else "# mine"
+    there.write_text(text)
+    done = fork(tmp_path)
+    assert done.exit_code == 2
+    assert f"is there already, and is {which}: --overwrite" in done.output
+    assert there.read_text() == text
+
+
+def test_it_is_overwritten_in_a_copy_only(sdist: Sdist) -> None:
+    checkout = sdist("2.2.1")
+    (checkout / HOME / guard.NAME).write_text("# mine")
+    done = fork(checkout, "--overwrite")
+    assert done.exit_code == 0, done.output
+    assert (checkout / HOME / guard.NAME).read_text() == "# mine"
+
+
+def test_an_interrupt_leaves_the_checkout_as_it_was(
+    sdist: Sdist, tmp_path: Path
+) -> None:
+    checkout = sdist("2.2.1")
+    started, never = tmp_path / "started", tmp_path / "never"
+    os.mkfifo(started)
+    os.mkfifo(never)
+    conftest = checkout / HOME / "conftest.py"
+    waits = f"open({str(started)!r}, 'w').close(); open({str(never)!r}).read()\n"
+    conftest.write_text(waits + conftest.read_text())
+    before = contents(checkout)
+    running: t.Any = subprocess.Popen(
+        [*FORK, str(checkout)],
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    started.open().close()  # until pytest has begun
+    os.killpg(running.pid, signal.SIGINT)
+    _, said = running.communicate()
+    assert running.returncode == 130
+    assert "interrupted: the checkout is as it was" in said
+    assert contents(checkout) == before
