@@ -6,12 +6,14 @@ import typing as t
 from pathlib import Path
 
 import pytest
+from packaging.version import Version
 
 from session_scoping import guard
 from session_scoping.causes import CAUSES
 from session_scoping.defects import BY_ID
 from session_scoping.defects import Defect
 from session_scoping.defects import DEFECTS
+from session_scoping.defects import EVERY_HANDLE
 from session_scoping.laws import NAMES
 
 ROOT = Path(__file__).parent.parent
@@ -56,13 +58,16 @@ def test_the_drop_in_expects_no_other_defect() -> None:
 
 @pytest.mark.parametrize("defect", DEFECTS, ids=lambda one: one.id)
 def test_the_drop_in_expects_it_in_the_same_releases(defect: Defect) -> None:
-    here, why, *laws = in_drop_in()[IN_DROP_IN[defect.id]]
+    here, why, *breaks = in_drop_in()[IN_DROP_IN[defect.id]]
     variable = defect.package.upper().replace("-", "_")
     for release in RELEASES[defect.package]:
-        numbers = tuple(map(int, release.split(".")))
-        assert value(here, **{variable: numbers}) == defect.is_in(release), release
+        names = {variable: Version(release), "Version": Version}
+        assert value(here, **names) == defect.is_in(release), release
     assert defect.link in value(why)
-    assert (value(laws[0]) if laws else ()) == defect.laws
+    laws = value(breaks[0]) if breaks else {}
+    assert {*laws} - {"effect"} == {*defect.laws}
+    handles = {breaks[1].id} if len(breaks) > 1 else {*EVERY_HANDLE}  # type: ignore[attr-defined]
+    assert handles == {*defect.handles}
 
 
 @pytest.mark.parametrize("defect", DEFECTS, ids=lambda one: one.id)

@@ -202,7 +202,7 @@ def test_names_of_requirements(text: str, name: str) -> None:
             "the package index cannot be reached: uv is offline",
         ),
         (
-            "  × No solution found when resolving dependencies:\n  ╰─▶ Because a was not "
+            "  × No solution found when resolving:\n  ╰─▶ Because a was not "
             "found in the cache and you require a, we can conclude it",
             "Because a was not found",
         ),

@@ -6,13 +6,15 @@ Flask-Admin needs a *session*, it asks the handle, and the handle answers with t
 that belongs to the request that is running.  When the request is over, that session is
 gone.  The handle stays.
 
-This module proves it, and goes red when it is no longer so.  It drives every operation
+This module proves it, and goes red when it is no longer so.  It drives every endpoint
 of ``ModelView`` through a real app, watches every session, and holds what it saw
-against seven laws.  Beside each law stand its *twins*: apps that are broken on purpose,
-and that show that the law's own check can fail.
+against seven laws; the first question, ``effect``, is whether the work was done at all.
+Beside each law stand its *twins*: apps that are broken on purpose, and that show that
+the law's own check can fail.
 
 Read on from top to bottom: the handles, a bookshop with an admin, how a request is
-watched, what is driven, what is known to be broken, and then a section for each law.
+watched, what is driven, how a law is asked, and then a section for each law.  At the
+end stands what is known to be broken, and the test that asks for everything.
 """
 
 import asyncio
@@ -20,17 +22,14 @@ import contextlib
 import gc
 import itertools
 import logging
-import os
 import re
 import sys
-import textwrap
 import threading
 import typing as t
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import ContextVar
 from dataclasses import dataclass
 from dataclasses import field
-from functools import cache
 from importlib import import_module
 from importlib.metadata import version
 from importlib.util import find_spec
@@ -43,10 +42,10 @@ import flask
 import pytest
 import sqlalchemy as sa
 from jinja2 import FileSystemBytecodeCache
+from packaging.version import Version
 from sqlalchemy import orm
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
-from sqlalchemy.schema import CreateTable
 
 import flask_admin
 
@@ -55,24 +54,15 @@ try:
 except ImportError as error:
     pytest.fail(f"Flask-Admin's SQLAlchemy views do not import: {error}", pytrace=False)
 
-pytestmark = pytest.mark.filterwarnings(
-    "ignore:Yielding raw tuples:DeprecationWarning"  # WTForms 3.3, of Flask-Admin 2.2.1
-)
-
-
-def release(text: str) -> tuple[int, ...]:
-    return tuple(int(number) for number in re.findall(r"\d+", text)[:3])
-
-
-FLASK = release(version("flask"))
-FLASK_ADMIN = release(flask_admin.__version__)
+pytestmark = [
+    # Of Flask-Admin 2.2.1, by WTForms 3.3; and of a scoped_session, by Flask-Admin.
+    pytest.mark.filterwarnings("ignore:Yielding raw tuples:DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore:Passing a session object:DeprecationWarning"),
+]
+FLASK, FLASK_ADMIN = Version(version("flask")), Version(flask_admin.__version__)
 MEMORY = "sqlite://"  # one connection for all: right for one request after another
 
 # ------------------------------------------------------------------------ the handles
-
-
-# What a view is given, and the engine behind it.
-Handle = tuple[t.Any, sa.engine.Engine]
 
 
 def session_of(handle: t.Any) -> Session:
@@ -82,22 +72,20 @@ def session_of(handle: t.Any) -> Session:
     return session
 
 
-def sqlalchemy_db(app: flask.Flask, url: str) -> Handle:
+def sqlalchemy_db(app: flask.Flask, url: str) -> t.Any:
     """``ModelView(Book, db)`` with Flask-SQLAlchemy: a session for each app context."""
     db = import_module("flask_sqlalchemy").SQLAlchemy()
     app.config["SQLALCHEMY_DATABASE_URI"] = url
     db.init_app(app)
-    with app.app_context():
-        return db, db.engine
+    return db
 
 
-def sqlalchemy_session(app: flask.Flask, url: str) -> Handle:
+def sqlalchemy_session(app: flask.Flask, url: str) -> t.Any:
     """``ModelView(Book, db.session)``: called a session, and a handle all the same."""
-    db, engine = sqlalchemy_db(app, url)
-    return db.session, engine
+    return sqlalchemy_db(app, url).session
 
 
-def lite_db(app: flask.Flask, url: str) -> Handle:
+def lite_db(app: flask.Flask, url: str) -> t.Any:
     """``ModelView(Book, db)`` with Flask-SQLAlchemy-Lite: the sessions are in ``g``.
 
     Its ``db.session`` would not do as a handle: it is the session of the moment.
@@ -108,8 +96,7 @@ def lite_db(app: flask.Flask, url: str) -> Handle:
     run = lambda function: lambda *args: asyncio.run(function(*args))  # noqa: E731
     app.async_to_sync = run  # type: ignore[method-assign]
     db.init_app(app)
-    with app.app_context():
-        return db, db.engine
+    return db
 
 
 def plain_session(
@@ -117,35 +104,24 @@ def plain_session(
     url: str,
     scope: t.Callable[[], t.Any] | None = None,
     teardown: t.Callable[..., t.Any] = lambda session, error: session.remove(),
-) -> Handle:
+) -> t.Any:
     """SQLAlchemy's own ``scoped_session``.  Twins give it a bad scope or teardown."""
     pool: dict[str, t.Any] = {"poolclass": sa.pool.StaticPool} if url == MEMORY else {}
     engine = sa.create_engine(url, connect_args={"check_same_thread": False}, **pool)
     session = orm.scoped_session(orm.sessionmaker(engine), scope)
     app.teardown_appcontext(lambda error: teardown(session, error))
-    return session, engine
+    return session
 
 
-MakeHandle = t.Callable[..., Handle]
+MakeHandle = t.Callable[..., t.Any]
 
 # The package that each handle comes from, and the first Flask-Admin that takes it.
-HANDLES: dict[MakeHandle, tuple[str, tuple[int, ...]]] = {
-    sqlalchemy_db: ("flask_sqlalchemy", (2, 1)),
-    sqlalchemy_session: ("flask_sqlalchemy", (1,)),
-    lite_db: ("flask_sqlalchemy_lite", (2, 1)),
-    plain_session: ("sqlalchemy", (1,)),  # which can always be tried
+HANDLES: dict[MakeHandle, tuple[str, str]] = {
+    sqlalchemy_db: ("flask_sqlalchemy", "2.1"),
+    sqlalchemy_session: ("flask_sqlalchemy", "1"),
+    lite_db: ("flask_sqlalchemy_lite", "2.1"),
+    plain_session: ("sqlalchemy", "1"),
 }
-
-
-def unsupported(make_handle: MakeHandle) -> str:
-    """Why a handle cannot be tried on this stack, or nothing."""
-    package, since = HANDLES[make_handle]
-    if find_spec(package) is None:
-        return f"{package} is not installed"
-    if FLASK_ADMIN < since:
-        return f"Flask-Admin {flask_admin.__version__} does not support this handle"
-    return ""
-
 
 # --------------------------------------------------------------- the throwaway bookshop
 
@@ -186,9 +162,10 @@ class Review(Named):
     id = sa.Column(sa.Integer, primary_key=True)
     book_id = sa.Column(sa.Integer, sa.ForeignKey("book.id"))
     book = orm.relationship(Book, back_populates="reviews")
+    critic_id = sa.Column(sa.Integer, sa.ForeignKey("author.id"))
+    critic = orm.relationship(Author)
 
 
-SCHEMA = ";".join(str(CreateTable(table)) for table in models.metadata.sorted_tables)
 ROWS = """
     DELETE FROM author; DELETE FROM book; DELETE FROM review;
     INSERT INTO author (id, name) VALUES (1, 'Le Guin');
@@ -199,6 +176,7 @@ ROWS = """
         WHEN OLD.title = 'Solaris' AND EXISTS (SELECT * FROM author)
         BEGIN SELECT RAISE(ABORT, 'Solaris stays'); END;
 """
+BY_NAME = {"fields": ("name",)}
 TABLES = [f"SELECT * FROM {table}" for table in ("author", "book", "review")]
 
 
@@ -213,8 +191,8 @@ class BookView(ModelView):
     column_filters: t.Any = ("author.name",)
     column_editable_list: t.Any = ("title",)
     form_columns: t.Any = ("title", "translator", "reviews")
-    form_ajax_refs = {"translator": {"fields": ("name",)}}
-    inline_models: t.Any = (Review,)
+    form_ajax_refs = {"translator": BY_NAME}
+    inline_models: t.Any = ((Review, {"form_ajax_refs": {"critic": BY_NAME}}),)
     can_view_details = True
     can_export = True
     export_types = ["csv", "json"]
@@ -224,12 +202,11 @@ class BookView(ModelView):
         """Custom code in the view: Flask-Admin calls this before all of its own."""
         seen = SEEN.get()
         session = session_of(self.session)
-        if seen.inside and not seen.given:
-            seen.inside(session)
-            seen.steps.clear()  # those of Flask-Admin count
-        seen.given.add(number_of(session))
-        if self.session is not flask.current_app.extensions["given"]:
-            seen.held = type(self.session).__name__
+        if seen.custom_code and not seen.answers:
+            seen.custom_code(session)
+        seen.answers.add(number_of(session))
+        if self.session is not flask.current_app.extensions["handle"]:
+            seen.held_instead = type(self.session).__name__
         return True
 
 
@@ -253,7 +230,7 @@ class CustomView(BookView):
 # ------------------------------------------------------------- how a request is watched
 
 
-Inside = t.Callable[[Session], object]
+CustomCode = t.Callable[[Session], object]
 
 
 @dataclass(eq=False)
@@ -264,51 +241,49 @@ class Seen:
     prove nothing: the address of a session that is gone is given to the next one.
     """
 
-    handle: str = ""
     operation: str = "no request"
-    fail_at: int = 0  # the statement or commit to fail, counted from 1
-    inside: Inside | None = None  # custom code to run in the view
-    endpoint: tuple[str, str] = ("", "")  # and the method
+    make_handle: MakeHandle | None = None
+    custom_code: CustomCode | None = None  # to run in the view
+    fail_at: int = 0  # the step to fail, counted from 1
     body: str = ""
+    endpoint: tuple[str, str] = ("", "")  # and the method
     streamed: bool = False
-    wrong: str = ""  # how the answer, or the database, is not as it should be
-    held: str = ""  # what the view held, where that was not its handle
-    given: set[int] = field(default_factory=set)  # the answers of the handle
+    not_done: str = ""  # how the answer, or the database, is not as it should be
+    held_instead: str = ""  # of its handle, by the view
+    answers: set[int] = field(default_factory=set)  # the answers of the handle
     used: dict[int, str] = field(default_factory=dict)  # each session, and who used it
-    older: dict[int, str] = field(default_factory=dict)  # and who had used it before
+    first_used: dict[int, str] = field(default_factory=dict)  # before, and by whom
     closed: set[int] = field(default_factory=set)
-    revived: dict[int, str] = field(default_factory=dict)  # used though it was closed
-    cut: bool = False  # was its session closed while the answer was being sent?
+    closed_early: list[str] = field(default_factory=list)  # how its session was
     steps: list[str] = field(default_factory=list)  # statements and commits
     failed: str = ""  # the step that was made to fail
-    strangers: list[str] = field(default_factory=list)  # what no session of it did
+    past_the_handle: list[str] = field(default_factory=list)  # what was done so
     pool: list[str] = field(default_factory=list)  # connections taken and returned
-    refs: list["ref[t.Any]"] = field(default_factory=list)  # sessions and instances
-    left: set[str] = field(default_factory=set)  # what was not garbage afterwards
-    saved: bool = False  # did the database keep what nobody committed?
+    loaded: list["ref[t.Any]"] = field(default_factory=list)  # and the sessions
+    still_alive: set[str] = field(default_factory=set)  # what was not garbage later
+    saved_uncommitted: bool = False  # did the database keep what nobody committed?
 
-    @property
-    def data(self) -> dict[str, t.Any] | None:
-        return OPERATIONS[self.operation].data
-
-    def living(self) -> list[t.Any]:
-        return [one for one in (one() for one in self.refs) if one is not None]
+    def look_for_garbage(self) -> None:
+        for generation in range(3):
+            if any(one() is not None for one in self.loaded):
+                gc.collect(generation)
+        living = [one() for one in self.loaded]
+        self.still_alive = {type(one).__name__ for one in living if one is not None}
 
 
 OUTSIDE = Seen()
-SEEN: "ContextVar[Seen]" = ContextVar("SEEN", default=OUTSIDE)
+SEEN: ContextVar[Seen] = ContextVar("SEEN", default=OUTSIDE)
 BIRTHS = itertools.count(1)
-NUMBERS: "WeakKeyDictionary[Session, int]" = WeakKeyDictionary()
 FIRST_USE: dict[int, str] = {}
 SPEAKING: "WeakKeyDictionary[sa.engine.Connection, ref[Session]]" = WeakKeyDictionary()
 SQLALCHEMY = {"sqlalchemy", "flask_sqlalchemy", "flask_sqlalchemy_lite"}
 
 
 def number_of(session: Session) -> int:
-    return NUMBERS.get(session) or NUMBERS.setdefault(session, next(BIRTHS))
+    return t.cast(int, session.info.setdefault("number", next(BIRTHS)))
 
 
-def place() -> str:
+def caller() -> str:
     """The file and line, outside of SQLAlchemy, that makes use of a session."""
     frame = sys._getframe(3)
     while (
@@ -317,7 +292,6 @@ def place() -> str:
     ) and frame.f_back:
         frame = frame.f_back
     file = re.split("site-packages.", frame.f_code.co_filename)[-1]
-    file = file.removeprefix(f"{os.getcwd()}{os.sep}")
     return f"{file}:{frame.f_lineno} in {frame.f_code.co_name}"
 
 
@@ -325,23 +299,21 @@ def use(session: Session) -> Seen:
     """Note that the running request uses a session."""
     seen, number = SEEN.get(), number_of(session)
     if number not in seen.used:
-        seen.used[number] = place()
-        seen.refs.append(ref(session))
+        seen.used[number] = caller()
+        seen.loaded.append(ref(session))
         if number in FIRST_USE:
-            seen.older[number] = FIRST_USE[number]
+            seen.first_used[number] = FIRST_USE[number]
         FIRST_USE.setdefault(number, f"{seen.used[number]}, for `{seen.operation}`")
     if number in seen.closed:
         seen.closed.remove(number)
-        seen.revived[number] = place()
+        seen.closed_early.append(
+            f"a session is used once more after its end: {caller()}"
+        )
     return seen
 
 
-def on_execute(state: t.Any) -> None:
-    use(state.session)
-
-
 def on_instance(session: Session, instance: object) -> None:
-    use(session).refs.append(ref(instance))
+    use(session).loaded.append(ref(instance))
 
 
 def on_begin(session: Session, _: object, connection: sa.engine.Connection) -> None:
@@ -354,17 +326,19 @@ def on_statement(connection: t.Any, cursor: object, sql: str, *_: object) -> Non
     seen = use(session) if session else SEEN.get()
     if sql != "BEGIN":  # which is Flask-Admin's conftest's own way to begin with SQLite
         if session is None:
-            seen.strangers.append(f"a statement of no session: {sql}")
+            seen.past_the_handle.append(f"a statement of no session: {sql}")
         on_step(sql)
 
 
 def on_step(step: str) -> None:
-    """A statement or a commit is about to be sent: the moment to let it fail."""
+    """A statement or a commit is about to be sent: the moment to let it fail, unless it
+    is sent by custom code, before the view knows its session."""
     seen = SEEN.get()
-    seen.steps.append(step)
-    if len(seen.steps) == seen.fail_at:
-        seen.failed = textwrap.shorten(step, 40, placeholder=" …")
-        raise OperationalError(step, {}, Exception("failed by the guard"))
+    if seen.answers and not seen.failed:
+        seen.steps.append(step)
+        if len(seen.steps) == seen.fail_at:
+            seen.failed = " ".join(seen.steps.pop().split())[:40]
+            raise OperationalError(step, {}, Exception("failed by the guard"))
 
 
 def on_checkin(connection: t.Any, _: object) -> None:
@@ -373,7 +347,6 @@ def on_checkin(connection: t.Any, _: object) -> None:
 
 
 LISTENERS: list[tuple[t.Any, str, t.Callable[..., t.Any]]] = [
-    (Session, "do_orm_execute", on_execute),
     (Session, "loaded_as_persistent", on_instance),
     (Session, "after_attach", on_instance),
     (Session, "after_begin", on_begin),
@@ -397,7 +370,7 @@ def watch() -> t.Iterator[None]:
         close(session)
         SEEN.get().closed.add(number_of(session))
 
-    with pytest.MonkeyPatch.context() as patch, SHOPS:
+    with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Session, "__init__", watched_init)
         patch.setattr(Session, "close", watched_close)
         # It logs the errors that we make, and a log record keeps their frames alive.
@@ -405,7 +378,6 @@ def watch() -> t.Iterator[None]:
         for listener in LISTENERS:
             sa.event.listen(*listener)
         yield
-        driven.cache_clear()
         gc.unfreeze()
         for listener in LISTENERS:
             sa.event.remove(*listener)
@@ -418,16 +390,18 @@ class Operation(t.NamedTuple):
     """One thing that a person does in the admin, and how to tell that it was done."""
 
     path: str
-    shows: str = ""  # in the answer
+    shows: str = ""  # in the answer, a pattern
     status: int = 200
     data: dict[str, t.Any] | None = None  # what is posted
     writes: str = ""  # SQL, false before and true after; without, no row may change
     chunks: int | None = None  # of the answer to read before the connection is dropped
-    sql: bool = True  # does it need the database?
 
 
 FORM = {"title": "Ubik", "author": "1"}
-WITH_REVIEW = {"title": "Ubik", "translator": "1", "reviews-0-name": "new"}
+WITH_REVIEW = {
+    **{"title": "Ubik", "translator": "1"},
+    **{"reviews-0-name": "new", "reviews-0-critic": "1"},
+}
 WITH_REVIEWS = {
     **{"title": "Dune", "_continue_editing": "on"},
     **{"reviews-0-id": "1", "reviews-0-name": "longer"},
@@ -436,13 +410,16 @@ WITH_REVIEWS = {
 }
 EMPTY, TAKEN, REFUSED = {"title": ""}, {"title": "Solaris"}, {"title": "refused"}
 ONE, NONE = {"list_form_pk": "1"}, {"list_form_pk": "9"}
+LOOKUP = "book/ajax/lookup/?name="
 MANY = {"action": "delete", "rowid": ["1", "2"]}
+ONE_OF_MANY = {"action": "delete", "rowid": "2"}  # each row has a commit of its own
 
 REVIEWS = "SELECT group_concat(name) FROM review JOIN book ON book_id = book.id"
 CREATED = f"SELECT ({REVIEWS} WHERE title = 'Ubik') IS 'new'"
 EDITED = f"SELECT ({REVIEWS} WHERE title = 'Dune') IS 'longer,new'"
 RENAMED = "SELECT count(*) FROM book WHERE title = 'Ubik'"
 DELETED = "SELECT count(*) = 0 FROM book WHERE id = 2"
+AGAIN = "CHECK constr.*Le Guin"  # the reason, and the form again with all the authors
 
 OPERATIONS = {
     "list": Operation("book/", "Dune"),
@@ -457,13 +434,13 @@ OPERATIONS = {
     "create": Operation("book/new/", "", 302, WITH_REVIEW, CREATED),
     "create-invalid": Operation("custom/new/", "is required", 200, FORM | EMPTY),
     "create-duplicate": Operation("custom/new/", "Already exists", 200, FORM | TAKEN),
-    "create-refused": Operation("custom/new/", "CHECK constr", 200, FORM | REFUSED),
+    "create-refused": Operation("custom/new/", AGAIN, 200, FORM | REFUSED),
     "edit-form": Operation("book/edit/?id=1", "dry"),
     "edit-form-of-none": Operation("book/edit/?id=9", "", 302),
     "edit": Operation("book/edit/?id=1", "", 302, WITH_REVIEWS, EDITED),
     "edit-invalid": Operation("custom/edit/?id=2", "is required", 200, FORM | EMPTY),
     "edit-duplicate": Operation("custom/edit/?id=2", "Already ex", 200, FORM | TAKEN),
-    "edit-refused": Operation("custom/edit/?id=2", "CHECK constr", 200, FORM | REFUSED),
+    "edit-refused": Operation("custom/edit/?id=2", AGAIN, 200, FORM | REFUSED),
     "inline-edit": Operation("book/ajax/update/", "saved", 200, ONE | FORM, RENAMED),
     "inline-edit-of-none": Operation("book/ajax/update/", "exist", 500, NONE | FORM),
     "inline-edit-invalid": Operation("book/ajax/update/", "is req", 500, ONE | EMPTY),
@@ -472,30 +449,25 @@ OPERATIONS = {
     "delete": Operation("book/delete/", "", 302, {"id": "2"}, DELETED),
     "delete-refused": Operation("book/delete/", "", 302, {"id": "3"}),
     "delete-of-none": Operation("book/delete/", "", 302, {"id": "9"}),
-    "delete-many": Operation("book/action/", "", 302, MANY, DELETED),
+    "delete-many": Operation("book/action/", "", 302, ONE_OF_MANY, DELETED),
     "delete-many-fast": Operation("custom/action/", "", 302, MANY, DELETED),
-    "lookup": Operation("book/ajax/lookup/?name=translator&query=Gu", "Le Guin"),
-    "lookup-unknown": Operation("book/ajax/lookup/?name=x", "", 404, sql=False),
+    "lookup": Operation(f"{LOOKUP}translator&query=Gu", "Le Guin"),
+    "lookup-inline": Operation(f"{LOOKUP}review-critic&query=Gu", "Le Guin"),
     "export-csv": Operation("book/export/csv/", "The Lathe,Le Guin"),
     "export-csv-dropped": Operation("book/export/csv/", "Dune", chunks=2),
     "export-csv-lazily": Operation("custom/export/csv/", "long"),
     "export-json": Operation("book/export/json/", "The Lathe"),
 }
-# The lazy export has a test of its own, and an export to JSON needs one more package.
-DRIVEN = [name for name in OPERATIONS if name != "export-csv-lazily"]
 if find_spec("tablib") is None:
-    DRIVEN.remove("export-json")
-NEVER = "never committed: "
-CHANGE_EVERY_TITLE = sa.text(f"UPDATE book SET title = '{NEVER}' || title")
+    del OPERATIONS["export-json"]
+NEVER = "never committed"
+RENAME_ALL = sa.text(f"UPDATE author SET name = name || ' {NEVER}'")
 BUILDING = "building the app"
 
 
 def careless(session: Session) -> None:
-    """Custom code that changes every title, and forgets to commit."""
-    session.execute(CHANGE_EVERY_TITLE)
-
-
-SHOPS = contextlib.ExitStack()
+    """Custom code that renames all authors, and forgets to commit."""
+    session.execute(RENAME_ALL)
 
 
 class Bookshop:
@@ -515,40 +487,37 @@ class Bookshop:
         if find_spec("flask_babel"):
             import_module("flask_babel").Babel(app)  # else Flask-Admin fails on it
         self.make_handle = make_handle
-        self.building = Seen(make_handle.__name__, BUILDING)
+        self.building = Seen(BUILDING, make_handle)
         # Flask-Admin looks at Lite's session, which there is in an app context only.
         lite = make_handle is lite_db
         with watching(self.building):
-            self.given, self.engine = make_handle(app, url, **broken)
-            app.extensions["given"] = self.given
+            self.handle = app.extensions["handle"] = make_handle(app, url, **broken)
             admin = flask_admin.Admin(app)
-            with (
-                app.app_context() if lite else contextlib.nullcontext(),
-                deprecated(self.given),
-            ):
-                self.view: t.Any = view(Book, self.given, endpoint="book")
+            with app.app_context() if lite else contextlib.nullcontext():
+                self.view: t.Any = view(Book, self.handle, endpoint="book")
                 admin.add_view(self.view)
                 if view is BookView:
-                    admin.add_view(CustomView(Book, self.given, endpoint="custom"))
+                    admin.add_view(CustomView(Book, self.handle, endpoint="custom"))
+        self.building.look_for_garbage()
         app.after_request(self.after_request)
-        self.rows = self.query(*TABLES, script=f"{SCHEMA}; {ROWS}")
+        with app.app_context(), watching(Seen()):
+            self.engine: t.Any = session_of(self.handle).get_bind()
+            models.metadata.create_all(self.engine)
+        self.rows = self.query(*TABLES, script=ROWS)
         self.client = app.test_client(use_cookies=False)
+        self.history: list[Seen] = []
         gc.freeze()  # all this stays: what a request leaves is quicker to find then
-
-    def __enter__(self) -> "Bookshop":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for kept in list(NUMBERS):  # by a twin
-            kept.close()
-        self.engine.dispose()
 
     def after_request(self, response: flask.Response) -> flask.Response:
         """Custom code in the app, which asks the handle once more."""
         seen = SEEN.get()
         seen.endpoint = str(flask.request.endpoint).split(".")[-1], flask.request.method
         seen.streamed = isinstance(response.response, GeneratorType)
-        seen.given.add(number_of(session_of(self.given)))
+        if seen.closed:
+            seen.closed_early.append(
+                "the session was closed before there was an answer"
+            )
+        seen.answers.add(number_of(session_of(self.handle)))
         return response
 
     def query(self, *queries: str, script: str = "") -> list[t.Any]:
@@ -559,97 +528,73 @@ class Bookshop:
                 cursor.executescript(script)
             return [cursor.execute(sql).fetchall() for sql in queries]
 
-    def send(self, name: str, inside: Inside | None = None, fail_at: int = 0) -> Seen:
+    def do(
+        self, name: str, custom_code: CustomCode | None = None, fail_at: int = 0
+    ) -> Seen:
         """Make one request, read the answer, and see what is left when it is over.
 
         There is no app context around it, as there is none in a server.
         """
-        operation = OPERATIONS[name]
-        seen = Seen(self.make_handle.__name__, name, fail_at, inside)
-        method = "GET" if operation.data is None else "POST"
-        url = f"/admin/{operation.path}"
+        path, shows, status, data, writes, chunks = OPERATIONS[name]
+        seen = Seen(name, self.make_handle, custom_code, fail_at)
+        method = "GET" if data is None else "POST"
         with watching(seen):
-            response = self.client.open(url, method=method, data=operation.data)
+            response = self.client.open(f"/admin/{path}", method=method, data=data)
             try:
-                for chunk in itertools.islice(
-                    response.iter_encoded(), operation.chunks
-                ):
+                for chunk in itertools.islice(response.iter_encoded(), chunks):
                     seen.body += chunk.decode()
-                    seen.cut |= seen.streamed and bool(seen.closed)
+                    if seen.streamed and seen.closed and not seen.closed_early:
+                        seen.closed_early.append(
+                            "the session was closed before the last chunk"
+                        )
             except Exception as error:  # too late for an error page: the server gets it
-                seen.wrong = f"broke off with {error!r}"
+                seen.not_done = f"broke off with {type(error).__name__}"
             finally:
                 response.close()
-        for generation in range(3):
-            if seen.living():
-                gc.collect(generation)
-        seen.left = {type(one).__name__ for one in seen.living()}
+        seen.look_for_garbage()
         while OUTSIDE.used:
             _, where = OUTSIDE.used.popitem()
-            seen.strangers.append(f"a session on another thread: {where}")
-        if response.status_code != operation.status:
-            seen.wrong = f"answered {response.status_code}, not {operation.status}"
-        elif operation.shows not in seen.body:
-            seen.wrong = seen.wrong or f"does not show {operation.shows!r}"
-        elif operation.sql and not seen.steps:
-            seen.wrong = "spoke no SQL"
-        return seen
-
-    def look(self, seen: Seen) -> Seen:
-        """See how an operation left the database, and put all rows back."""
-        writes = OPERATIONS[seen.operation].writes
+            seen.past_the_handle.append(f"a session on another thread: {where}")
         *rows, [[done]] = self.query(*TABLES, writes or "SELECT 1")
         if rows != self.rows:
             self.query(script=ROWS)
-        seen.saved = NEVER in str(rows)
-        if not done:
-            seen.wrong = seen.wrong or f"did not make this true: {writes}"
-        elif not writes and rows != self.rows:
-            seen.wrong = seen.wrong or "changed rows"
+        seen.saved_uncommitted = NEVER in str(rows) and not (
+            writes and "COMMIT" in seen.steps
+        )
+        if response.status_code != status:
+            seen.not_done = f"answered {response.status_code}, not {status}"
+        elif not seen.steps:
+            seen.not_done = "spoke no SQL"
+        elif not done or not writes and rows != self.rows:
+            seen.not_done = (
+                "did not make this true: " + writes if writes else "changed rows"
+            )
+        elif not re.search(shows, seen.body, re.DOTALL):
+            seen.not_done = seen.not_done or f"does not show {shows!r}"
         return seen
 
-    def do(self, name: str, inside: Inside | None = None, fail_at: int = 0) -> Seen:
-        return self.look(self.send(name, inside, fail_at))
-
-    def drive(self, *names: str) -> list[Seen]:
+    def drive(self) -> list[Seen]:
         """Fail each operation at its first step, its second, and so on, until it has no
-        more, and do it again after each.
-
-        The first time somebody changes every title and does not commit: while it fails,
-        if it is one that commits, else when it is done again.
-        """
+        more, and do it again after each.  Somebody is careless in each that is to fail,
+        and in one that is not."""
         history: list[Seen] = []
-        for name in names:
-            commits = OPERATIONS[name].data and not name.endswith("-invalid")
-            inside = [careless, None] if commits else [None, careless]
-            for fail_at in itertools.count(1):
-                history.append(self.do(name, inside[0], fail_at))
-                if fail_at == 1 or history[-1].failed:
-                    history.append(self.do(name, inside[1]))
-                if 1 < fail_at >= len(history[-1].steps):
-                    break
-                inside = [None, None]
+        for name in OPERATIONS:
+            fail_at, steps = 1, 1
+            while fail_at <= steps:
+                code = careless if fail_at == 1 else None
+                history += self.do(name, careless, fail_at), self.do(name, code)
+                fail_at, steps = fail_at + 1, len(history[-1].steps)
+            history += [self.do(name)] if steps == 1 else []
         return history
 
 
-@cache
-def driven(make_handle: MakeHandle) -> tuple[Bookshop, list[Seen]]:
-    shop = SHOPS.enter_context(Bookshop(make_handle))
-    return shop, shop.drive(*DRIVEN)
-
-
-@pytest.fixture(params=HANDLES, ids=lambda make_handle: make_handle.__name__)
-def shop(request: pytest.FixtureRequest) -> Bookshop:
-    """The shop on each handle in turn, with everything in it driven already."""
-    if reason := unsupported(request.param):
-        pytest.skip(reason)
-    return driven(request.param)[0]
-
-
-@pytest.fixture
-def history(shop: Bookshop) -> list[Seen]:
-    """All that was seen while everything was driven."""
-    return driven(shop.make_handle)[1]
+@contextlib.contextmanager
+def bookshop(*args: t.Any, **options: t.Any) -> t.Iterator[Bookshop]:
+    shop = Bookshop(*args, **options)
+    try:
+        yield shop
+    finally:
+        shop.engine.dispose()
 
 
 @contextlib.contextmanager
@@ -661,87 +606,21 @@ def watching(seen: Seen) -> t.Iterator[None]:
         SEEN.reset(token)
 
 
-def deprecated(given: t.Any) -> t.ContextManager[t.Any]:
-    """Since 2.1 Flask-Admin warns of a ``scoped_session``: ``db`` is to be given."""
-    if FLASK_ADMIN >= (2, 1) and isinstance(given, orm.scoped_session):
-        return pytest.warns(DeprecationWarning, match="Passing a session object")
-    return contextlib.nullcontext()
-
-
-# --------------------------------------------------------- what is known to be broken
-
-SOURCE = (
-    "https://github.com/pallets-eco/flask-admin/blob/v2.2.1/flask_admin/contrib/sqla"
-)
-
-
-class Defect(t.NamedTuple):
-    """What a release breaks.  Once it is mended it has to go from here."""
-
-    here: bool
-    why: str
-    laws: tuple[str, ...] = ()
-    breaks: t.Callable[[Seen], bool] = lambda seen: False
-
-    def expected(self) -> pytest.MarkDecorator:
-        failure = pytest.fail.Exception
-        return pytest.mark.xfail(
-            self.here, reason=self.why, raises=failure, strict=True
-        )
-
-
-STREAMS_TOO_LATE = Defect(
-    FLASK >= (3, 1, 2),
-    "Flask 3.1.2 and newer end the app context, and the session, before they stream: "
-    "https://github.com/pallets/flask/issues/5774",
-    ("alive",),
-    lambda seen: seen.streamed,
-)
-MASS_DELETE_NOT_ROLLED_BACK = Defect(
-    FLASK_ADMIN <= (2, 2, 1),
-    "Flask-Admin's delete action does not roll back when its commit fails: the next "
-    f"request to get that connection finds what was not committed: {SOURCE}/view.py",
-    ("recovers",),
-    lambda seen: seen.operation == "delete-many-fast",
-)
-UNIQUE_KEEPS_SESSION = Defect(
-    (2, 1) <= FLASK_ADMIN < (2, 2, 1),
-    "In Flask-Admin 2.1.0 and 2.2.0 Unique keeps the session of startup with Lite: "
-    "https://github.com/pallets-eco/flask-admin/pull/2953",
-    ("single", "fresh", "released", "recovers"),
-    lambda seen: seen.handle == "lite_db" and "title" in (seen.data or ()),
-)
-NEEDS_FLASK_SQLALCHEMY = Defect(
-    FLASK_ADMIN == (2, 2, 1),
-    "Flask-Admin 2.2.1 does not import without Flask-SQLAlchemy (no T_SESSION then): "
-    f"{SOURCE}/_types.py",
-)
-DEFECTS = (STREAMS_TOO_LATE, MASS_DELETE_NOT_ROLLED_BACK, UNIQUE_KEEPS_SESSION)
-
-
-@NEEDS_FLASK_SQLALCHEMY.expected()
-def test_views_import_without_flask_sqlalchemy(monkeypatch: pytest.MonkeyPatch) -> None:
-    contrib = import_module("flask_admin.contrib")
-    monkeypatch.setattr(contrib, "sqla", contrib.sqla)
-    monkeypatch.setitem(sys.modules, "flask_sqlalchemy", None)
-    for name in list(sys.modules):
-        if name.startswith(contrib.sqla.__name__):
-            monkeypatch.delitem(sys.modules, name)
-    try:
-        assert import_module("flask_admin.contrib.sqla").ModelView is not ModelView
-    except ImportError as error:
-        pytest.fail(str(error), pytrace=False)
-
-
-def test_no_defect_is_here_that_an_upgrade_mends() -> None:
-    if UNIQUE_KEEPS_SESSION.here and not unsupported(lite_db):
-        pytest.fail(f"{UNIQUE_KEEPS_SESSION.why}. Upgrade to 2.2.1.", pytrace=False)
+@pytest.fixture(scope="module", params=HANDLES, ids=lambda handle: handle.__name__)
+def shop(request: pytest.FixtureRequest) -> t.Iterator[Bookshop]:
+    """The shop on each handle in turn, with everything in it driven already."""
+    package, since = HANDLES[request.param]
+    if find_spec(package) is None or FLASK_ADMIN < Version(since):
+        pytest.skip(f"needs {package} and Flask-Admin {since}")
+    with bookshop(request.param) as shop:
+        shop.history = shop.drive()
+        yield shop
 
 
 # --------------------------------------------------------------- a law, and how to ask
 
 # A law yields what broke it.  Its docstring is the sentence that it is told by.
-Law = t.Callable[[list[Seen]], t.Iterator[tuple[Seen, str]]]
+Law = t.Callable[[Seen], t.Iterator[str]]
 LAWS: dict[str, Law] = {}
 TWINS: list[t.Any] = []
 
@@ -751,54 +630,53 @@ def law(check: Law) -> Law:
     return check
 
 
-def broken(law: Law, history: list[Seen]) -> str:
-    """The sentence of a law, and each operation that broke it; nothing if none did."""
-    if law is not recovers:  # which asks the others about requests that failed
-        history = [seen for seen in history if not seen.failed]
+def broken(law: Law, history: list[Seen]) -> list[str]:
+    """Each operation that broke a law, and how.  `recovers` is the law of those that
+    were made to fail, and asks the others."""
+    history = [seen for seen in history if bool(seen.failed) == (law is recovers)]
     assert history, "nothing was seen, so nothing is proven"
-    found: dict[str, tuple[str, dict[str, None]]] = {}
-    for seen, why in law(history):
-        alike = re.sub(r"\bsession \d+", "session", why)
-        found.setdefault(alike, (why, {}))[1][seen.operation] = None
-    sentence = " ".join(str(law.__doc__).split())
-    title = f"`{law.__name__}` is broken with `{history[0].handle}`: {sentence}"
-    lines = [f"- {', '.join(names)}: {why}" for why, names in found.values()]
-    return "\n".join([title, *lines]) if found else ""
+    return sorted({f"{one.operation}: {why}" for one in history for why in law(one)})
 
 
-def must_hold(law: Law, history: list[Seen]) -> None:
-    if said := broken(law, history):
-        pytest.fail(said, pytrace=False)
+def told(law: Law, found: t.Iterable[str]) -> str:
+    """The sentence of a law, and what broke it, each in a line with its operations."""
+    alike: dict[str, list[str]] = {}
+    for one in found:
+        operation, _, why = one.partition(": ")
+        alike.setdefault(why, []).append(operation)
+    lines = [f"{', '.join(names)}: {why}" for why, names in alike.items()]
+    title = f"`{law.__name__}` is broken: {' '.join(str(law.__doc__).split())}"
+    return "\n- ".join([title, *lines])
+
+
+def must_hold(law: Law, history: list[Seen], known: str = "nothing") -> None:
+    if found := [one for one in broken(law, history) if not re.match(known, one)]:
+        pytest.fail(told(law, found), pytrace=False)
 
 
 def must_break(law: Law, history: list[Seen], saying: str) -> None:
-    said = broken(law, history)
-    assert re.search(f"^- .*{saying}", said, re.MULTILINE), said or "no law is broken"
+    found = broken(law, history)
+    assert any(re.search(saying, one) for one in found), found
 
 
-class Twin(ModelView):
-    """What a twin adds one bug to: an admin that exports, which renders no page."""
+KEPT: list[t.Any] = []  # by the twins
+
+
+class Plain(ModelView):
+    """What a twin breaks, if it is not the view itself: an admin that exports."""
 
     can_export = True
-    can_view_details = True
     is_accessible = BookView.is_accessible
-
-    def engine(self) -> t.Any:
-        return session_of(self.session).get_bind()
-
-
-Bug = t.TypeVar("Bug", bound=t.Callable[..., t.Any])
 
 
 def twin(
-    law: Law, saying: str, operation: str = "export-csv", part: str = "view"
-) -> t.Callable[[Bug], Bug]:
-    """What is decorated breaks a law, in a part of the app: its view, or the scope or
-    the teardown of its handle."""
+    law: Law, saying: str, where: str = "custom_code"
+) -> t.Callable[[t.Any], t.Any]:
+    """What is decorated breaks a law, in a part of the app: custom code inside of the
+    view, the view itself, or the scope or the teardown of its handle."""
 
-    def register(bug: Bug) -> Bug:
-        app = {"view": Twin, part: bug}
-        TWINS.append(pytest.param(law, saying, operation, app, id=bug.__name__))
+    def register(bug: t.Any) -> t.Any:
+        TWINS.append(pytest.param(law, saying, {where: bug}, id=bug.__name__))
         return bug
 
     return register
@@ -817,67 +695,68 @@ def undriven(app: flask.Flask, history: list[Seen]) -> set[tuple[str, str]]:
     } - {seen.endpoint for seen in history}
 
 
-def test_every_endpoint_is_driven(shop: Bookshop, history: list[Seen]) -> None:
+def test_every_endpoint_is_driven(shop: Bookshop) -> None:
     """What a future release exposes fails here by its name, until it is driven."""
-    assert undriven(shop.app, history) == set()
+    assert undriven(shop.app, shop.history) == set()
 
 
-def test_new_endpoint_is_noticed() -> None:
-    class Grown(Twin):
-        @flask_admin.expose("/merge/", methods=("POST",))
-        def merge_view(self) -> str:
-            return "merged"
-
-    with Bookshop(plain_session, Grown) as shop:
-        assert ("merge_view", "POST") in undriven(shop.app, [])
+def test_endpoint_that_is_not_driven_is_noticed(shop: Bookshop) -> None:
+    history = [seen for seen in shop.history if "lookup" not in seen.operation]
+    assert undriven(shop.app, history) == {("ajax_lookup", "GET")}
 
 
 @law
-def effect(history: list[Seen]) -> t.Iterator[tuple[Seen, str]]:
+def effect(seen: Seen) -> t.Iterator[str]:
     """An operation that did not do its work proves nothing."""
-    for seen in history:
-        if seen.wrong:
-            yield seen, seen.wrong
+    if seen.not_done:
+        yield seen.not_done
+
+
+@pytest.mark.parametrize(
+    ("said", "lie"),
+    {
+        "answered 200, not 404": Operation("book/export/csv/", "", 404),
+        "does not show": Operation("book/export/csv/", "Emma"),
+        "spoke no SQL": Operation("book/new/"),
+        "did not make": Operation("book/delete/", "", 302, {"id": "3"}, DELETED),
+        "changed rows": Operation("book/delete/", "", 302, {"id": "2"}),
+    }.items(),
+)
+def test_lie_is_caught(
+    said: str, lie: Operation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(OPERATIONS, "lie", lie)
+    with bookshop(plain_session) as shop:
+        must_break(effect, [shop.do("lie")], said)
 
 
 def test_no_work_is_done_beforehand(shop: Bookshop) -> None:
-    for operation in OPERATIONS.values():
-        assert shop.query(operation.writes or "SELECT 0") in ([[(0,)]], [[(None,)]])
-
-
-@twin(effect, "did not make this true", "delete")
-class DeletesNothing(Twin):
-    def delete_model(self, model: object) -> bool:
-        return True
+    for work in (CREATED, EDITED, RENAMED, DELETED):
+        assert shop.query(work) in ([[(0,)]], [[(None,)]])
 
 
 # ------------------------------------------------------------------------ law: handle
 
 
 @law
-def handle(history: list[Seen]) -> t.Iterator[tuple[Seen, str]]:
+def handle(seen: Seen) -> t.Iterator[str]:
     """A view keeps the handle it was given, the same object for the life of the app,
     and never a session."""
-    for seen in history:
-        if seen.held:
-            yield seen, f"the view holds a {seen.held}, not the handle it was given"
+    if seen.held_instead:
+        yield f"the view holds a {seen.held_instead}, not the handle it was given"
 
 
 def test_handle_stays_and_sessions_come_and_go(shop: Bookshop) -> None:
     """One handle, three requests, three sessions, told apart while all are kept."""
     sessions: list[Session] = []
     for _ in range(3):
-        assert shop.view.session is shop.given
-        shop.send("lookup", inside=sessions.append)
-    assert shop.view.session is shop.given
-    first, second, third = sessions
-    assert first is not second
-    assert second is not third
-    assert third is not first
+        shop.do("lookup", sessions.append)
+        assert shop.view.session is shop.handle
+    assert len(set(sessions)) == 3
 
 
-@twin(handle, "the view holds a Session")
-class HoldsRawSession(Twin):
+@twin(handle, "the view holds a Session", where="view")
+class HoldsRawSession(Plain):
     """``ModelView(Book, Session())``: the classic, with its stale rows."""
 
     def __init__(self, model: t.Any, given: t.Any, **options: t.Any) -> None:
@@ -889,85 +768,62 @@ class HoldsRawSession(Twin):
 
 
 @law
-def single(history: list[Seen]) -> t.Iterator[tuple[Seen, str]]:
+def single(seen: Seen) -> t.Iterator[str]:
     """Everything the admin does in one request goes through one session: the one that
     the handle gives to that request."""
-    for seen in history:
-        if len(seen.given) != 1:
-            yield seen, f"the handle gave {len(seen.given)} sessions in one request"
-        for number in seen.used.keys() - seen.given:
-            yield seen, f"session {number}, of {seen.used[number]}, is a stray"
-        for stranger in seen.strangers:
-            yield seen, stranger
+    if len(seen.answers) != 1:
+        yield f"the handle gave {len(seen.answers)} sessions in one request"
+    for number in seen.used.keys() - seen.answers:
+        yield f"the session of {seen.used[number]} is not the one that the handle gave"
+    yield from seen.past_the_handle
 
 
-@twin(single, "in get_query, is a stray")
-class UsesSessionOfItsOwn(Twin):
-    def get_query(self) -> t.Any:
-        with Session(self.engine()) as own:
-            return own.query(Book)
+@twin(single, "in uses_session_of_its_own is not the one that the handle gave")
+def uses_session_of_its_own(session: Session) -> None:
+    with Session(session.get_bind()) as own:
+        own.get(Book, 1)
 
 
-@twin(single, "gave [2-9] sessions", part="scope")
+@twin(single, "gave [2-9] sessions", where="scope")
 def scope_of_one_question() -> object:
     """A session for each question: "already attached to session 1 (this is 2)"."""
     return object()
 
 
 @twin(single, "a session on another thread: .* in <lambda>")
-class UsesAnotherThread(Twin):
-    def get_query(self) -> t.Any:
-        thread = threading.Thread(target=lambda: Session().close())
-        thread.start()
-        thread.join()
-        return super().get_query()
+def uses_another_thread(session: Session) -> None:
+    thread = threading.Thread(target=lambda: Session().close())
+    thread.start()
+    thread.join()
 
 
 @twin(single, "a statement of no session: SELECT 42")
-class GoesPastTheSession(Twin):
-    def get_query(self) -> t.Any:
-        with self.engine().connect() as connection:
-            connection.exec_driver_sql("SELECT 42")
-        return super().get_query()
+def goes_past_the_session(session: Session) -> None:
+    with session.get_bind().engine.connect() as connection:
+        connection.exec_driver_sql("SELECT 42")
 
 
 # ------------------------------------------------------------------------- law: fresh
 
 
 @law
-def fresh(history: list[Seen]) -> t.Iterator[tuple[Seen, str]]:
+def fresh(seen: Seen) -> t.Iterator[str]:
     """No session serves two requests, and none is opened by building the app."""
-    for seen in history:
-        for number, first in seen.older.items():
-            here = seen.used[number]
-            yield seen, f"session {number}, of {here}, is not new: it is from {first}"
-        if seen.operation == BUILDING:
-            for number, where in seen.used.items():
-                yield seen, f"opened session {number}: {where}"
-            if seen.pool:
-                yield seen, "took a connection"
+    for number, first in seen.first_used.items():
+        yield f"the session of {seen.used[number]} is not new: it is {first}"
+    # Lite's ``db.session`` is a session: a view can only be built in an app context,
+    # and a look at it opens one.  That does nothing, and is gone with the context.
+    if seen.operation == BUILDING and seen.make_handle is not lite_db:
+        for where in seen.used.values():
+            yield f"opened a session: {where}"
 
 
-def test_fresh_building_the_app_opens_no_session(
-    shop: Bookshop, request: pytest.FixtureRequest
-) -> None:
-    """Lite's case is its own: its ``db.session`` is a session, so that a view can only
-    be built in an app context, and a look at it opens one.  That one does nothing,
-    takes no connection, and is closed with that context."""
-    building = shop.building
-    if building.handle != "lite_db":
-        return must_hold(fresh, [building])
-    request.applymarker(UNIQUE_KEEPS_SESSION.expected())
-    gc.collect()
-    if building.living():
-        opened = ", ".join(building.used.values())
-        pytest.fail(f"a session is still there after the start: {opened}", False)
-    assert (building.steps, building.pool) == ([], [])
-    assert building.used.keys() <= building.closed
+def test_fresh_building_takes_no_connection(shop: Bookshop) -> None:
+    assert shop.building.pool == []
 
 
-@twin(fresh, "building the app: opened session .* in scaffold_form")
-class CapturesAtStartup(Twin):
+@twin(fresh, "building the app: opened a session: .* in scaffold_form", where="view")
+class CapturesAtStartup(Plain):
     """So did the ``Unique`` validator in Flask-Admin 2.1.0 and 2.2.0 (#2953)."""
 
     def scaffold_form(self) -> t.Any:
@@ -976,34 +832,30 @@ class CapturesAtStartup(Twin):
 
 
 @twin(fresh, "is not new")
-class CapturesOnFirstUse(Twin):
+def captures_on_first_use(session: Session) -> None:
     """The first request is faultless: that is why everything is driven twice."""
-
-    captured: t.Any = None
-
-    def get_query(self) -> t.Any:
-        self.captured = self.captured or session_of(self.session)
-        return self.captured.query(Book)
+    KEPT.append(session)
+    KEPT[0].get(Book, 1)
 
 
 # ---------------------------------------------------------------------- law: isolated
 
 
 @law
-def isolated(history: list[Seen]) -> t.Iterator[tuple[Seen, str]]:
+def isolated(seen: Seen) -> t.Iterator[str]:
     """What a request has not committed nobody else sees: not the next request, not one
     that runs at the same time."""
-    for seen in history:
-        if NEVER in seen.body and seen.inside is not careless:
-            yield seen, "shows a change that another request has not committed"
-        if seen.saved:
-            yield seen, "finds a change saved that nobody committed"
+    # In memory there is one connection: what was left open there is as good as saved.
+    if NEVER in seen.body and seen.custom_code is not careless:
+        yield "shows a change that another request has not committed"
+    if seen.saved_uncommitted:
+        yield "finds a change saved that nobody committed"
 
 
 def at_once(folder: Path, make_handle: MakeHandle, **broken: t.Any) -> list[Seen]:
     """Two requests are inside a view at the same time.
 
-    The first changes every title there, and waits until the second has its answer.  The
+    The first renames all authors there, and waits until the second has its answer.  The
     database is a file: in memory SQLite has one connection only, with one transaction.
     """
     both_inside, answered = threading.Barrier(2, timeout=30), threading.Event()
@@ -1014,26 +866,26 @@ def at_once(folder: Path, make_handle: MakeHandle, **broken: t.Any) -> list[Seen
         assert answered.wait(timeout=30)
 
     url = f"sqlite:///{folder / 'books.db'}"
-    with Bookshop(make_handle, url=url, **broken) as shop, ThreadPoolExecutor() as pool:
-        first = pool.submit(shop.send, "lookup", change_and_wait)
-        second = shop.send("export-csv", lambda session: both_inside.wait())
+    with bookshop(make_handle, url=url, **broken) as shop, ThreadPoolExecutor() as pool:
+        first = pool.submit(shop.do, "details-of-none", change_and_wait)
+        second = shop.do("lookup", lambda session: both_inside.wait())
         answered.set()
-        return [first.result(), shop.look(second)]
+        return [first.result(), second]
 
 
 def test_isolated_at_the_same_time(shop: Bookshop, tmp_path: Path) -> None:
     history = at_once(tmp_path, shop.make_handle)
-    for law in (effect, fresh, isolated):
+    for law in (effect, handle, single, fresh, isolated, alive, released):
         must_hold(law, history)
 
 
 def test_scope_shared_by_all_is_noticed(tmp_path: Path) -> None:
     history = at_once(tmp_path, plain_session, scope=lambda: "all")
-    must_break(isolated, history, "export-csv: shows a change that another request")
+    must_break(isolated, history, "lookup: shows a change that another request")
     must_break(fresh, history, "is not new")
 
 
-@twin(isolated, "finds a change saved", part="teardown")
+@twin(isolated, "finds a change saved", where="teardown")
 def teardown_commits(session: t.Any, error: object) -> None:
     session.commit()
     session.remove()
@@ -1043,107 +895,83 @@ def teardown_commits(session: t.Any, error: object) -> None:
 
 
 @law
-def alive(history: list[Seen]) -> t.Iterator[tuple[Seen, str]]:
+def alive(seen: Seen) -> t.Iterator[str]:
     """The session lives until the response is complete, a streamed one included."""
-    for seen in history:
-        if seen.cut:
-            yield seen, "the session was closed before the answer was complete"
-        for number, where in seen.revived.items():
-            yield seen, f"session {number} is used once more after its end: {where}"
+    yield from seen.closed_early
 
 
-@STREAMS_TOO_LATE.expected()
-def test_alive_for_what_loads_while_it_streams(shop: Bookshop) -> None:
-    """A column that is loaded row by row, as the export of a one-to-many is."""
-    must_hold(effect, [shop.do("export-csv-lazily")])
-
-
-@twin(alive, "was closed before the answer")
-class RemovesBeforeTheStream(Twin):
+@twin(alive, "closed before there was an answer", where="view")
+class ClosesBeforeTheStream(Plain):
     def get_export_name(self, *_: object, **__: object) -> str:
-        t.cast(t.Any, self.session).remove()
+        session_of(self.session).close()
         return "books.csv"
 
 
 @twin(alive, "is used once more after its end")
-class ClosesHalfWay(Twin):
-    def get_count_query(self) -> t.Any:
-        query = super().get_count_query()
-        session_of(self.session).close()
-        return query
+def closes_half_way(session: Session) -> None:
+    session.close()
 
 
 # ---------------------------------------------------------------------- law: released
 
 
 @law
-def released(history: list[Seen]) -> t.Iterator[tuple[Seen, str]]:
+def released(seen: Seen) -> t.Iterator[str]:
     """Then it is gone: closed, its transaction over, its connection back in the pool,
     the registry empty, and nothing in the app refers to it or to an instance it
     loaded."""
-    for seen in history:
-        for number in seen.used.keys() - seen.closed:
-            yield seen, f"session {number}, of {seen.used[number]}, is not closed"
-        if "returned dirty" in seen.pool:
-            yield seen, "a connection is back in the pool with its transaction open"
-        taken = seen.pool.count("taken")
-        if 2 * taken != len(seen.pool):
-            returned = len(seen.pool) - taken
-            yield seen, f"connections taken: {taken}, returned: {returned}"
-        if seen.left:  # in a registry, for example
-            yield seen, f"still referred to: {', '.join(sorted(seen.left))}"
+    for number in seen.used.keys() - seen.closed:
+        yield f"the session of {seen.used[number]} is not closed"
+    if "returned dirty" in seen.pool:
+        yield "a connection is back in the pool with its transaction open"
+    taken = seen.pool.count("taken")
+    if 2 * taken != len(seen.pool):
+        returned = len(seen.pool) - taken
+        yield f"connections taken: {taken}, returned: {returned}"
+    if seen.still_alive:  # in a registry, for example
+        yield f"still referred to: {', '.join(sorted(seen.still_alive))}"
 
 
-@twin(released, "is not closed", part="teardown")
+@twin(released, "is not closed", where="teardown")
 def teardown_missing(session: t.Any, error: object) -> None:
     """``scoped_session`` without ``remove()``: the session of a thread, for ever."""
 
 
-@twin(released, "still referred to: .*Session", part="teardown")
+@twin(released, "still referred to: .*Session", where="teardown")
 def teardown_closes_and_keeps(session: t.Any, error: object) -> None:
     session.close()
 
 
-@twin(released, "still referred to: Book", "delete-refused")
-class KeepsInstances(Twin):
-    def get_one(self, id: t.Any) -> t.Any:
-        self.last = super().get_one(id)
-        return self.last
+@twin(released, "still referred to: Book")
+def keeps_an_instance(session: Session) -> None:
+    KEPT.append(session.get(Book, 1))
+
+
+@twin(released, "still referred to: Book")
+def keeps_a_new_instance(session: Session) -> None:
+    KEPT.append(Book())
+    session.add(KEPT[-1])
+    session.expunge(KEPT[-1])
 
 
 @twin(released, "connections taken: 2, returned: 1")
-class KeepsConnection(Twin):
-    kept: t.Any = None
-
-    def get_query(self) -> t.Any:
-        self.kept = self.kept, self.engine().connect()
-        return super().get_query()
+def keeps_a_connection(session: Session) -> None:
+    KEPT.append(session.get_bind().engine.connect())
 
 
 # ---------------------------------------------------------------------- law: recovers
 
 
 @law
-def recovers(history: list[Seen]) -> t.Iterator[tuple[Seen, str]]:
+def recovers(seen: Seen) -> t.Iterator[str]:
     """Whatever goes wrong in a request, the other laws still hold, and the next request
-    works."""
-    for seen, again in zip(history, history[1:], strict=False):
-        if seen.failed:
-            for law in (handle, single, fresh, isolated, alive, released):
-                for _, why in law([seen]):
-                    yield seen, f"`{law.__name__}`, when `{seen.failed}` fails: {why}"
-            if again.wrong:
-                yield seen, f"once `{seen.failed}` has failed: {again.wrong}"
+    works: to `effect` that one is like any other."""
+    for law in (handle, single, fresh, isolated, alive, released):
+        for why in law(seen):
+            yield f"`{law.__name__}`, when `{seen.failed}` fails: {why}"
 
 
-def test_recovers_in_the_request_that_was_refused(history: list[Seen]) -> None:
-    """After a constraint's refusal the form is there again, with all the authors."""
-    for refused in ("create-refused", "edit-refused"):
-        pages = [one.body for one in history if one.operation == refused]
-        assert any("CHECK constraint" in page and "Le Guin" in page for page in pages)
-
-
-@twin(recovers, "`released`, when `SELECT .*` fails", part="teardown")
+@twin(recovers, "`released`, when `SELECT .*` fails", where="teardown")
 def teardown_only_when_well(session: t.Any, error: BaseException | None) -> None:
     if error is None:
         session.remove()
@@ -1151,35 +979,114 @@ def teardown_only_when_well(session: t.Any, error: BaseException | None) -> None
 
 # ------------------------------------------------------------ all laws, and their twins
 
+SOURCE = (
+    "https://github.com/pallets-eco/flask-admin/blob/v2.2.1/flask_admin/contrib/sqla"
+)
 
-def test_every_step_is_failed(history: list[Seen]) -> None:
-    failed = {seen.operation for seen in history if seen.failed}
-    assert failed == {name for name in DRIVEN if OPERATIONS[name].sql}
+
+class Defect(t.NamedTuple):
+    """What a release is known to break: once that is mended it has to go from here."""
+
+    here: bool
+    why: str
+    breaks: dict[str, str] = {}  # a law, and a pattern for what breaks it
+    handle: MakeHandle | None = None  # with which alone, if not with each
+
+
+STREAMS_TOO_LATE = Defect(
+    Version("3.1.2") <= FLASK,
+    "Flask 3.1.2 and newer end the app context, and the session, before they stream: "
+    "https://github.com/pallets/flask/issues/5774",
+    {
+        "effect": "export-csv-lazily: broke off with Detached",
+        "alive": "export-csv.*: .* before the last chunk",
+    },
+)
+MASS_DELETE_NOT_ROLLED_BACK = Defect(
+    FLASK_ADMIN <= Version("2.2.1"),
+    "Flask-Admin's delete action does not roll back when its commit fails: the next "
+    f"request to get that connection finds what was not committed: {SOURCE}/view.py",
+    {
+        "recovers": "delete-many-fast: "
+        "`(isolated|released)`, when `COMMIT` fails: (finds|a connection)"
+    },
+)
+UNIQUE_KEEPS_SESSION = Defect(
+    Version("2.1") <= FLASK_ADMIN < Version("2.2.1"),
+    "In Flask-Admin 2.1.0 and 2.2.0 Unique keeps the session of startup with Lite: "
+    "https://github.com/pallets-eco/flask-admin/pull/2953",
+    dict.fromkeys(
+        ("single", "fresh", "released", "recovers"),
+        "(create|edit|inline-edit|building)",
+    ),
+    lite_db,
+)
+NEEDS_FLASK_SQLALCHEMY = Defect(
+    FLASK_ADMIN == Version("2.2.1"),
+    "Flask-Admin 2.2.1 does not import without Flask-SQLAlchemy (no T_SESSION then): "
+    f"{SOURCE}/_types.py",
+)
+DEFECTS = (STREAMS_TOO_LATE, MASS_DELETE_NOT_ROLLED_BACK, UNIQUE_KEEPS_SESSION)
+
+
+@pytest.mark.xfail(
+    NEEDS_FLASK_SQLALCHEMY.here,
+    reason=NEEDS_FLASK_SQLALCHEMY.why,
+    raises=pytest.fail.Exception,
+    strict=True,
+)
+def test_views_import_without_flask_sqlalchemy(monkeypatch: pytest.MonkeyPatch) -> None:
+    contrib = import_module("flask_admin.contrib")
+    monkeypatch.setattr(contrib, "sqla", contrib.sqla)
+    monkeypatch.setitem(sys.modules, "flask_sqlalchemy", None)
+    for name in list(sys.modules):
+        if name.startswith(contrib.sqla.__name__):
+            monkeypatch.delitem(sys.modules, name)
+    try:
+        assert import_module("flask_admin.contrib.sqla").ModelView is not ModelView
+    except ImportError as error:
+        pytest.fail(str(error), pytrace=False)
+
+
+def test_no_defect_is_here_that_an_upgrade_mends() -> None:
+    if UNIQUE_KEEPS_SESSION.here and find_spec("flask_sqlalchemy_lite"):
+        pytest.fail(f"{UNIQUE_KEEPS_SESSION.why}. Upgrade to 2.2.1.", pytrace=False)
+
+
+def test_every_operation_is_failed(shop: Bookshop) -> None:
+    assert {seen.operation for seen in shop.history if seen.failed} == {*OPERATIONS}
 
 
 @pytest.mark.parametrize("law", LAWS.values(), ids=LAWS)
 def test_every_operation_keeps_the_law(
-    law: Law, history: list[Seen], record_property: t.Callable[[str, str], None]
+    law: Law, shop: Bookshop, record_property: t.Callable[[str, str], None]
 ) -> None:
     """A known defect excuses what it is known to break, as long as it does."""
-    why = ""
-    for defect in DEFECTS:
-        if defect.here and law.__name__ in defect.laws:
-            if concerned := [seen for seen in history if defect.breaks(seen)]:
-                why, said = defect.why, broken(law, concerned)
-                assert said, f"this is mended, take it out: {why}"
-                record_property("broken", said)
-                history = [seen for seen in history if seen not in concerned]
-    must_hold(law, history)
-    if why:
-        pytest.xfail(why)
+    building = [shop.building] if law in (fresh, released) else []
+    history = [*building, *shop.history]
+    known = {
+        defect.breaks[law.__name__]: defect.why
+        for defect in DEFECTS
+        if defect.here and law.__name__ in defect.breaks
+        if defect.handle in (None, shop.make_handle)
+    }
+    must_hold(law, history, "|".join(known) or "nothing")
+    for finding in known:
+        must_break(law, history, finding)  # else it is mended
+    if known:
+        record_property("broken", told(law, broken(law, history)))
+        raise pytest.xfail.Exception("; ".join(known.values()), pytrace=False)
 
 
-@pytest.mark.parametrize(("law", "saying", "operation", "app"), TWINS)
-def test_twin_is_caught(
-    law: Law, saying: str, operation: str, app: dict[str, t.Any]
-) -> None:
-    with Bookshop(plain_session, **app) as shop:
-        history = [shop.building, shop.do(operation), shop.do(operation, careless)]
-        history += [shop.do(operation, fail_at=1), shop.do(operation)]
+@pytest.mark.parametrize(("law", "saying", "bug"), TWINS)
+def test_twin_is_caught(law: Law, saying: str, bug: dict[str, t.Any]) -> None:
+    custom_code, app = bug.get("custom_code", careless), {"view": Plain, **bug}
+    app.pop("custom_code", None)
+    with bookshop(plain_session, **app) as shop:
+        history = [
+            shop.building,
+            *(shop.do("export-csv", custom_code) for _ in range(2)),
+        ]
+        history += shop.do("export-csv", custom_code, fail_at=1), shop.do("export-csv")
+    KEPT.clear()
     must_break(law, history, saying)
