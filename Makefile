@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: verdict test lint docs stacks fork cost speed clean
+.PHONY: verdict test lint docs verdicts stacks fork cost speed clean
 
 verdict: $(READY)  ## Does Flask-Admin hold one session? Answered on what is installed.
 	$(BIN)/python verdict.py
@@ -23,11 +23,19 @@ lint: $(READY)
 docs: $(READY)  ## Run the documents' code again and write down what it says.
 	$(BIN)/python -m tests.documents --write
 
-stacks: $(READY)  ## The guard on older stacks: what holds there, and what is known not to.
+verdicts: $(READY)  ## The guard on every release, in every environment: verdicts.json, tables, picture.
+	$(BIN)/python -m tests.verdicts
+
+stacks: $(READY)  ## The guard for one's own app on older stacks.
 	$(BIN)/python -m tests.stacks
 
-fork: $(READY)  ## The guard in a Flask-Admin checkout, under that project's settings.
-	$(BIN)/python -m tests.fork
+CHECKOUT ?=
+fork: $(READY)  ## The guard in a Flask-Admin checkout: make fork CHECKOUT=PATH; without, in released ones.
+ifdef CHECKOUT
+	$(BIN)/session-scoping fork $(CHECKOUT)
+else
+	$(BIN)/python -m pytest tests/test_fork.py
+endif
 
 cost: $(READY)  ## What recording costs: time of a request, memory of 100,000.
 	$(BIN)/python -W ignore -m tests.cost
