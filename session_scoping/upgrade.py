@@ -66,7 +66,7 @@ class Tried:
 
     @property
     def name(self) -> str:
-        return self.release or self.side
+        return self.release or self.side.partition(" @ ")[2] or self.side
 
     @property
     def cells(self) -> list[Cell]:

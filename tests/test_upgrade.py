@@ -303,7 +303,7 @@ def test_a_release_that_does_not_import_is_told() -> None:
     done = command("upgrade", *sides, "--without", "flask-sqlalchemy")
     assert done.exit_code == 2, done.output
     assert "does not import: cannot import name 'T_SESSION'" in done.output
-    assert "flask_sqlalchemy is not installed" in done.output
+    assert "needs flask_sqlalchemy and Flask-Admin" in done.output
 
 
 @needs_index
@@ -360,7 +360,7 @@ def test_a_checkout_and_a_git_address_are_compared(sdist: Sdist) -> None:
     done = command("upgrade", "flask-admin==2.2.1", str(checkout))
     assert done.exit_code == 1, done.output
     assert "Broken: single" in done.output
-    assert "in get_pk_value, is a stray" in done.output
+    assert "in get_pk_value is not the one that" in " ".join(done.output.split())
 
 
 @needs_index
