@@ -104,6 +104,7 @@ class Recorder:
         self.refuse: t.Callable[[str], None] | None = None  # what no drive is asked of
         self._outer: Recorder | None = None
         self._listeners: list[tuple[t.Any, str, t.Callable[..., t.Any]]] = [
+            (SASession, "do_orm_execute", self._on_orm_execute),
             (SASession, "after_begin", self._on_begin),
             (SASession, "before_commit", self._on_commit),
             (sa.engine.Engine, "before_cursor_execute", self._on_statement),
@@ -484,6 +485,15 @@ class Recorder:
             watched.session.released = perf_counter() - self._began
         if user is not running:  # a nested request has used it last
             _close_uses(running, watched.session.number)
+
+    def _on_orm_execute(self, state: t.Any) -> None:
+        """A session whose transaction is older than the recording has begun unseen."""
+        session = state.session
+        if MARK not in session.__dict__ and session.in_transaction():
+            arguments = dict(state.bind_arguments)
+            connection = session.connection(bind_arguments=arguments)
+            setattr(connection, MARK, ref(session))
+            self._watched(session)
 
     def _on_begin(
         self, session: SASession, transaction: object, connection: t.Any

@@ -243,3 +243,15 @@ def test_what_sqlalchemy_keeps_is_not_held_against_the_app(tmp_path: Path) -> No
     verdict = shop.verdict()
     assert verdict.holds, verdict.violations
     assert verdict.cell(3, "released") == "holds"
+
+
+def test_a_transaction_that_is_older_than_the_recording_is_seen(tmp_path: Path) -> None:
+    shop = Shop(tmp_path, lambda shop: "page")
+    shop.app.teardown_appcontext_funcs.clear()  # nobody removes the session
+    with shop.app.test_client() as client:
+        client.get("/admin/note/")
+    verdict = shop.verdict()
+    [first, *_] = [one for one in verdict.recording.requests if one.operation == "list"]
+    assert [use.session for use in first.uses] == [0]
+    assert "fresh" in {one.law for one in verdict.violations}
+    shop.session.remove()

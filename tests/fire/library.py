@@ -1,0 +1,109 @@
+"""The app under fire: an admin of authors and books, on the database that it is told.
+
+``LIBRARY_URL``: where.  ``LIBRARY_HANDLE``: ``db``, or ``never_removed`` for a
+``scoped_session`` that nobody removes.
+"""
+# mypy: allow-subclassing-any
+
+import os
+import typing as t
+
+import flask
+import sqlalchemy as sa
+from flask_admin.contrib.sqla import ModelView
+from flask_sqlalchemy import SQLAlchemy
+from sqlalchemy import orm
+
+from flask_admin import Admin
+from flask_admin import BaseView
+from flask_admin import expose
+
+db: t.Any = SQLAlchemy()
+ROWS = 400  # books to begin with
+CHUNKS = 200_000  # of an export, at most
+NAP = {"postgresql": "pg_sleep(0.3)", "mysql": "SLEEP(0.3)", "sqlite": "1"}
+
+
+class Author(db.Model):
+    id = db.Column(db.Integer, primary_key=True)
+    name = db.Column(db.String(40), unique=True, nullable=False)
+
+    def __str__(self) -> str:
+        return str(self.name)
+
+
+class Book(db.Model):
+    __table_args__ = (db.CheckConstraint("pages >= 0"),)
+    id = db.Column(db.Integer, primary_key=True)
+    title = db.Column(db.String(40), unique=True, nullable=False)
+    pages = db.Column(db.Integer, nullable=False)
+    author_id = db.Column(db.Integer, db.ForeignKey(Author.id))
+    author = db.relationship(Author, lazy="joined")
+
+
+class AuthorView(ModelView):
+    column_searchable_list = ("name",)
+
+
+class BookView(ModelView):
+    column_searchable_list = ("title",)
+    column_filters: t.Any = ("pages",)
+    column_editable_list: t.Any = ("pages",)
+    column_export_list: t.Any = ("title", "pages", "author")
+    form_ajax_refs: t.Any = {"author": {"fields": ("name",)}}
+    column_details_exclude_list = None
+    can_view_details = True
+    can_export = True
+    export_max_rows = CHUNKS
+
+
+class SlowView(BaseView):
+    """What takes its time, in the database."""
+
+    session: t.Any
+
+    @expose("/")
+    def index(self) -> str:
+        nap = NAP[self.session.get_bind().dialect.name]
+        self.session.execute(sa.text(f"SELECT {nap}"))
+        return "done"
+
+    @expose("/books")
+    def stream(self) -> flask.Response:
+        """A stream that reads in its middle, and says on which thread it is closed."""
+
+        def rows() -> t.Iterator[str]:
+            for number in range(CHUNKS):
+                yield f"{number}: {'x' * 1000}\n"
+
+        return flask.Response(flask.stream_with_context(rows()))
+
+
+def create_app() -> flask.Flask:
+    app = flask.Flask("library")
+    app.secret_key = "library"
+    app.config["SQLALCHEMY_DATABASE_URI"] = os.environ["LIBRARY_URL"]
+    app.config["PROPAGATE_EXCEPTIONS"] = False
+    db.init_app(app)
+    with app.app_context():
+        engine = db.engine
+        db.create_all()
+        if not db.session.query(Author.id).first():
+            fill()
+    handle = db
+    if os.environ.get("LIBRARY_HANDLE") == "never_removed":
+        handle = orm.scoped_session(orm.sessionmaker(engine))
+    admin = Admin(app, name="Library")
+    slow = SlowView(name="Slow", endpoint="slow")
+    slow.session = getattr(handle, "session", handle)
+    for view in (AuthorView(Author, handle), BookView(Book, handle), slow):
+        admin.add_view(view)
+    return app
+
+
+def fill() -> None:
+    author = Author(name="Le Guin")
+    db.session.add(author)
+    for number in range(ROWS):
+        db.session.add(Book(title=f"Book {number}", pages=number, author=author))
+    db.session.commit()

@@ -1,0 +1,64 @@
+"""Serve the library from a socket that somebody has opened, with a recorder inside.
+
+``python -m tests.fire.serve KIND FD FOLDER``: KIND is ``werkzeug`` or ``waitress``.  It
+writes what it saw into the folder when it is told to end.  gunicorn's workers do so by
+the hooks below: this module is their configuration, too.
+"""
+
+import os
+import signal
+import socket
+import sys
+import typing as t
+from pathlib import Path
+
+from session_scoping import Recorder
+
+recorder = Recorder()
+
+
+def save(folder: str) -> None:
+    """Write down what this process has seen, for others to judge."""
+    recorder.stop().save(Path(folder) / f"{os.getpid()}.json")
+
+
+# ------------------------------------------------------------------------- gunicorn's
+
+
+def post_worker_init(worker: t.Any) -> None:
+    recorder.start()
+
+
+def worker_exit(server: object, worker: t.Any) -> None:
+    save(os.environ["SERVE_FOLDER"])
+
+
+# ------------------------------------------------------------------------- the others
+
+
+def main(kind: str, descriptor: int, folder: str) -> None:
+    from tests.fire.library import create_app
+
+    def end(*_: object) -> None:
+        raise SystemExit
+
+    signal.signal(signal.SIGTERM, end)
+    recorder.start()
+    app = create_app()
+    try:
+        if kind == "werkzeug":
+            from werkzeug.serving import make_server
+
+            server = make_server("127.0.0.1", 0, app, threaded=True, fd=descriptor)
+            server.serve_forever()
+        else:
+            import waitress
+
+            listening = socket.socket(fileno=descriptor)
+            waitress.serve(app, sockets=[listening], threads=16)
+    finally:
+        save(folder)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], int(sys.argv[2]), sys.argv[3])

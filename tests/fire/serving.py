@@ -1,0 +1,176 @@
+"""Start a real server, speak HTTP to it, and read what was seen inside."""
+
+import http.client
+import os
+import re
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import tempfile
+import typing as t
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from dataclasses import field
+from pathlib import Path
+from urllib.parse import urlencode
+
+from session_scoping import Recording
+
+ROOT = Path(__file__).parents[2]
+CLIENTS = 16
+GUNICORN = (
+    "gunicorn",
+    "--config",
+    "python:tests.fire.serve",
+    "--graceful-timeout",
+    "20",
+)
+SERVERS: dict[str, tuple[str, ...]] = {
+    "werkzeug": ("tests.fire.serve", "werkzeug"),
+    "waitress": ("tests.fire.serve", "waitress"),
+    "gunicorn with threads": (*GUNICORN, "--threads", "8"),
+    "gunicorn with gevent": (*GUNICORN, "--worker-class", "gevent"),
+}
+APP = "tests.fire.library:create_app()"
+
+
+@dataclass
+class Serving:
+    """A server that runs."""
+
+    kind: str
+    port: int
+    folder: Path
+    process: "subprocess.Popen[bytes]"
+    recordings: list[Recording] = field(default_factory=list)  # once it has ended
+
+    def client(self) -> "Client":
+        return Client(self.port)
+
+    def reload(self) -> None:
+        """Let gunicorn replace its workers, while they work."""
+        self.process.send_signal(signal.SIGHUP)
+
+    def end(self) -> None:
+        self.process.send_signal(signal.SIGTERM)
+        self.process.wait(60)
+        files = sorted(self.folder.glob("*.json"))
+        self.recordings = [Recording.load(one) for one in files]
+
+
+@contextmanager
+def serving(kind: str, url: str, workers: int = 1, **more: str) -> t.Iterator[Serving]:
+    """Serve the library on a port that is free. What it saw is there afterwards."""
+    module, *arguments = SERVERS[kind]
+    with socket.socket() as listening, tempfile.TemporaryDirectory() as folder:
+        listening.bind(("127.0.0.1", 0))
+        listening.listen(128)  # whoever is early is served when it is up
+        descriptor = listening.fileno()
+        command = [sys.executable, "-W", "ignore", "-m", module, *arguments]
+        if module == "gunicorn":
+            bind = ("--bind", f"fd://{descriptor}", "--workers", str(workers))
+            command += [*bind, "--log-level", "error", APP]
+        else:
+            command += [str(descriptor), folder]
+        environment = {"LIBRARY_URL": url, "SERVE_FOLDER": folder, **more}
+        process = subprocess.Popen(
+            command,
+            cwd=ROOT,
+            env={**os.environ, **environment},
+            pass_fds=[descriptor],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        server = Serving(kind, listening.getsockname()[1], Path(folder), process)
+        try:
+            yield server
+        finally:
+            if process.poll() is None:
+                server.end()
+
+
+class Client:
+    """One person with a browser, which keeps its connection."""
+
+    def __init__(self, port: int) -> None:
+        self.port = port
+        self.connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+        self.answers: list[int] = []
+
+    def get(self, path: str) -> str:
+        return self._request("GET", path)
+
+    def post(self, path: str, **form: object) -> str:
+        return self._request("POST", path, urlencode(form, doseq=True))
+
+    def _request(self, method: str, path: str, body: str | None = None) -> str:
+        """The page; a connection that the server has closed is opened again, as a
+        browser does it, where that asks for nothing twice."""
+        headers = {"Content-Type": "application/x-www-form-urlencoded"}
+        try:
+            self.connection.request(method, f"/admin/{path}", body, headers)
+            response = self.connection.getresponse()
+            page = response.read().decode()
+        except (http.client.HTTPException, OSError):
+            self.connection.close()
+            self.answers.append(0)
+            return ""
+        self.answers.append(response.status)
+        return page
+
+    def leave(self, request: bytes, after: int) -> bytes:
+        """Send a request, read some of the answer, and go without a word."""
+        with socket.create_connection(("127.0.0.1", self.port)) as connection:
+            connection.sendall(request)
+            seen = b""
+            while len(seen) < after:
+                seen += connection.recv(after)
+            linger = struct.pack("ii", 1, 0)
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+        return seen
+
+
+@dataclass
+class Work:
+    """What one person has done, and what has to be there for it."""
+
+    answers: list[int] = field(default_factory=list)
+    kept: set[str] = field(default_factory=set)  # titles of the rows that are to stay
+
+
+def work(server: Serving, person: int, rounds: int) -> Work:
+    """Read and write, as an editor does: only the rows of this one."""
+    client, done = server.client(), Work()
+    for number in range(rounds):
+        title = f"p{person:02}n{number:02}"
+        client.get("book/")
+        client.get(f"book/?search=Book&page={number}")
+        client.post("book/new/", title=title, pages=number)
+        page = client.get(f"book/?search={title}")
+        key = re.search(r'name="rowid"[^>]*value="(\d+)"', page)
+        client.post("book/new/", title=title, pages=1)  # which is there already
+        client.post("book/new/", title=f"{title}-refused", pages=-1)
+        client.get("book/ajax/lookup/?name=author&query=Gu")
+        if key is None:
+            continue
+        client.get(f"book/details/?id={key[1]}")
+        client.post("book/ajax/update/", list_form_pk=key[1], pages=number + 1)
+        if number % 2:
+            client.post("book/delete/", id=key[1])
+        else:
+            changed = f"{title}-changed"
+            client.post(f"book/edit/?id={key[1]}", title=changed, pages=number)
+            done.kept.add(changed)
+        if number % 4 == 0:
+            client.get("book/export/csv/")
+    done.answers = client.answers
+    client.connection.close()
+    return done
+
+
+def work_at_once(server: Serving, rounds: int, people: int = CLIENTS) -> list[Work]:
+    with ThreadPoolExecutor(people) as pool:
+        return [*pool.map(lambda person: work(server, person, rounds), range(people))]

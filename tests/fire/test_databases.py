@@ -1,0 +1,204 @@
+"""The guards on real databases, and what only a server shows."""
+
+import os
+import subprocess
+import sys
+import typing as t
+from pathlib import Path
+
+import flask
+import pytest
+import sqlalchemy as sa
+
+from session_scoping import guard
+from session_scoping import judge
+from session_scoping import record
+from session_scoping.laws import NAMES
+from session_scoping.reports.terminal import text
+from tests.apps import APPS
+from tests.apps import Example
+from tests.conftest import insist
+from tests.fire.databases import mariadb
+from tests.fire.databases import missing_mariadb
+from tests.fire.databases import postgresql
+from tests.fire.databases import Server
+
+ROOT = Path(__file__).parents[2]
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:Yielding raw tuples:DeprecationWarning",
+    "ignore:Passing a session object:DeprecationWarning",
+)
+IN_TRANSACTION = {
+    "postgresql": "SELECT pid, state, query FROM pg_stat_activity WHERE state LIKE "
+    "'idle in transaction%' AND datname = current_database()",
+    "mariadb": "SELECT id, trx_state, trx_query FROM information_schema.innodb_trx "
+    "JOIN information_schema.processlist ON id = trx_mysql_thread_id "
+    "WHERE db = database()",
+}
+
+
+class Monitor:
+    """Looks at a server from outside of all that is tried there."""
+
+    def __init__(self, server: Server, url: str) -> None:
+        self.server = server
+        self.engine = sa.create_engine(
+            url, isolation_level="AUTOCOMMIT", poolclass=sa.NullPool
+        )
+
+    def ask(self, sql: str) -> list[t.Any]:
+        with self.engine.connect() as connection:
+            found = connection.execute(sa.text(sql))
+            return [tuple(row) for row in found] if found.returns_rows else []
+
+    def in_transaction(self) -> list[t.Any]:
+        """The connections that have a transaction, while nobody is at work."""
+        return self.ask(IN_TRANSACTION[self.server.name])
+
+    def wait(self, seconds: float) -> None:
+        """By the clock of the server, which is the one that loses its patience."""
+        nap = "pg_sleep" if self.server.name == "postgresql" else "SLEEP"
+        self.ask(f"SELECT {nap}({seconds})")
+
+
+@pytest.fixture(scope="module")
+def make_app() -> t.Callable[..., flask.Flask]:
+    from tests.fire import library
+
+    def make(url: str, handle: str = "db") -> flask.Flask:
+        patch = pytest.MonkeyPatch()
+        patch.setenv("LIBRARY_URL", url)
+        patch.setenv("LIBRARY_HANDLE", handle)
+        try:
+            return library.create_app()
+        finally:
+            patch.undo()
+
+    return make
+
+
+Make = t.Callable[..., flask.Flask]
+
+
+@pytest.fixture(scope="module", params=["postgresql", "mariadb"])
+def server(request: pytest.FixtureRequest) -> t.Iterator[Server]:
+    if request.param == "mariadb" and (missing := missing_mariadb()):
+        insist(missing)
+    with {"postgresql": postgresql, "mariadb": mariadb}[request.param]() as server:
+        yield server
+
+
+@pytest.fixture
+def url(server: Server) -> str:
+    return server.database()
+
+
+@pytest.fixture
+def monitor(server: Server, url: str) -> Monitor:
+    return Monitor(server, url)
+
+
+def test_the_drop_in_holds(url: str) -> None:
+    """Its own tests, in a process of their own, on this database."""
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", guard.path()],
+        cwd=ROOT,
+        env={**os.environ, "SESSION_SCOPING_DATABASE": url},
+        text=True,
+        stdout=subprocess.PIPE,
+    )
+    assert done.returncode == 0, done.stdout
+    assert " passed" in done.stdout
+
+
+def test_the_guard_for_an_app_holds(make_app: Make, url: str, monitor: Monitor) -> None:
+    """All that reads, all that writes, each failed at each of its steps; and whenever
+    one thing is done no connection is left in a transaction."""
+    left: dict[str, list[t.Any]] = {}
+
+    def look(name: str, done: int, total: int) -> None:
+        if found := monitor.in_transaction():
+            left[name] = found
+
+    app = make_app(url)
+    recording = record(app, write=True, faults=True, progress=look)
+    verdict = judge(recording)
+    assert verdict.holds, text(verdict)
+    for view in ("AuthorView", "BookView"):
+        [number] = [n for n, one in enumerate(recording.views) if one.name == view]
+        assert [verdict.cell(number, law) for law in NAMES] == ["holds"] * len(NAMES)
+    assert left == {}
+    assert monitor.in_transaction() == []
+
+
+def test_a_session_that_stays_is_seen_by_the_server(
+    make_app: Make, url: str, monitor: Monitor
+) -> None:
+    """The same looks find one where there is one."""
+    app = make_app(url, "never_removed")
+    assert app.test_client().get("/admin/author/").status_code == 200
+    assert len(monitor.in_transaction()) == 1
+    verdict = judge(record(app))
+    assert {"fresh", "released"} <= {one.law for one in verdict.violations}
+
+
+OWN_URL = [one for one in APPS if "connect(URL)" in one.file.read_text()]
+
+
+@pytest.mark.parametrize(
+    "example",
+    [one for one in OWN_URL if not one.alone],
+    ids=lambda one: one.target.removeprefix("tests.apps."),
+)
+def test_apps_are_judged_as_on_sqlite(url: str, example: Example) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "session_scoping", "--app", example.target],
+        cwd=ROOT,
+        env={**os.environ, "DATABASE_URL": url},
+        text=True,
+        capture_output=True,
+    )
+    assert done.returncode == (1 if example.law or example.writes else 0), done
+    if example.law:
+        assert f"   {example.law}: " in done.stdout
+    if example.at_once:  # or both get an error from a driver that is used by two
+        assert {"isolated:", "recovers:"} & {*done.stdout.split()}
+
+
+PATIENCE = 0.2  # seconds
+
+
+def test_an_admin_that_was_left_alone_answers(
+    make_app: Make, server: Server, url: str, monitor: Monitor
+) -> None:
+    """As in Flask-Admin's issue 2585: PostgreSQL ends what idles in a transaction."""
+    if server.name != "postgresql":
+        pytest.skip("MariaDB has idle_transaction_timeout in whole seconds only")
+    milliseconds = int(PATIENCE * 1000)
+    monitor.ask(
+        f"ALTER DATABASE {sa.engine.make_url(url).database} "
+        f"SET idle_in_transaction_session_timeout = {milliseconds}"
+    )
+    answers = {}
+    for handle in ("db", "never_removed"):
+        client = make_app(url, handle).test_client()
+        assert client.get("/admin/author/").status_code == 200
+        monitor.wait(3 * PATIENCE)
+        answers[handle] = client.get("/admin/author/").status_code
+    assert answers == {"db": 200, "never_removed": 500}
+
+
+def test_rows_are_as_fresh_as_the_request(
+    make_app: Make, server: Server, url: str, monitor: Monitor
+) -> None:
+    """As in issue 1272: REPEATABLE READ shows a session what it saw first, for ever."""
+    if server.name != "mariadb":
+        pytest.skip("PostgreSQL reads what is committed, unless it is told otherwise")
+    seen = {}
+    for handle in ("db", "never_removed"):
+        client = make_app(url, handle).test_client()
+        client.get("/admin/author/")
+        monitor.ask(f"UPDATE author SET name = 'renamed for {handle}'")
+        page = client.get("/admin/author/").get_data(as_text=True)
+        seen[handle] = f"renamed for {handle}" in page
+    assert seen == {"db": True, "never_removed": False}
