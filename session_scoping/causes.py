@@ -79,6 +79,27 @@ STREAMED = BY_ID["streams-too-late"]
 
 
 @cause(
+    "a stream that was ended on another thread than it began on",
+    "An app context can only be left where it was entered: that of the stream stays on "
+    "its thread, and every later request there is made inside of it, with one session "
+    "for all.",
+    """\
+def stream():  # of what needs no context, with what was read before
+    rows = [row.name for row in db.session.query(User)]
+    return Response(iter(rows))
+# or a server that closes an answer on the thread that iterated over it""",
+    "https://github.com/pallets/flask/issues/6123",
+    beneath_views=True,
+)
+def _ended_elsewhere(law: str, sight: Sight, recording: Recording) -> bool:
+    request = sight.request
+    if request is None or not (request.outer_context or request.ended_on):
+        return False
+    earlier = recording.requests[: request.number + 1]
+    return any(one.ended_on and one.thread == request.thread for one in earlier)
+
+
+@cause(
     "an app context around the test client",
     "Requests made inside `with app.app_context():` share that one context, and with "
     "it one session; nothing is released between them.",

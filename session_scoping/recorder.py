@@ -330,6 +330,9 @@ class Recorder:
         if request.ended:
             return
         request.ended = perf_counter() - self._began
+        thread = threading.current_thread().name
+        if thread != request.thread:
+            request.ended_on = thread
         with self._lock:
             self._now.discard(request.number)
         if error is not None:

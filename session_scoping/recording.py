@@ -87,6 +87,7 @@ class Request:
     started: float = 0.0  # seconds since the recording began
     ended: float = 0.0
     thread: str = ""
+    ended_on: str = ""  # the thread, where that was another one than it began on
     parent: int = NOBODY  # the request that made this one
     streamed: bool = False
     outer_context: bool = False  # was an app context there before it began?

@@ -154,4 +154,6 @@ def test_what_spoils_its_process(example: Example) -> None:
 
 def test_every_cause_has_an_app() -> None:
     causes = import_module("session_scoping.causes").CAUSES
-    assert {cause.name for cause, _ in causes} == {one.cause for one in APPS} - {""}
+    of_servers = {"a stream that was ended on another thread than it began on"}
+    known = {cause.name for cause, _ in causes} - of_servers
+    assert known == {one.cause for one in APPS} - {""}

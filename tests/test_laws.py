@@ -500,6 +500,16 @@ def scoped(**more: t.Any) -> Session:
 
 # By its name: what shows a cause, and what looks like it but is another one, or none.
 KNOWN: dict[str, tuple[Recording, list[Recording]]] = {
+    "a stream that was ended on another thread than it began on": (
+        recording(
+            [
+                request(0, ended_on="other"),
+                *(request(n, 0, outer_context=True) for n in (1, 2)),
+            ],
+            [session(0, born_in=1)],
+        ),
+        [recording([request(n, 0, outer_context=True) for n in (0, 1)], [session(0)])],
+    ),
     "an app context around the test client": (
         recording([request(n, 0, outer_context=True) for n in (0, 1)], [session(0)]),
         [recording([request(n, 0) for n in (0, 1)], [session(0)])],

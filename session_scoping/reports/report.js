@@ -427,7 +427,7 @@ function aboutRequest(request) {
       ["Status", request.status],
       ["Answer", request.streamed && "streamed"],
       ["Time", end > started && `${((end - started) * 1000).toFixed(1)} ms, ${started.toFixed(3)} s after the start`],
-      ["Thread", request.thread],
+      ["Thread", request.thread + (request.ended_on ? `, and ended on ${request.ended_on}` : "")],
       ["Made by", request.parent !== undefined && toRequest(request.parent)],
       ["App context", request.outer_context && "one was there before the request began"],
       ["Statements", request.statements],

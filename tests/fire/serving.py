@@ -9,6 +9,7 @@ import struct
 import subprocess
 import sys
 import tempfile
+import threading
 import typing as t
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -46,9 +47,21 @@ class Serving:
     folder: Path
     process: "subprocess.Popen[bytes]"
     recordings: list[Recording] = field(default_factory=list)  # once it has ended
+    answered: int = 0
+    change: threading.Condition = field(default_factory=threading.Condition)
 
     def client(self) -> "Client":
-        return Client(self.port)
+        return Client(self)
+
+    def count(self) -> None:
+        with self.change:
+            self.answered += 1
+            self.change.notify_all()
+
+    def wait_for(self, answers: int) -> None:
+        """Until so many requests have been answered, whoever made them."""
+        with self.change:
+            assert self.change.wait_for(lambda: self.answered >= answers, timeout=60)
 
     def reload(self) -> None:
         """Let gunicorn replace its workers, while they work."""
@@ -95,10 +108,11 @@ def serving(kind: str, url: str, workers: int = 1, **more: str) -> t.Iterator[Se
 class Client:
     """One person with a browser, which keeps its connection."""
 
-    def __init__(self, port: int) -> None:
-        self.port = port
-        self.connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
-        self.answers: list[int] = []
+    def __init__(self, server: Serving) -> None:
+        self.server = server
+        host = "127.0.0.1"
+        self.connection = http.client.HTTPConnection(host, server.port, timeout=60)
+        self.answers: list[int] = []  # 0: there was none
 
     def get(self, path: str) -> str:
         return self._request("GET", path)
@@ -107,8 +121,7 @@ class Client:
         return self._request("POST", path, urlencode(form, doseq=True))
 
     def _request(self, method: str, path: str, body: str | None = None) -> str:
-        """The page; a connection that the server has closed is opened again, as a
-        browser does it, where that asks for nothing twice."""
+        """The page; empty when the connection broke, which is opened anew then."""
         headers = {"Content-Type": "application/x-www-form-urlencoded"}
         try:
             self.connection.request(method, f"/admin/{path}", body, headers)
@@ -118,12 +131,14 @@ class Client:
             self.connection.close()
             self.answers.append(0)
             return ""
+        finally:
+            self.server.count()
         self.answers.append(response.status)
         return page
 
     def leave(self, request: bytes, after: int) -> bytes:
         """Send a request, read some of the answer, and go without a word."""
-        with socket.create_connection(("127.0.0.1", self.port)) as connection:
+        with socket.create_connection(("127.0.0.1", self.server.port)) as connection:
             connection.sendall(request)
             seen = b""
             while len(seen) < after:
@@ -138,7 +153,8 @@ class Work:
     """What one person has done, and what has to be there for it."""
 
     answers: list[int] = field(default_factory=list)
-    kept: set[str] = field(default_factory=set)  # titles of the rows that are to stay
+    kept: set[str] = field(default_factory=set)  # titles of what is to stay
+    tried: set[str] = field(default_factory=set)  # of all that may be there
 
 
 def work(server: Serving, person: int, rounds: int) -> Work:
@@ -148,6 +164,7 @@ def work(server: Serving, person: int, rounds: int) -> Work:
         title = f"p{person:02}n{number:02}"
         client.get("book/")
         client.get(f"book/?search=Book&page={number}")
+        done.tried.add(title)
         client.post("book/new/", title=title, pages=number)
         page = client.get(f"book/?search={title}")
         key = re.search(r'name="rowid"[^>]*value="(\d+)"', page)
@@ -163,7 +180,9 @@ def work(server: Serving, person: int, rounds: int) -> Work:
         else:
             changed = f"{title}-changed"
             client.post(f"book/edit/?id={key[1]}", title=changed, pages=number)
-            done.kept.add(changed)
+            done.tried.add(changed)
+            if client.answers[-1] == 302:
+                done.kept.add(changed)
         if number % 4 == 0:
             client.get("book/export/csv/")
     done.answers = client.answers
@@ -171,6 +190,13 @@ def work(server: Serving, person: int, rounds: int) -> Work:
     return done
 
 
-def work_at_once(server: Serving, rounds: int, people: int = CLIENTS) -> list[Work]:
+@contextmanager
+def working(
+    server: Serving, rounds: int, people: int = CLIENTS
+) -> t.Iterator[list[Work]]:
+    """People are at work in the block; what they have done is there after it."""
+    done: list[Work] = []
     with ThreadPoolExecutor(people) as pool:
-        return [*pool.map(lambda person: work(server, person, rounds), range(people))]
+        all_of_it = [pool.submit(work, server, one, rounds) for one in range(people)]
+        yield done
+    done.extend(one.result() for one in all_of_it)

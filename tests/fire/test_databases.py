@@ -17,48 +17,14 @@ from session_scoping.laws import NAMES
 from session_scoping.reports.terminal import text
 from tests.apps import APPS
 from tests.apps import Example
-from tests.conftest import insist
-from tests.fire.databases import mariadb
-from tests.fire.databases import missing_mariadb
-from tests.fire.databases import postgresql
 from tests.fire.databases import Server
+from tests.fire.monitor import Monitor
 
 ROOT = Path(__file__).parents[2]
 pytestmark = pytest.mark.filterwarnings(
     "ignore:Yielding raw tuples:DeprecationWarning",
     "ignore:Passing a session object:DeprecationWarning",
 )
-IN_TRANSACTION = {
-    "postgresql": "SELECT pid, state, query FROM pg_stat_activity WHERE state LIKE "
-    "'idle in transaction%' AND datname = current_database()",
-    "mariadb": "SELECT id, trx_state, trx_query FROM information_schema.innodb_trx "
-    "JOIN information_schema.processlist ON id = trx_mysql_thread_id "
-    "WHERE db = database()",
-}
-
-
-class Monitor:
-    """Looks at a server from outside of all that is tried there."""
-
-    def __init__(self, server: Server, url: str) -> None:
-        self.server = server
-        self.engine = sa.create_engine(
-            url, isolation_level="AUTOCOMMIT", poolclass=sa.NullPool
-        )
-
-    def ask(self, sql: str) -> list[t.Any]:
-        with self.engine.connect() as connection:
-            found = connection.execute(sa.text(sql))
-            return [tuple(row) for row in found] if found.returns_rows else []
-
-    def in_transaction(self) -> list[t.Any]:
-        """The connections that have a transaction, while nobody is at work."""
-        return self.ask(IN_TRANSACTION[self.server.name])
-
-    def wait(self, seconds: float) -> None:
-        """By the clock of the server, which is the one that loses its patience."""
-        nap = "pg_sleep" if self.server.name == "postgresql" else "SLEEP"
-        self.ask(f"SELECT {nap}({seconds})")
 
 
 @pytest.fixture(scope="module")
@@ -78,24 +44,6 @@ def make_app() -> t.Callable[..., flask.Flask]:
 
 
 Make = t.Callable[..., flask.Flask]
-
-
-@pytest.fixture(scope="module", params=["postgresql", "mariadb"])
-def server(request: pytest.FixtureRequest) -> t.Iterator[Server]:
-    if request.param == "mariadb" and (missing := missing_mariadb()):
-        insist(missing)
-    with {"postgresql": postgresql, "mariadb": mariadb}[request.param]() as server:
-        yield server
-
-
-@pytest.fixture
-def url(server: Server) -> str:
-    return server.database()
-
-
-@pytest.fixture
-def monitor(server: Server, url: str) -> Monitor:
-    return Monitor(server, url)
 
 
 def test_the_drop_in_holds(url: str) -> None:
