@@ -50,6 +50,7 @@ def main(kind: str, descriptor: int, folder: str) -> None:
             from werkzeug.serving import make_server
 
             server = make_server("127.0.0.1", 0, app, threaded=True, fd=descriptor)
+            server.daemon_threads = False  # what has begun is done to its end
             server.serve_forever()
         else:
             import waitress

@@ -49,9 +49,12 @@ class Serving:
     recordings: list[Recording] = field(default_factory=list)  # once it has ended
     answered: int = 0
     change: threading.Condition = field(default_factory=threading.Condition)
+    clients: list["Client"] = field(default_factory=list)
 
     def client(self) -> "Client":
-        return Client(self)
+        """One more, who leaves at the latest when all is over."""
+        self.clients.append(Client(self))
+        return self.clients[-1]
 
     def count(self) -> None:
         with self.change:
@@ -68,6 +71,9 @@ class Serving:
         self.process.send_signal(signal.SIGHUP)
 
     def end(self) -> None:
+        """Once everybody has left and everything that they began is done."""
+        for client in self.clients:
+            client.connection.close()
         self.process.send_signal(signal.SIGTERM)
         self.process.wait(60)
         files = sorted(self.folder.glob("*.json"))
@@ -103,6 +109,8 @@ def serving(kind: str, url: str, workers: int = 1, **more: str) -> t.Iterator[Se
         finally:
             if process.poll() is None:
                 server.end()
+            process.kill()
+            process.wait()
 
 
 class Client:
@@ -186,7 +194,6 @@ def work(server: Serving, person: int, rounds: int) -> Work:
         if number % 4 == 0:
             client.get("book/export/csv/")
     done.answers = client.answers
-    client.connection.close()
     return done
 
 
