@@ -75,6 +75,7 @@ def _held(sight: Sight, recording: Recording) -> bool:
 
 
 UNIQUE = BY_ID["unique-keeps-session"]
+UNCLOSED = BY_ID["close-fails-and-is-kept"]
 STREAMED = BY_ID["streams-too-late"]
 
 
@@ -97,6 +98,23 @@ def _ended_elsewhere(law: str, sight: Sight, recording: Recording) -> bool:
         return False
     earlier = recording.requests[: request.number + 1]
     return any(one.ended_on and one.thread == request.thread for one in earlier)
+
+
+@cause(
+    "a lost connection leaves its session in the registry",
+    UNCLOSED.sentence,
+    UNCLOSED.workaround,
+    UNCLOSED.link,
+    beneath_views=True,
+)
+def _unclosed(law: str, sight: Sight, recording: Recording) -> bool:
+    session = sight.session
+    return (
+        session is not None
+        and bool(session.close_error)
+        and session.maker in {FLASK_SQLALCHEMY, SCOPED_SESSION}
+        and sight.kind in {"kept", "again", "open", "overlap", "revived"}
+    )
 
 
 @cause(

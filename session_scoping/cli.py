@@ -59,7 +59,7 @@ def options(command: t.Callable[..., t.Any]) -> t.Callable[..., t.Any]:
             "asks first.",
         ),
         click.option(
-            "--faults", is_flag=True, help="Fail each operation at each statement."
+            "--faults", is_flag=True, help="Fail each operation at each of its steps."
         ),
     ):
         command = add(command)

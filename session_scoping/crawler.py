@@ -7,16 +7,19 @@ import threading
 import typing as t
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from contextlib import nullcontext
+from contextlib import suppress
 from itertools import count
 from itertools import islice
 
 import flask
 import sqlalchemy as sa
 from flask.testing import FlaskClient
-from sqlalchemy.exc import OperationalError
 from sqlalchemy.pool import QueuePool
 
 from session_scoping.errors import CannotTell
+from session_scoping.faults import Faults
+from session_scoping.faults import in_memory
 from session_scoping.hooks import DRIVE
 from session_scoping.operations import Operation
 from session_scoping.operations import plan
@@ -63,33 +66,26 @@ class DrivenRequest:
         operation: Operation,
         places: Places,
         meeting: threading.Barrier | None = None,
-        fail_at: int = 0,
         writes: bool = False,
     ) -> None:
         self.view = operation.view
         self.operation = operation.name
         self.places = places
         self.meeting = meeting
-        self.fail_at = fail_at
         self.writes = writes
-        self.steps = 0
+        self.speaks = False
 
     def step(self, request: Request, sql: str) -> None:
-        self.steps += 1
         if not self.writes:
             only_read(request, sql, self.places)
-        if self.meeting is not None and self.steps == 1:
-            try:
+        if self.meeting is not None and not self.speaks:
+            self.speaks = True
+            with suppress(threading.BrokenBarrierError):
                 self.meeting.wait(PATIENCE)
-            except threading.BrokenBarrierError:
-                pass
-        if self.steps == self.fail_at:
-            request.failed = " ".join(sql.split())[:60]
-            raise OperationalError(sql, {}, Exception("failed by session_scoping"))
 
     def ended(self) -> None:
         """A request that has sent no statement leaves the other one waiting."""
-        if self.meeting is not None and not self.steps:
+        if self.meeting is not None and not self.speaks:
             self.meeting.abort()
 
 
@@ -179,7 +175,7 @@ class Crawler:
             for use in request.uses
             for engine in recording.sessions[use.session].engines
         } or recording.engines
-        found = any(re.match(r"sqlite[^:]*://(/:memory:|/?$)", url) for url in engines)
+        found = any(in_memory(url) for url in engines)
         note = (
             "two requests at the same time were not tried: SQLite in memory has one "
             "connection, and with it one transaction, for all"
@@ -198,10 +194,12 @@ class Crawler:
     ) -> tuple[Request, str]:
         """Make one request and read its answer. There is no app context around it."""
         places = self.recorder.places
-        driven = DrivenRequest(operation, places, meeting, fail_at, writes)
+        driven = DrivenRequest(operation, places, meeting, writes)
+        faults = Faults(driven, fail_at, self.recorder.engines)
         before = len(self.recorder.recording.requests)
         page = b""
-        try:
+        with faults if fail_at else nullcontext(), suppress(Exception):
+            # of what goes wrong; the recorder has seen it
             response = (client or self.client).open(
                 operation.url,
                 method="GET" if operation.data is None else "POST",
@@ -213,8 +211,6 @@ class Crawler:
                 page = b"".join(islice(response.iter_encoded(), operation.chunks))
             finally:
                 response.close()
-        except Exception:
-            pass  # the recorder has seen it
         if meeting is None:
             self.refill()
         for request in self.recorder.recording.requests[before:]:
@@ -251,7 +247,7 @@ class Crawler:
             one.result()
 
     def fail(self, operation: Operation) -> None:
-        """Fail each statement in turn, and do the operation again after each."""
+        """Fail each step in turn, and do the operation again after each."""
         for fail_at in count(1):
             request, _ = self.send(operation, fail_at=fail_at)
             if not request.failed:
@@ -283,7 +279,7 @@ def record(
     """Drive all that can be read in the admin of ``app``, and write down what is seen.
 
     ``client`` takes the app and returns a test client, logged in where that is needed.
-    ``faults`` fails each operation at each of its statements. ``write`` drives what
+    ``faults`` fails each operation at each of its steps. ``write`` drives what
     writes too, on rows that it creates and deletes. ``leave_alone``: see
     ``Recorder``; one that has watched the app being built can be given, running.
     Raises ``CannotTell`` when there is no Admin, no SQLAlchemy view, or no answer.

@@ -22,7 +22,7 @@ class Defect:
     sentence: str
     package: str
     releases: SpecifierSet
-    handles: tuple[str, ...]  # of the drop-in
+    handles: tuple[str, ...]  # of the drop-in; none: it does not drive that
     laws: tuple[str, ...]  # none: it does not even import
     link: str  # upstream
     workaround: str  # code, or what to install
@@ -90,6 +90,27 @@ class UserView(ModelView):
         super().action_delete(ids)
         db.session.rollback()  # of what could not be committed""",
         8,
+    ),
+    Defect(
+        "close-fails-and-is-kept",
+        "`scoped_session.remove()` closes a session and then forgets it. When closing "
+        "fails, as it does when the request has lost its connection, the registry "
+        "keeps it, and may give it to a later request.",
+        "SQLAlchemy",
+        SpecifierSet("<=2.1.9"),
+        (),
+        ("fresh", "released", "recovers"),
+        "https://docs.sqlalchemy.org/en/20/orm/contextual.html#sqlalchemy.orm.scoped_session.remove",
+        """\
+class ClosingSession(Session):  # of flask_sqlalchemy.session
+    def close(self):
+        try:
+            super().close()
+        except DBAPIError:  # of sqlalchemy.exc: the database has rolled back by itself
+            self.invalidate()
+
+db = SQLAlchemy(session_options={"class_": ClosingSession})""",
+        9,
     ),
 )
 BY_ID = {one.id: one for one in DEFECTS}

@@ -92,8 +92,8 @@ class Watcher(t.Protocol):
     def closing(self, session: SASession) -> None:
         """A session is about to be closed."""
 
-    def closed(self, session: SASession) -> None:
-        """A session has been closed."""
+    def closed(self, session: SASession, error: BaseException | None) -> None:
+        """A session has been closed, or could not be."""
 
 
 watcher: Watcher | None = None
@@ -196,9 +196,15 @@ def watched_close(original: t.Callable[..., None]) -> t.Callable[..., None]:
     def close(session: SASession, *args: t.Any, **options: t.Any) -> None:
         if told := watcher:
             told.closing(session)
-        original(session, *args, **options)
-        if told:
-            told.closed(session)
+        error: BaseException | None = None
+        try:
+            original(session, *args, **options)
+        except BaseException as raised:
+            error = raised
+            raise
+        finally:
+            if told:
+                told.closed(session, error)
 
     return close
 

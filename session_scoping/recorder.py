@@ -468,10 +468,13 @@ class Recorder:
         if len(self._loaded) > UNTIDY:
             self._tidy()
 
-    def closed(self, session: SASession) -> None:
+    def closed(self, session: SASession, error: BaseException | None) -> None:
+        """Whether it was closed or could not be: it is not used any longer."""
         watched: Watched | None = session.__dict__.get(MARK)
         if watched is None or watched.recording is not self.recording:
             return
+        if error is not None:
+            watched.session.close_error = where(error)
         running, use = self._current(), watched.use
         watched.closed = watched.session.closed = True
         watched.closed_in = running

@@ -99,6 +99,7 @@ class Request:
     uses: t.Sequence[Use] = ()
     stopped: t.Sequence[Stopped] = ()
     failed: str = ""  # the step that was made to fail
+    fault: str = ""  # the way in which it was
     wrong: str = ""  # how it did not do what it should
 
 
@@ -123,6 +124,7 @@ class Session:
     place: Place | None = None
     own: Place | None = None
     closed: bool = False  # for good, when the recording ended
+    close_error: str = ""  # of the last time that it could not be closed
     released: float = 0.0  # when it was last closed, where no request did it
     kept: bool = False  # still there when the recording ended
     kept_by: t.Sequence[str] = ()  # what holds it, from the app down to it

@@ -510,6 +510,13 @@ KNOWN: dict[str, tuple[Recording, list[Recording]]] = {
         ),
         [recording([request(n, 0, outer_context=True) for n in (0, 1)], [session(0)])],
     ),
+    "a lost connection leaves its session in the registry": (
+        recording(
+            [request(0, 0, failed="ROLLBACK"), request(1, 0)],
+            [session(0, kept=True, kept_by=[REGISTRY], close_error="gone")],
+        ),
+        [shared(SCOPED_SESSION, [REGISTRY])],
+    ),
     "an app context around the test client": (
         recording([request(n, 0, outer_context=True) for n in (0, 1)], [session(0)]),
         [recording([request(n, 0) for n in (0, 1)], [session(0)])],

@@ -15,6 +15,7 @@ from flask import Flask
 from flask_admin.contrib.sqla import ModelView
 from flask_admin.form import SecureForm
 from flask_sqlalchemy import SQLAlchemy
+from flask_sqlalchemy.session import Session
 from sqlalchemy import orm
 from wtforms import FileField
 from wtforms import ValidationError
@@ -28,6 +29,7 @@ from session_scoping.laws import judge
 from session_scoping.ledger import databases
 from session_scoping.recording import Recording
 from session_scoping.recording import Request
+from tests.closing import closing
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:Passing a session object:DeprecationWarning"),
@@ -168,14 +170,15 @@ class Shop:
         self.handle: t.Any
         if handle == "db":
             self.app.config["SQLALCHEMY_DATABASE_URI"] = url
-            db: t.Any = SQLAlchemy(self.app)
+            options: t.Any = {"class_": closing(Session)}
+            db: t.Any = SQLAlchemy(self.app, session_options=options)
             self.session = db.session
             self.handle = db if RELEASE >= (2, 1) else db.session
             self.models = make_models(db.Model)
         else:
-            self.handle = self.session = orm.scoped_session(
-                orm.sessionmaker(sa.create_engine(url, poolclass=sa.pool.NullPool))
-            )
+            engine = sa.create_engine(url, poolclass=sa.pool.NullPool)
+            maker = orm.sessionmaker(engine, class_=closing(orm.Session))
+            self.handle = self.session = orm.scoped_session(maker)
             self.models = make_models(orm.declarative_base())
 
             @self.app.teardown_appcontext
@@ -343,7 +346,7 @@ def test_children_are_added_inline_and_removed(shop: Shop) -> None:
     assert shop.rows == before
 
 
-def test_each_statement_and_commit_of_what_writes_fails_in_turn(shop: Shop) -> None:
+def test_each_step_of_what_writes_fails_in_turn(shop: Shop) -> None:
     class View(ModelView):
         column_editable_list = ("text",)
         form_columns = ("sku", "text", "stock", "size", "category", "parts")

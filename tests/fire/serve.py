@@ -49,7 +49,9 @@ def main(kind: str, descriptor: int, folder: str) -> None:
         if kind == "werkzeug":
             from werkzeug.serving import make_server
 
-            server = make_server("127.0.0.1", 0, app, threaded=True, fd=descriptor)
+            server: t.Any = make_server(
+                "127.0.0.1", 0, app, threaded=True, fd=descriptor
+            )
             server.daemon_threads = False  # what has begun is done to its end
             server.serve_forever()
         else:

@@ -124,8 +124,8 @@ def test_clients_that_leave(
     elsewhere = [one for one in streams if one.ended_on]
     assert elsewhere == [], "this server can meet Flask's issue 6123"
     figures(
-        f"clients that leave, {kind}, {server.name}: {len(left)} left; sessions left 0, "
-        "connections in a transaction 0; streams ended on another thread 0"
+        f"clients that leave, {kind}, {server.name}: {len(left)}; sessions left 0, "
+        "connections in a transaction 0, streams ended on another thread 0"
     )
 
 
@@ -176,8 +176,8 @@ def test_workers_are_replaced_under_load(
     assert monitor.in_transaction() == []
     kept = must_be_whole(monitor, done)
     figures(
-        f"workers replaced, {GUNICORN}, {server.name}: {told(done)}; {reloads} reloads of "
-        f"2 workers; sessions left 0, rows kept {kept}, lost 0"
+        f"workers replaced, {GUNICORN}, {server.name}: {told(done)}; {reloads} reloads "
+        f"of 2 workers; sessions left 0, rows kept {kept}, lost 0"
     )
 
 

@@ -1,0 +1,108 @@
+"""Where a request can fail: at each of its steps, in each way in which a step can."""
+
+import re
+import typing as t
+
+import sqlalchemy as sa
+from sqlalchemy import event
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.pool import QueuePool
+
+from session_scoping.hooks import Drive
+from session_scoping.hooks import RUNNING
+
+EXHAUSTED = "the pool is exhausted"
+BEFORE = "before a statement"
+AFTER = "after a statement"
+LOST = "the connection is lost"
+COMMIT = "at the commit"
+ROLLBACK = "at the rollback"
+FAULTS = (EXHAUSTED, BEFORE, AFTER, LOST, COMMIT, ROLLBACK)
+
+IN_MEMORY = re.compile(r"sqlite[^:]*://(/:memory:|/?$)")
+
+
+class Faults:
+    """While it is entered, one request fails at one of its steps: the first, the
+    second, and so on, where ``fail_at`` is 1, 2, and so on.
+
+    A connection that is lost is closed beneath SQLAlchemy, so that the driver says so
+    in its own words; a rollback fails by that, too. SQLite in memory would be lost with
+    its connection, and so never loses it.
+    """
+
+    def __init__(
+        self, drive: Drive, fail_at: int, engines: t.Iterable[sa.engine.Engine]
+    ) -> None:
+        self.drive = drive
+        self.fail_at = fail_at
+        self.steps = 0
+        self._listeners: list[tuple[t.Any, str, t.Callable[..., t.Any]]] = [
+            (sa.engine.Engine, "before_cursor_execute", self._on_statement),
+            (sa.engine.Engine, "after_cursor_execute", self._on_result),
+            (sa.engine.Engine, "commit", self._on_commit),
+            (sa.engine.Engine, "rollback", self._on_rollback),
+            *(
+                (engine.pool, "checkout", self._on_checkout)
+                for engine in engines
+                if isinstance(engine.pool, QueuePool)  # others are never exhausted
+            ),
+        ]
+
+    def __enter__(self) -> None:
+        for listener in self._listeners:
+            event.listen(*listener)
+
+    def __exit__(self, *_: object) -> None:
+        for listener in self._listeners:
+            event.remove(*listener)
+
+    def _next(self, fault: str, at: str) -> bool:
+        """Is it this step's turn?"""
+        running = RUNNING.get()
+        if running is None or running.drive is not self.drive:
+            return False
+        self.steps += 1
+        if self.steps != self.fail_at:
+            return False
+        running.request.fault, running.request.failed = fault, " ".join(at.split())[:60]
+        return True
+
+    def _on_checkout(self, *_: object) -> None:
+        if self._next(EXHAUSTED, "QueuePool limit"):
+            raise sa.exc.TimeoutError("QueuePool limit: failed by session_scoping")
+
+    def _on_statement(
+        self, connection: t.Any, cursor: object, sql: str, *_: object
+    ) -> None:
+        if self._next(BEFORE, sql):
+            raise _error(sql)
+        self._lose(connection, LOST, sql)
+
+    def _on_result(
+        self, connection: object, cursor: object, sql: str, *_: object
+    ) -> None:
+        if self._next(AFTER, sql):
+            raise _error(sql)
+
+    def _on_commit(self, connection: object) -> None:
+        if self._next(COMMIT, "COMMIT"):
+            raise _error("COMMIT")
+
+    def _on_rollback(self, connection: t.Any) -> None:
+        self._lose(connection, ROLLBACK, "ROLLBACK")
+
+    def _lose(self, connection: t.Any, fault: str, at: str) -> None:
+        if in_memory(str(connection.engine.url)) or connection.invalidated:
+            return
+        if self._next(fault, at):
+            connection.connection.dbapi_connection.close()
+
+
+def in_memory(url: str) -> bool:
+    """Is it SQLite, and nowhere but in its one connection?"""
+    return bool(IN_MEMORY.match(url))
+
+
+def _error(sql: str) -> OperationalError:
+    return OperationalError(sql, {}, Exception("failed by session_scoping"))

@@ -1,0 +1,124 @@
+"""Each way in which a step can fail is tried, for real, and what is left is found."""
+# mypy: allow-subclassing-any
+
+import typing as t
+from collections import Counter
+from pathlib import Path
+
+import flask
+import pytest
+import sqlalchemy as sa
+from flask_admin.contrib.sqla import ModelView
+from flask_sqlalchemy import SQLAlchemy
+from flask_sqlalchemy.session import Session
+
+from flask_admin import Admin
+from session_scoping.crawler import record
+from session_scoping.faults import AFTER
+from session_scoping.faults import BEFORE
+from session_scoping.faults import COMMIT
+from session_scoping.faults import EXHAUSTED
+from session_scoping.faults import FAULTS
+from session_scoping.faults import LOST
+from session_scoping.faults import ROLLBACK
+from session_scoping.laws import judge
+from session_scoping.recording import Recording
+from tests.closing import closing
+
+CAUSE = "a lost connection leaves its session in the registry"
+
+
+def make_app(
+    url: str, session_class: t.Any = None, view: t.Any = ModelView
+) -> flask.Flask:
+    app = flask.Flask("pond")
+    app.secret_key = "pond"
+    app.config["SQLALCHEMY_DATABASE_URI"] = url
+    app.config["PROPAGATE_EXCEPTIONS"] = False
+    options = {"class_": session_class or closing(Session)}
+    db: t.Any = SQLAlchemy(app, session_options=options)
+
+    class Fish(db.Model):
+        id = db.Column(db.Integer, primary_key=True)
+        name = db.Column(db.String(20), unique=True)
+
+    with app.app_context():
+        db.create_all()
+        db.session.add(Fish(name="carp"))
+        db.session.commit()
+    Admin(app, name="Pond").add_view(view(Fish, db))
+    return app
+
+
+@pytest.fixture
+def url(tmp_path: Path) -> str:
+    return f"sqlite:///{tmp_path / 'pond.db'}"
+
+
+def faults(recording: Recording, operation: str) -> Counter[str]:
+    failed = (one for one in recording.requests if one.operation == operation)
+    return Counter(one.fault for one in failed if one.fault)
+
+
+def test_every_operation_fails_in_every_way(url: str) -> None:
+    recording = record(make_app(url), write=True, faults=True)
+    assert judge(recording).holds
+    reading = faults(recording, "list")
+    assert reading == {EXHAUSTED: 1, BEFORE: 2, LOST: 2, AFTER: 2, ROLLBACK: 1}
+    writing = faults(recording, "create")
+    assert {*writing} == {EXHAUSTED, BEFORE, LOST, AFTER, COMMIT}
+    assert {*faults(recording, "create, invalid"), COMMIT} >= {*reading}
+    every = {one.fault for one in recording.requests if one.fault}
+    assert every == {*FAULTS}
+
+
+def test_a_connection_is_lost_in_the_words_of_the_driver(url: str) -> None:
+    recording = record(make_app(url), faults=True)
+    lost = [one for one in recording.requests if one.fault == LOST]
+    assert lost
+    for one in lost:
+        assert "Cannot operate on a closed database" in one.error
+
+
+def test_an_in_memory_database_keeps_its_connection() -> None:
+    """It would be lost with it, and with it every row."""
+    recording = record(make_app("sqlite://"), write=True, faults=True)
+    assert judge(recording).holds
+    found = {one.fault for one in recording.requests if one.fault}
+    assert found == {BEFORE, AFTER, COMMIT}
+
+
+def test_a_session_that_cannot_be_closed_stays_in_the_registry(url: str) -> None:
+    verdict = judge(record(make_app(url, Session), faults=True))
+    assert {one.cause.name for one in verdict.violations if one.cause} == {CAUSE}
+    assert "recovers" in {one.law for one in verdict.violations}
+    only = {
+        one.fault for one in verdict.recording.requests if one.number in told(verdict)
+    }
+    assert only == {ROLLBACK}
+
+
+def told(verdict: t.Any) -> set[int]:
+    return {number for one in verdict.violations for number in one.requests}
+
+
+class Careless(ModelView):
+    """Keeps the session when something goes wrong, and only then."""
+
+    kept: t.ClassVar[list[t.Any]] = []
+
+    def get_list(self, *args: t.Any, **more: t.Any) -> t.Any:
+        try:
+            return super().get_list(*args, **more)
+        except sa.exc.SQLAlchemyError:
+            self.kept.append(flask.current_app.extensions["sqlalchemy"].session())
+            raise
+
+
+def test_a_session_kept_after_a_fault_is_found(url: str) -> None:
+    Careless.kept.clear()
+    verdict = judge(record(make_app(url, view=Careless), faults=True))
+    Careless.kept.clear()
+    assert {one.law for one in verdict.violations} == {"recovers"}
+    found = {verdict.recording.requests[number].fault for number in told(verdict)}
+    assert found == {BEFORE, AFTER, LOST}  # without a connection it holds nothing
