@@ -82,6 +82,7 @@ class SlowView(BaseView):
 
 
 def create_app() -> flask.Flask:
+    """On a database that has been prepared."""
     app = flask.Flask("library")
     app.secret_key = "library"
     app.config["SQLALCHEMY_DATABASE_URI"] = os.environ["LIBRARY_URL"]
@@ -89,12 +90,10 @@ def create_app() -> flask.Flask:
     db.init_app(app)
     with app.app_context():
         engine = db.engine
-        db.create_all()
-        if not db.session.query(Author.id).first():
-            fill()
-    handle = db
-    if os.environ.get("LIBRARY_HANDLE") == "never_removed":
-        handle = orm.scoped_session(orm.sessionmaker(engine))
+    handle = {
+        "db": db,
+        "never_removed": orm.scoped_session(orm.sessionmaker(engine)),
+    }[os.environ.get("LIBRARY_HANDLE", "db")]
     admin = Admin(app, name="Library")
     slow = SlowView(name="Slow", endpoint="slow")
     slow.session = getattr(handle, "session", handle)
@@ -103,9 +102,15 @@ def create_app() -> flask.Flask:
     return app
 
 
-def fill() -> None:
-    author = Author(name="Le Guin")
-    db.session.add(author)
-    for number in range(ROWS):
-        db.session.add(Book(title=f"Book {number}", pages=number, author=author))
-    db.session.commit()
+def prepare(url: str) -> None:
+    """Make the tables, and fill them, where there are none."""
+    engine = sa.create_engine(url, poolclass=sa.NullPool)
+    db.metadata.create_all(engine)
+    with orm.Session(engine) as session:
+        if not session.query(Author.id).first():
+            author = Author(name="Le Guin")
+            session.add(author)
+            for number in range(ROWS):
+                book = Book(title=f"Book {number}", pages=number, author=author)
+                session.add(book)
+            session.commit()

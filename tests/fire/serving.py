@@ -19,6 +19,7 @@ from pathlib import Path
 from urllib.parse import urlencode
 
 from session_scoping import Recording
+from tests.fire.library import prepare
 
 ROOT = Path(__file__).parents[2]
 CLIENTS = 16
@@ -83,6 +84,7 @@ class Serving:
 @contextmanager
 def serving(kind: str, url: str, workers: int = 1, **more: str) -> t.Iterator[Serving]:
     """Serve the library on a port that is free. What it saw is there afterwards."""
+    prepare(url)
     module, *arguments = SERVERS[kind]
     with socket.socket() as listening, tempfile.TemporaryDirectory() as folder:
         listening.bind(("127.0.0.1", 0))
@@ -104,6 +106,7 @@ def serving(kind: str, url: str, workers: int = 1, **more: str) -> t.Iterator[Se
             stderr=subprocess.DEVNULL,
         )
         server = Serving(kind, listening.getsockname()[1], Path(folder), process)
+        listening.close()  # or clients would wait for a server that has died
         try:
             yield server
         finally:

@@ -35,6 +35,7 @@ def make_app() -> t.Callable[..., flask.Flask]:
         patch = pytest.MonkeyPatch()
         patch.setenv("LIBRARY_URL", url)
         patch.setenv("LIBRARY_HANDLE", handle)
+        library.prepare(url)
         try:
             return library.create_app()
         finally:

@@ -234,7 +234,7 @@ def test_the_database_is_restarted_between_two_requests(
 
 def test_nothing_else_is_served(url: str, server: Server) -> None:
     """A server that does not come up is no success."""
-    with serving("waitress", "nonsense://") as running:
+    with serving("waitress", url, LIBRARY_HANDLE="nonsense") as running:
         assert isinstance(running, Serving)
         running.process.wait(60)
     assert running.recordings == []
