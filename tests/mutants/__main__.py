@@ -1,0 +1,103 @@
+"""Let both guards loose on every mutant: ``make mutants``.
+
+``python -m tests.mutants [--sample N] [NAME…]``: with a number, only so many of them,
+chosen by the commit that is checked out. Exit status 1 when one is not caught, or by a
+law that does not name it.
+"""
+
+import argparse
+import hashlib
+import json
+import os
+import subprocess
+import sys
+import typing as t
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from tests.mutants import Mutant
+from tests.mutants import NONE
+from tests.mutants.catalogue import MUTANTS
+
+ROOT = Path(__file__).parents[2]
+GUARDS = ("drop-in", "own app")
+PATIENCE = 300  # seconds
+
+
+class Trial(t.NamedTuple):
+    """What the guards said of a mutant."""
+
+    mutant: Mutant
+    broken: dict[str, dict[str, list[str]]]  # guard: law: what it said
+    died: str = ""
+
+    def laws(self, guard: str) -> list[str]:
+        return sorted(self.broken.get(guard, ()))
+
+    def rightly(self, guard: str) -> bool:
+        """Is it caught, and by a law that names it?"""
+        if self.mutant is NONE:
+            return self.broken.get(guard) == {}
+        return bool({*self.laws(guard)} & {*self.mutant.laws})
+
+
+def sample(names: list[str], number: int) -> list[str]:
+    """As many as that, others for each commit."""
+    commit = subprocess.run(
+        ["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True
+    ).stdout
+    order = {one: hashlib.sha256((commit + one).encode()).digest() for one in names}
+    return sorted(names, key=order.__getitem__)[:number]
+
+
+def run(mutant: Mutant) -> Trial:
+    command = [sys.executable, "-W", "ignore", "-m", "tests.mutants.trial", mutant.name]
+    try:
+        done = subprocess.run(
+            command, cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE
+        )
+    except subprocess.TimeoutExpired:
+        return Trial(mutant, {}, f"has not ended in {PATIENCE} seconds")
+    try:
+        return Trial(mutant, json.loads(done.stdout.splitlines()[-1]))
+    except (ValueError, IndexError):
+        return Trial(mutant, {}, (done.stderr or done.stdout)[-2000:])
+
+
+def cell(trial: Trial, guard: str) -> str:
+    laws = ", ".join(trial.laws(guard)) or "nothing"
+    return laws if trial.rightly(guard) else f"NOT RIGHTLY: {laws}"
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.mutants")
+    parser.add_argument("--sample", type=int, metavar="N", help="only N of them")
+    parser.add_argument("--said", action="store_true", help="what the guards said")
+    parser.add_argument("names", nargs="*", metavar="NAME", help="only these")
+    options = parser.parse_args()
+    if unknown := {*options.names} - {*MUTANTS, NONE.name}:
+        parser.error(f"no mutant is named {', '.join(sorted(unknown))}")
+    names = options.names or list(MUTANTS)
+    if options.sample is not None:
+        names = sample(names, options.sample)
+    mutants = [NONE, *(MUTANTS[one] for one in names if one != NONE.name)]
+    missed: list[str] = []
+    print("| mutant | drop-in | own app |\n|---|---|---|")
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        for trial in pool.map(run, mutants):
+            cells = (cell(trial, guard) for guard in GUARDS)
+            print(f"| {trial.mutant.name} | {' | '.join(cells)} |", flush=True)
+            if options.said:
+                print(json.dumps(trial.broken, indent=1))
+            if trial.died:
+                print(trial.died)
+            if not all(trial.rightly(guard) for guard in GUARDS):
+                missed.append(trial.mutant.name)
+    print(f"\n{len(mutants) - 1} mutants, {len({*missed} - {NONE.name})} not caught")
+    for one in missed:
+        print(f"- {one}")
+    return 1 if missed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

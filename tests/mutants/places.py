@@ -1,0 +1,82 @@
+"""Every place that asks a handle for its session: it keeps the answer, or makes up one
+of its own."""
+
+import typing as t
+from functools import partial
+
+from flask_admin.contrib.sqla import ModelView
+from flask_admin.contrib.sqla.ajax import QueryAjaxModelLoader
+from flask_admin.contrib.sqla.fields import InlineModelFormList
+from flask_admin.contrib.sqla.fields import QuerySelectField
+from flask_admin.contrib.sqla.form import AdminModelConverter
+from flask_admin.contrib.sqla.form import InlineModelConverterBase
+from flask_admin.contrib.sqla.validators import Unique
+
+from tests.mutants import add
+from tests.mutants import around
+from tests.mutants import asks
+from tests.mutants import kept
+from tests.mutants import private
+from tests.mutants import real
+
+PLACES: dict[str, tuple[t.Any, str]] = {
+    "the list": (ModelView, "get_query"),
+    "the count": (ModelView, "get_count_query"),
+    "one row": (ModelView, "get_one"),
+    "create": (ModelView, "create_model"),
+    "update": (ModelView, "update_model"),
+    "delete": (ModelView, "delete_model"),
+    "delete many": (ModelView, "action_delete"),
+    "a lookup": (QueryAjaxModelLoader, "get_query"),
+    "a looked-up row": (QueryAjaxModelLoader, "get_one"),
+    "the choices": (QuerySelectField, "_get_object_list"),
+    "Unique": (Unique, "__call__"),
+    "inline rows": (InlineModelFormList, "populate_obj"),
+}
+HOLDERS: dict[str, tuple[t.Any, str]] = {
+    "the view": (ModelView, "session"),
+    "Unique": (Unique, "db_session"),
+    "a lookup": (QueryAjaxModelLoader, "session"),
+    "the converter": (AdminModelConverter, "session"),
+    "the inline converter": (InlineModelConverterBase, "session"),
+}
+
+
+def _at_startup(owner: t.Any, attribute: str) -> None:
+    @around(owner, "__init__")
+    def init(
+        original: t.Callable[..., None], self: t.Any, *args: t.Any, **more: t.Any
+    ) -> None:
+        original(self, *args, **more)
+        try:
+            setattr(self, attribute, real(getattr(self, attribute)))
+        except RuntimeError:
+            return  # Flask-SQLAlchemy has no session where there is no app context
+
+
+for place, (owner, name) in PLACES.items():
+    add(
+        f"{place}: kept from first use",
+        f"{owner.__name__}.{name} goes on with the session of the first request.",
+        ("fresh", "single", "released"),
+        partial(asks, owner, name, kept()),
+    )
+    add(
+        f"{place}: of its own",
+        f"{owner.__name__}.{name} makes a session for itself, each time.",
+        ("single",),
+        partial(asks, owner, name, private),
+    )
+    add(
+        f"{place}: of its own, once",
+        f"{owner.__name__}.{name} makes a session for itself, and keeps it.",
+        ("single", "fresh"),
+        partial(asks, owner, name, kept(private)),
+    )
+for place, (owner, name) in HOLDERS.items():
+    add(
+        f"{place}: kept from startup",
+        f"{owner.__name__}.{name} is the session of the moment in which it is made.",
+        ("handle", "fresh", "single"),
+        partial(_at_startup, owner, name),
+    )

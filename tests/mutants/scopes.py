@@ -1,0 +1,267 @@
+"""Handles that give the wrong session, and ends of requests that do not end one."""
+
+import itertools
+import threading
+import typing as t
+
+import flask
+from flask_sqlalchemy import extension as fsa
+from flask_sqlalchemy import SQLAlchemy
+from flask_sqlalchemy_lite import _extension as lite
+from sqlalchemy import orm
+from sqlalchemy.orm import Session
+
+from tests.mutants import around
+from tests.mutants import mutant
+
+Lite: t.Any = lite.SQLAlchemy
+CALLS = itertools.count()
+
+# ------------------------------------------------------------------------------ scopes
+
+
+def _scope(key: t.Callable[[], t.Any]) -> None:
+    t.cast(t.Any, fsa)._app_ctx_id = key
+
+
+@mutant("fresh", "isolated", "released")
+def flask_sqlalchemy_has_one_scope_for_all() -> None:
+    """Every app context has the same session, until one of them ends."""
+    _scope(lambda: 1)
+
+
+@mutant("isolated", "fresh", "released", "single")
+def flask_sqlalchemy_has_a_scope_for_each_process_and_no_end() -> None:
+    """One session for all, which is never removed."""
+    _scope(lambda: 1)
+    t.cast(t.Any, SQLAlchemy)._teardown_session = lambda self, error: None
+
+
+@mutant("single", "released")
+def flask_sqlalchemy_has_a_scope_for_each_call() -> None:
+    """Whoever asks gets another session."""
+    _scope(lambda: next(CALLS))
+
+
+@mutant("single", "released")
+def flask_sqlalchemy_has_a_scope_for_each_endpoint_and_context() -> None:
+    """What asks before the request is routed, or after it, gets another session."""
+    _scope(lambda: (id(flask.g._get_current_object()), next(CALLS) // 3))
+
+
+def _lite_sessions(store: t.Callable[[], dict[t.Any, t.Any]]) -> None:
+    def get_session(self: t.Any, name: str = "default") -> t.Any:
+        sessions = store()
+        key = name, flask.current_app._get_current_object()  # type: ignore[attr-defined]
+        if key not in sessions:
+            sessions[key] = self.sessionmaker()
+        return sessions[key]
+
+    Lite.get_session = get_session
+
+
+@mutant("fresh", "isolated", "released")
+def lite_has_one_session_for_all() -> None:
+    """It is kept in the extension, and not in ``g``."""
+    sessions: dict[t.Any, t.Any] = {}
+    _lite_sessions(lambda: sessions)
+
+
+@mutant("fresh", "released")
+def lite_has_a_session_for_each_thread() -> None:
+    """It is kept in a thread-local, and not in ``g``."""
+    local = threading.local()
+    _lite_sessions(lambda: local.__dict__)
+
+
+@mutant("single", "released")
+def lite_has_a_session_for_each_call() -> None:
+    """Nothing is kept."""
+    Lite.get_session = lambda self, name="default": self.sessionmaker()
+
+
+# ----------------------------------------------------------------------------- the end
+
+
+@mutant("released", "fresh")
+def flask_sqlalchemy_has_no_end() -> None:
+    """The extension's teardown does nothing."""
+    t.cast(t.Any, SQLAlchemy)._teardown_session = lambda self, error: None
+
+
+@mutant("released")
+def flask_sqlalchemy_closes_and_keeps() -> None:
+    """The extension's teardown closes the session, and leaves it in its registry."""
+    t.cast(t.Any, SQLAlchemy)._teardown_session = lambda self, error: (
+        self.session.close() if self.session.registry.has() else None
+    )
+
+
+@mutant("released", "isolated")
+def flask_sqlalchemy_rolls_back_and_keeps() -> None:
+    """The extension's teardown only rolls back."""
+    t.cast(t.Any, SQLAlchemy)._teardown_session = lambda self, error: (
+        self.session.rollback() if self.session.registry.has() else None
+    )
+
+
+@mutant("isolated")
+def flask_sqlalchemy_commits_at_the_end() -> None:
+    """As its SQLALCHEMY_COMMIT_ON_TEARDOWN did, which is gone."""
+
+    @around(SQLAlchemy, "_teardown_session")
+    def teardown(original: t.Any, self: t.Any, error: t.Any) -> None:
+        if error is None and self.session.registry.has():
+            self.session.commit()
+        original(self, error)
+
+
+def _failed() -> bool:
+    return flask.has_request_context() and bool(flask.g.get("_mutant_failed"))
+
+
+def _note_errors() -> None:
+    @around(flask.Flask, "handle_user_exception")
+    def handle(original: t.Any, self: t.Any, error: t.Any) -> t.Any:
+        flask.g._mutant_failed = True
+        return original(self, error)
+
+
+@mutant("recovers", "released", "fresh")
+def flask_sqlalchemy_does_not_end_after_an_error() -> None:
+    """The extension's teardown is skipped when the view has raised."""
+    _note_errors()
+
+    @around(SQLAlchemy, "_teardown_session")
+    def teardown(original: t.Any, self: t.Any, error: t.Any) -> None:
+        if not _failed():
+            original(self, error)
+
+
+@mutant("alive")
+def flask_sqlalchemy_ends_when_the_view_has_answered() -> None:
+    """The session is removed in ``after_request``, before others who may ask."""
+
+    @around(SQLAlchemy, "init_app")
+    def init_app(original: t.Any, self: t.Any, app: flask.Flask) -> None:
+        original(self, app)
+
+        @app.after_request
+        def remove(response: t.Any) -> t.Any:
+            self.session.remove()
+            return response
+
+
+@mutant("released")
+def flask_sqlalchemy_ends_one_request_late() -> None:
+    """Each teardown removes the session of the request before."""
+    late: list[t.Any] = []
+
+    def teardown(self: t.Any, error: t.Any) -> None:
+        if self.session.registry.has():
+            late.append(self.session())
+            self.session.registry.clear()
+        while len(late) > 1:
+            late.pop(0).close()
+
+    t.cast(t.Any, SQLAlchemy)._teardown_session = teardown
+
+
+@mutant("released")
+def lite_has_no_end() -> None:
+    """Lite's teardown forgets the sessions, and does not close them."""
+    forgotten: list[t.Any] = []
+
+    def close(error: t.Any) -> None:
+        forgotten.append(flask.g.pop("_sqlalchemy_sessions", None))
+
+    t.cast(t.Any, lite)._close_sessions = close
+
+
+@mutant("released")
+def lite_closes_and_keeps() -> None:
+    """Lite's teardown closes the sessions, and something refers to them still."""
+    closed: list[t.Any] = []
+
+    @around(lite, "_close_sessions")
+    def close(original: t.Any, error: t.Any) -> None:
+        closed.append(flask.g.get("_sqlalchemy_sessions"))
+        original(error)
+
+
+@mutant("isolated")
+def lite_commits_at_the_end() -> None:
+    """Lite's teardown saves what nobody has committed."""
+
+    @around(lite, "_close_sessions")
+    def close(original: t.Any, error: t.Any) -> None:
+        for session in flask.g.get("_sqlalchemy_sessions", {}).values():
+            if error is None and session.is_active:
+                session.commit()
+        original(error)
+
+
+@mutant("recovers", "released")
+def lite_does_not_end_after_an_error() -> None:
+    """Lite's teardown forgets the sessions when the view has raised."""
+    _note_errors()
+    forgotten: list[t.Any] = []
+
+    @around(lite, "_close_sessions")
+    def close(original: t.Any, error: t.Any) -> None:
+        if _failed():
+            forgotten.append(flask.g.pop("_sqlalchemy_sessions", None))
+        original(error)
+
+
+@mutant("alive")
+def lite_ends_when_the_view_has_answered() -> None:
+    """The sessions are closed in ``after_request``."""
+
+    @around(Lite, "init_app")
+    def init_app(original: t.Any, self: t.Any, app: flask.Flask) -> None:
+        original(self, app)
+
+        @app.after_request
+        def close(response: t.Any) -> t.Any:
+            lite._close_sessions(None)
+            return response
+
+
+@mutant("released", "fresh")
+def a_scoped_session_is_closed_and_never_removed() -> None:
+    """``remove()`` closes the session, and leaves it in the registry."""
+    t.cast(t.Any, orm.scoped_session).remove = lambda self: (
+        self.registry().close() if self.registry.has() else None
+    )
+
+
+@mutant("released", "fresh", "isolated")
+def a_scoped_session_is_never_removed() -> None:
+    """``remove()`` does nothing."""
+    t.cast(t.Any, orm.scoped_session).remove = lambda self: None
+
+
+@mutant("released")
+def a_scoped_session_is_forgotten_and_never_closed() -> None:
+    """``remove()`` clears the registry, and somebody has the session still."""
+    forgotten: list[t.Any] = []
+
+    def remove(self: t.Any) -> None:
+        if self.registry.has():
+            forgotten.append(self.registry())
+        self.registry.clear()
+
+    t.cast(t.Any, orm.scoped_session).remove = remove
+
+
+@mutant("released", "isolated", "recovers")
+def a_session_closes_without_rolling_back() -> None:
+    """``Session.close()`` forgets its instances, and leaves its transaction open."""
+    left: list[t.Any] = []
+
+    @around(Session, "close")
+    def close(original: t.Any, self: t.Any) -> None:
+        left.append(self._transaction)
+        self.expunge_all()
+        self._transaction = None

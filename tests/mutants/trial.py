@@ -1,0 +1,62 @@
+"""Both guards on one mutant: ``python -m tests.mutants.trial NAME``, as JSON."""
+
+import json
+import sys
+import tempfile
+import typing as t
+import warnings
+from pathlib import Path
+
+Broken = dict[str, list[str]]  # law: what the guard said, with the handle
+
+
+def drop_in() -> Broken:
+    from session_scoping import guard
+
+    broken: Broken = {}
+    run = guard.run()
+    for cell in run.cells:
+        if cell.state == guard.BREAKS:
+            broken.setdefault(cell.law, []).append(f"{cell.handle}: {cell.said}")
+    if not run.cells:
+        broken["nothing was seen"] = run.failures
+    return broken
+
+
+def own_app() -> Broken:
+    from session_scoping import judge
+    from session_scoping import Recorder
+    from session_scoping.crawler import record
+    from tests.mutants.app import create_app
+    from tests.mutants.app import HANDLES
+
+    broken: Broken = {}
+    for make_handle in HANDLES:
+        with tempfile.TemporaryDirectory() as folder:
+            recorder = Recorder()
+            recorder.start()
+            recorder.building = True
+            app = create_app(make_handle, f"sqlite:///{Path(folder) / 'books.db'}")
+            recorder.building = False
+            recording = record(app, write=True, faults=True, recorder=recorder)
+            for one in judge(recording).violations:
+                cause = one.cause.name if one.cause else ""
+                said = f"{make_handle.__name__}: {one.what} ({cause})"
+                broken.setdefault(one.law, []).append(said)
+    return broken
+
+
+GUARDS: dict[str, t.Callable[[], Broken]] = {"drop-in": drop_in, "own app": own_app}
+
+
+def main(name: str) -> None:
+    from tests.mutants import NONE
+    from tests.mutants.catalogue import MUTANTS
+
+    warnings.simplefilter("ignore")
+    (NONE if name == NONE.name else MUTANTS[name]).apply()
+    print(json.dumps({guard: look() for guard, look in GUARDS.items()}))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
