@@ -16,6 +16,8 @@ from session_scoping.recording import Request
 from session_scoping.recording import SCOPED_SESSION
 from session_scoping.recording import Session
 
+UNASKED = "unasked"  # the kind of what Flask-Admin does by itself
+
 
 class Sight(t.NamedTuple):
     """One sight of a broken law."""
@@ -319,6 +321,18 @@ def _never_closed(law: str, sight: Sight, recording: Recording) -> bool:
         and sight.request is not None
         and len(sight.request.uses) == 1
     )
+
+
+@cause(
+    "Flask-Admin itself",
+    "It is no code of the app: this release of Flask-Admin does it by itself.",
+    """\
+# an issue for Flask-Admin, with what this prints: its own code, on this release
+session-scoping upgrade flask-admin==2.2.1 flask-admin==THIS_RELEASE""",
+    f"{FLASK_ADMIN}/issues",
+)
+def _flask_admin(law: str, sight: Sight, recording: Recording) -> bool:
+    return sight.kind == UNASKED and bool(sight.place and sight.place.of_flask_admin)
 
 
 @cause(

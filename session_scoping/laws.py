@@ -10,9 +10,12 @@ from functools import cached_property
 from session_scoping.causes import Cause
 from session_scoping.causes import cause_of
 from session_scoping.causes import Sight
+from session_scoping.causes import UNASKED
 from session_scoping.recording import BUILDING
 from session_scoping.recording import BY_HAND
+from session_scoping.recording import COMMIT
 from session_scoping.recording import NOBODY
+from session_scoping.recording import PAST
 from session_scoping.recording import Place
 from session_scoping.recording import Recording
 from session_scoping.recording import Request
@@ -327,6 +330,27 @@ def single(recording: Recording) -> t.Iterator[Sight]:
                 if other != session.number:
                     what = f"{_named(session)} is used beside session {other}"
                     yield Sight("many", what, *told)
+    used = {use.session for request in recording.requests for use in request.uses}
+    for session in recording.sessions:
+        if (
+            session.maker == BY_HAND
+            and not (session.number in used or session.left_alone)
+            and session.place
+            and session.place.of_flask_admin
+        ):
+            numbers = [session.born_in, *(one.request for one in session.outside)]
+            number = max(numbers)
+            yield Sight(
+                UNASKED,
+                f"{_named(session)} is made by Flask-Admin itself",
+                recording.requests[number] if number != NOBODY else None,
+                session,
+                place=session.place,
+            )
+    for one in recording.unasked:
+        if one.kind == PAST:
+            what = "Flask-Admin sends a statement past the session"
+            yield Sight(UNASKED, what, recording.requests[one.request], place=one.place)
 
 
 def _served_by_handles(recording: Recording) -> dict[int, set[int]]:
@@ -409,6 +433,11 @@ def isolated(recording: Recording) -> t.Iterator[Sight]:
             what = f"{_named(session)} commits when the view has answered"
             place = late.place
             yield Sight("commit at end", what, request, session, NOBODY, place, place)
+    for unasked in recording.unasked:
+        if unasked.kind == COMMIT:
+            what = "Flask-Admin commits where it has nothing to save"
+            request = recording.requests[unasked.request]
+            yield Sight(UNASKED, what, request, place=unasked.place)
 
 
 def alive(recording: Recording) -> t.Iterator[Sight]:
@@ -428,6 +457,9 @@ def alive(recording: Recording) -> t.Iterator[Sight]:
                 what = f"{_named(session)} is closed before the view has answered"
                 early = use.ended_early
                 yield Sight("ended early", what, request, session, NOBODY, early, early)
+            elif use.ended_unasked and request.status and not request.error:
+                what = f"{_named(session)} is closed before the view has answered"
+                yield Sight(UNASKED, what, request, session, NOBODY, use.ended_early)
         if "DetachedInstanceError" in request.broke_off:
             yield Sight("broke off", f"broke off: {request.broke_off}", request)
 
@@ -492,18 +524,21 @@ def recovers(recording: Recording) -> t.Iterator[Sight]:
                 why = request.error or request.wrong
                 what = f"once `{before.failed}` has failed: {why}"
                 yield Sight("after", what, request)
-        elif "PendingRollbackError" in request.error:
+            continue
+        if "PendingRollbackError" in request.error:
             yield from _pending_rollback(recording, request)
 
 
 def _pending_rollback(recording: Recording, request: Request) -> t.Iterator[Sight]:
-    """One whose session failed before is refused without a statement of its own."""
+    """One whose session failed before, in this request or in an earlier one."""
     what = f"fails by what an earlier request left: {request.error}"
     if not request.uses:
         yield Sight("pending rollback", what, request)
     for use in request.uses:
         session = recording.sessions[use.session]
-        if session.born_in != request.number and not session.left_alone:
+        if not session.left_alone:
+            if session.born_in == request.number:
+                what = f"goes on without rolling back what failed: {request.error}"
             told = (request, session, NOBODY, use.place, use.own)
             yield Sight("pending rollback", what, *told)
             break

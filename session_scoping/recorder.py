@@ -5,11 +5,13 @@ writes down what it sees: it judges nothing.
 """
 
 import gc
+import sys
 import threading
 import typing as t
 from contextlib import suppress
 from fnmatch import fnmatch
 from time import perf_counter
+from types import FrameType
 from weakref import ref
 
 import flask
@@ -30,16 +32,19 @@ from session_scoping.places import place_of
 from session_scoping.places import Places
 from session_scoping.places import where
 from session_scoping.recording import BUILDING
+from session_scoping.recording import COMMIT
 from session_scoping.recording import FLASK_SQLALCHEMY
 from session_scoping.recording import KeptInstance
 from session_scoping.recording import LateCommit
 from session_scoping.recording import NOBODY
 from session_scoping.recording import Outside
+from session_scoping.recording import PAST
 from session_scoping.recording import Place
 from session_scoping.recording import Recording
 from session_scoping.recording import Request
 from session_scoping.recording import Session
 from session_scoping.recording import STATEMENT
+from session_scoping.recording import Unasked
 from session_scoping.recording import Unreturned
 from session_scoping.recording import Use
 from session_scoping.recording import View
@@ -47,6 +52,7 @@ from session_scoping.stack import stack
 
 MARK = "_session_scoping"  # an attribute of sessions and of their connections
 ENOUGH = 100  # instances whose keepers are looked for
+SAVES = {"create_model", "update_model", "delete_model"}
 UNTIDY = 200  # things, most of them dead by now, before somebody tidies up
 
 
@@ -61,6 +67,7 @@ class Watched:
         "closed",
         "closed_in",
         "closed_at",
+        "unasked",
         "late",
     )
 
@@ -72,6 +79,7 @@ class Watched:
         self.closed = False
         self.closed_in: Running | None = None
         self.closed_at: Place | None = None
+        self.unasked = False  # was it closed by no code of the app?
         self.late = False  # was it first used when the view had answered?
 
 
@@ -481,10 +489,12 @@ class Recorder:
         watched.closed_at = None
         user = watched.running
         if _waiting(running) or _waiting(user):
-            place, own = self.places.here(3)
-            watched.closed_at = own or place
+            place, own = self.places.here(_above(session, 3))
+            watched.unasked = own is None or bool(place and place.of_flask_admin)
+            watched.closed_at = place if watched.unasked else own
         if user is not None and use is not None and not user.answered:
             use.ended_early = watched.closed_at
+            use.ended_unasked = watched.unasked
         if use is not None and user is not None and not user.over():
             use.closed = True
         else:
@@ -524,8 +534,11 @@ class Recorder:
         self._use(watched)
 
     def _on_commit(self, session: SASession) -> None:
-        """Only one that is made when the view has answered is of interest."""
+        """Of interest is one that is made when the view has answered, and one that
+        Flask-Admin makes where it has nothing to save."""
         running = self._current()
+        if running is not None:
+            self._commits(running)
         watched: Watched | None = session.__dict__.get(MARK)
         if (
             running is not None
@@ -542,6 +555,16 @@ class Recorder:
             )
             self.recording.late_commits.append(late)
 
+    def _commits(self, running: Running) -> None:
+        """Flask-Admin saves what is posted, and does so in a few functions."""
+        place = self.places.near(3)
+        if place is not None and place.of_flask_admin:
+            if running.request.method == "GET" or not _saving():
+                self._note(COMMIT, running.request, place)
+
+    def _note(self, kind: str, request: Request, place: Place) -> None:
+        self.recording.unasked.append(Unasked(kind, request.number, place))
+
     def _on_statement(
         self, connection: t.Any, cursor: object, sql: str, *_: object
     ) -> None:
@@ -552,6 +575,10 @@ class Recorder:
         running = self._current()
         if running is not None:
             running.request.statements += 1
+            if session is None:
+                place = self.places.near(2)
+                if place is not None and place.of_flask_admin:
+                    self._note(PAST, running.request, place)
             if running.drive is not None:
                 running.drive.step(running.request, sql)
                 return
@@ -581,6 +608,24 @@ class Recorder:
                     request.returned += 1
                 if request.taken == request.returned:
                     running.unreturned = None
+
+
+def _saving() -> bool:
+    """Is this in a function of a view by which something is saved?"""
+    frame: FrameType | None = sys._getframe(3)
+    while frame is not None:
+        name = frame.f_code.co_name
+        if name in SAVES or name.startswith("action_"):
+            return name != "action_view"
+        frame = frame.f_back
+    return False
+
+
+def _above(session: SASession, depth: int) -> int:
+    """How many calls up the methods of a session's own class have been left."""
+    while sys._getframe(depth).f_locals.get("self") is session:
+        depth += 1
+    return depth
 
 
 def _of(view: t.Any, name: str) -> t.Any:

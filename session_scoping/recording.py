@@ -21,6 +21,8 @@ SCOPED_SESSION = "scoped_session"
 BY_HAND = "hand"
 REGISTRY = "the registry of a scoped_session"  # the keeper that is no mistake by itself
 STATEMENT = "a statement that SQLAlchemy has compiled and keeps"  # nor is this
+COMMIT = "commit"  # what is done unasked
+PAST = "past the session"
 BUILDING = -2  # the number of no request, while the app is built
 
 
@@ -37,6 +39,10 @@ class Place(t.NamedTuple):
 
     def __str__(self) -> str:
         return f"{self.file}:{self.line} in {self.function}"
+
+    @property
+    def of_flask_admin(self) -> bool:
+        return self.file.startswith("flask_admin/")
 
 
 @dataclass(slots=True)
@@ -62,6 +68,7 @@ class Use:
     own: Place | None = None  # the first line above it in the app's own code
     closed: bool = False  # when the request was over
     ended_early: Place | None = None  # closed before the view had answered
+    ended_unasked: bool = False  # and that not by the app's own code
     revived: Place | None = None  # used once more after it was closed
 
 
@@ -152,6 +159,16 @@ class LateCommit:
 
 
 @dataclass(slots=True)
+class Unasked:
+    """What Flask-Admin did by itself, and should not: a commit where it has nothing to
+    save, a statement past the session."""
+
+    kind: str  # COMMIT or PAST
+    request: int
+    place: Place
+
+
+@dataclass(slots=True)
 class Unreturned:
     """A connection that a request took, and was over without having returned."""
 
@@ -181,6 +198,7 @@ class Recording:
     kept_instances: list[KeptInstance] = field(default_factory=list)
     unreturned: list[Unreturned] = field(default_factory=list)
     late_commits: list[LateCommit] = field(default_factory=list)
+    unasked: list[Unasked] = field(default_factory=list)
     unseen: list[Unseen] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 

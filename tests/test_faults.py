@@ -92,10 +92,9 @@ def test_a_session_that_cannot_be_closed_stays_in_the_registry(url: str) -> None
     verdict = judge(record(make_app(url, Session), faults=True))
     assert {one.cause.name for one in verdict.violations if one.cause} == {CAUSE}
     assert "recovers" in {one.law for one in verdict.violations}
-    only = {
-        one.fault for one in verdict.recording.requests if one.number in told(verdict)
-    }
-    assert only == {ROLLBACK}
+    found = {verdict.recording.requests[number].fault for number in told(verdict)}
+    assert ROLLBACK in found
+    assert found <= {ROLLBACK, ""}  # nothing failed where a later request got it
 
 
 def told(verdict: t.Any) -> set[int]:

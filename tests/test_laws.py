@@ -16,6 +16,7 @@ from session_scoping.laws import NAMES
 from session_scoping.laws import Verdict
 from session_scoping.recording import BUILDING
 from session_scoping.recording import BY_HAND
+from session_scoping.recording import COMMIT
 from session_scoping.recording import FLASK_SQLALCHEMY
 from session_scoping.recording import FORMAT
 from session_scoping.recording import KeptInstance
@@ -24,6 +25,7 @@ from session_scoping.recording import LITE
 from session_scoping.recording import NOBODY
 from session_scoping.recording import NotARecording
 from session_scoping.recording import Outside
+from session_scoping.recording import PAST
 from session_scoping.recording import Place
 from session_scoping.recording import Recording
 from session_scoping.recording import REGISTRY
@@ -31,6 +33,7 @@ from session_scoping.recording import Request
 from session_scoping.recording import SCOPED_SESSION
 from session_scoping.recording import Session
 from session_scoping.recording import Stopped
+from session_scoping.recording import Unasked
 from session_scoping.recording import Unreturned
 from session_scoping.recording import Use
 from session_scoping.recording import View
@@ -64,6 +67,10 @@ def use(session: int, **more: t.Any) -> Use:
     return Use(session, LIBRARY, **{"closed": True, **more})
 
 
+def closed_by(library: Place) -> Use:
+    return use(0, ended_early=library, ended_unasked=True)
+
+
 def session(number: int, **more: t.Any) -> Session:
     """Born in the request of the same number, and closed."""
     defaults = {"maker": FLASK_SQLALCHEMY, "engines": [0], "closed": True}
@@ -77,6 +84,7 @@ def recording(
     kept: t.Sequence[KeptInstance] = (),
     unreturned: t.Sequence[Unreturned] = (),
     late_commits: t.Sequence[LateCommit] = (),
+    unasked: t.Sequence[Unasked] = (),
     admin: str = "2.2.1",
     flask: str = "3.1.1",
 ) -> Recording:
@@ -93,6 +101,7 @@ def recording(
         list(kept),
         list(unreturned),
         list(late_commits),
+        list(unasked),
     )
 
 
@@ -132,6 +141,8 @@ class Case(t.NamedTuple):
 
 LEAK = {"born_in": NOBODY}  # of a session that was there before
 HAND = {"maker": BY_HAND, "born_in": 0}
+BY_ADMIN = {"maker": BY_HAND, "place": LIBRARY}
+BESIDE = Outside(LIBRARY, None, "worker", 0)
 NESTED = {"parent": 0, "started": 0.1, "ended": 0.2}
 AT_ONCE = {"started": 0.25, "ended": 0.75}
 STARTUP = {"born_in": BUILDING, "kept": True}
@@ -157,6 +168,30 @@ CASES = {
         "session 1 is not the one that the handle gives",
         recording(alone(0, 1), [session(0), session(1, **HAND)]),
         recording(alone(0, 1), [session(0), session(1, **HAND, engines=[1])]),
+    ),
+    "Flask-Admin makes a session, and uses it nowhere": Case(
+        "single",
+        "session 1 is made by Flask-Admin itself",
+        recording(alone(0), [session(0), session(1, **BY_ADMIN, born_in=0)]),
+        recording(alone(0), [session(0), session(1, **HAND)]),
+    ),
+    "Flask-Admin makes a session on another thread": Case(
+        "single",
+        "session 1 is made by Flask-Admin itself",
+        recording(
+            alone(0),
+            [session(0), session(1, **BY_ADMIN, born_in=NOBODY, outside=[BESIDE])],
+        ),
+        recording(
+            alone(0),
+            [session(0), session(1, **{**HAND, "born_in": NOBODY}, outside=[BESIDE])],
+        ),
+    ),
+    "Flask-Admin speaks past the session": Case(
+        "single",
+        "Flask-Admin sends a statement past the session",
+        recording(alone(0), [session(0)], unasked=[Unasked(PAST, 0, LIBRARY)]),
+        recording(alone(0), [session(0)]),
     ),
     "the handle gives two sessions": Case(
         "single",
@@ -212,6 +247,12 @@ CASES = {
         recording(alone(0), [session(0)], late_commits=[LateCommit(0, 0, OWN)]),
         recording(alone(use(0)), [session(0)]),
     ),
+    "Flask-Admin commits by itself": Case(
+        "isolated",
+        "Flask-Admin commits where it has nothing to save",
+        recording(alone(0), [session(0)], unasked=[Unasked(COMMIT, 0, LIBRARY)]),
+        recording(alone(0), [session(0)]),
+    ),
     "a session is used once more": Case(
         "alive",
         "session 0 is used once more after it was closed",
@@ -231,6 +272,12 @@ CASES = {
             alone(use(0, ended_early=OWN), 1), [session(0), session(1, born_in=0)]
         ),
         recording(alone(use(0, ended_early=OWN)), [session(0), session(1)]),
+    ),
+    "a library closes the session in the middle": Case(
+        "alive",
+        "session 0 is closed before the view has answered",
+        recording(alone(closed_by(LIBRARY)), [session(0)]),
+        recording(alone(closed_by(LIBRARY), **CRASH), [session(0)]),
     ),
     "a stream breaks off": Case(
         "alive",
@@ -324,7 +371,13 @@ CASES = {
         "recovers",
         f"fails by what an earlier request left: {PENDING}",
         recording(alone(0, error=PENDING, status=500), [session(0, born_in=NOBODY)]),
+        recording(alone(0, **CRASH), [session(0, born_in=0)]),
+    ),
+    "a request that goes on when something has failed": Case(
+        "recovers",
+        f"goes on without rolling back what failed: {PENDING}",
         recording(alone(0, error=PENDING, status=500), [session(0)]),
+        recording(alone(0, **CRASH), [session(0)]),
     ),
     "a session that is refused before it has sent anything": Case(
         "recovers",
@@ -604,6 +657,14 @@ KNOWN: dict[str, tuple[Recording, list[Recording]]] = {
             recording(alone(Use(0, LIBRARY)), [session(0, closed=False)]),
             STRAY,
         ],
+    ),
+    "Flask-Admin itself": (
+        recording(
+            alone(closed_by(LIBRARY)),
+            [session(0)],
+            unasked=[Unasked(COMMIT, 0, LIBRARY), Unasked(PAST, 0, LIBRARY)],
+        ),
+        [recording(alone(closed_by(OWN)), [session(0)])],
     ),
     "a session made by hand": (STRAY, [MANY, shared(BY_HAND, NAME)]),
     "a session kept beyond its request": (KEPT, [OPEN, COMMITS]),

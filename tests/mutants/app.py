@@ -36,9 +36,9 @@ class Author(Named, Base):
 
 class Book(Named, Base):
     __tablename__ = "book"
-    shelf_id = sa.Column(sa.ForeignKey(Shelf.id))
+    shelf_id: t.Any = sa.Column(sa.ForeignKey(Shelf.id))
     shelf = orm.relationship(Shelf)
-    author_id = sa.Column(sa.ForeignKey(Author.id))
+    author_id: t.Any = sa.Column(sa.ForeignKey(Author.id))
     author = orm.relationship(Author)
     notes = orm.relationship("Note", back_populates="book", cascade="all")
 
@@ -47,7 +47,7 @@ class Note(Base):
     __tablename__ = "note"
     id = sa.Column(sa.Integer, primary_key=True)
     text = sa.Column(sa.String(40))
-    book_id = sa.Column(sa.ForeignKey(Book.id))
+    book_id: t.Any = sa.Column(sa.ForeignKey(Book.id))
     book = orm.relationship(Book, back_populates="notes")
 
 

@@ -28,7 +28,11 @@ def _then(owner: t.Any, name: str, do: After, handle: str = "session") -> None:
         return result
 
 
-def _remove(session: t.Any) -> None:
+def _commit(session: t.Any) -> None:
+    session.commit()
+
+
+def _close(session: t.Any) -> None:
     session.close()
 
 
@@ -43,7 +47,7 @@ for place, (owner, name, handle) in WORK.items():
         f"{place}: commits",
         f"{owner.__name__}.{name} commits what others have not committed.",
         ("isolated",),
-        partial(_then, owner, name, lambda session: session.commit(), handle),
+        partial(_then, owner, name, _commit, handle),
     )
 for place, (owner, name, handle) in WORK.items():
     if place != "a lookup":
@@ -51,7 +55,7 @@ for place, (owner, name, handle) in WORK.items():
             f"{place}: closes",
             f"{owner.__name__}.{name} closes the session, which others still need.",
             ("alive", "single"),
-            partial(_then, owner, name, lambda session: session.close(), handle),
+            partial(_then, owner, name, _close, handle),
         )
 for name, place in (
     ("create_model", "create"),
@@ -63,7 +67,7 @@ for name, place in (
         f"{place}: closes",
         f"ModelView.{name} closes the session when it is done.",
         ("alive",),
-        partial(_then, ModelView, name, lambda session: session.close()),
+        partial(_then, ModelView, name, _close),
     )
 
 

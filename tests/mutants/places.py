@@ -9,7 +9,7 @@ from flask_admin.contrib.sqla.ajax import QueryAjaxModelLoader
 from flask_admin.contrib.sqla.fields import InlineModelFormList
 from flask_admin.contrib.sqla.fields import QuerySelectField
 from flask_admin.contrib.sqla.form import AdminModelConverter
-from flask_admin.contrib.sqla.form import InlineModelConverterBase
+from flask_admin.contrib.sqla.form import InlineModelConverter
 from flask_admin.contrib.sqla.validators import Unique
 
 from tests.mutants import add
@@ -38,7 +38,7 @@ HOLDERS: dict[str, tuple[t.Any, str]] = {
     "Unique": (Unique, "db_session"),
     "a lookup": (QueryAjaxModelLoader, "session"),
     "the converter": (AdminModelConverter, "session"),
-    "the inline converter": (InlineModelConverterBase, "session"),
+    "the inline converter": (InlineModelConverter, "session"),
 }
 
 

@@ -117,7 +117,7 @@ def flask_sqlalchemy_commits_at_the_end() -> None:
 
 
 def _failed() -> bool:
-    return flask.has_request_context() and bool(flask.g.get("_mutant_failed"))
+    return bool(flask.g.get("_mutant_failed"))
 
 
 def _note_errors() -> None:
@@ -140,16 +140,14 @@ def flask_sqlalchemy_does_not_end_after_an_error() -> None:
 
 @mutant("alive")
 def flask_sqlalchemy_ends_when_the_view_has_answered() -> None:
-    """The session is removed in ``after_request``, before others who may ask."""
+    """The session is removed when the view has returned: others may still ask."""
 
-    @around(SQLAlchemy, "init_app")
-    def init_app(original: t.Any, self: t.Any, app: flask.Flask) -> None:
-        original(self, app)
-
-        @app.after_request
-        def remove(response: t.Any) -> t.Any:
-            self.session.remove()
-            return response
+    @around(flask.Flask, "make_response")
+    def make_response(original: t.Any, self: t.Any, result: t.Any) -> t.Any:
+        db = self.extensions.get("sqlalchemy")
+        if isinstance(db, SQLAlchemy):
+            db.session.remove()
+        return original(self, result)
 
 
 @mutant("released")
@@ -216,16 +214,12 @@ def lite_does_not_end_after_an_error() -> None:
 
 @mutant("alive")
 def lite_ends_when_the_view_has_answered() -> None:
-    """The sessions are closed in ``after_request``."""
+    """The sessions are closed when the view has returned: others may still ask."""
 
-    @around(Lite, "init_app")
-    def init_app(original: t.Any, self: t.Any, app: flask.Flask) -> None:
-        original(self, app)
-
-        @app.after_request
-        def close(response: t.Any) -> t.Any:
-            lite._close_sessions(None)
-            return response
+    @around(flask.Flask, "make_response")
+    def make_response(original: t.Any, self: t.Any, result: t.Any) -> t.Any:
+        lite._close_sessions(None)
+        return original(self, result)
 
 
 @mutant("released", "fresh")
