@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: verdict test lint docs verdicts stacks fork cost speed clean
+.PHONY: verdict test lint docs verdicts stacks fork fire mutants flakes bench clean
 
 verdict: $(READY)  ## Does Flask-Admin hold one session? Answered on what is installed.
 	$(BIN)/python verdict.py
@@ -37,11 +37,20 @@ else
 	$(BIN)/python -m pytest tests/test_fork.py
 endif
 
-cost: $(READY)  ## What recording costs: time of a request, memory of 100,000.
-	$(BIN)/python -W ignore -m tests.cost
+fire: $(READY)  ## Real databases, real servers, faults and load, with figures.
+	$(BIN)/python -m pytest tests/fire tests/test_faults.py
 
-speed: $(READY)  ## What the guard costs, against a test run that only imports.
-	$(BIN)/python -m tests.speed
+SAMPLE ?=
+mutants: $(READY)  ## Both guards on deliberate breaks of session scoping: SAMPLE=N, only some.
+	$(BIN)/python -m tests.mutants $(if $(SAMPLE),--sample $(SAMPLE))
+
+RUNS ?= 1000
+flakes: $(READY)  ## The guard RUNS times: random order, in parallel, under load, without and with the garbage collector.
+	$(BIN)/python -m tests.flakes $(RUNS)
+
+PART ?=
+bench: $(READY)  ## What the guards cost, as ratios: all, or PART=guard, recording, crawl, report, upstream.
+	$(BIN)/python -W ignore -m tests.bench $(PART)
 
 clean:
 	rm -rf $(VENV)

@@ -1,4 +1,4 @@
-"""What the guard costs: its processor time over that of a run that only imports.
+"""The drop-in against a pytest run that only imports, in processor time.
 
 Whole processes, with bytecode cached, one after the other by turns; the ratio is that
 of the medians.
@@ -8,13 +8,15 @@ import os
 import subprocess
 import sys
 import tempfile
+import typing as t
 from pathlib import Path
 from resource import getrusage
 from resource import RUSAGE_CHILDREN
 from statistics import median
 
-ROOT = Path(__file__).parent.parent
-GUARD = "flask_admin/tests/sqla/test_session_scoping.py"
+from session_scoping import guard
+
+ROOT = Path(__file__).parents[2]
 EMPTY = """
 import flask_admin.contrib.sqla
 import flask_sqlalchemy
@@ -26,24 +28,25 @@ def test_empty():
 ROUNDS = 7
 
 
-def seconds(test: str) -> float:
-    """The processor time of a pytest run, the system's included."""
-    environment = {**os.environ}
+def seconds(command: list[str], cwd: Path = ROOT, **more: t.Any) -> float:
+    """The processor time of a command and of all that it starts, the system's too."""
+    environment = {**os.environ, **more}
     environment.pop("PYTHONDONTWRITEBYTECODE", None)
     before = getrusage(RUSAGE_CHILDREN)
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", test]
-    subprocess.run(
-        command, cwd=ROOT, env=environment, check=True, stdout=subprocess.DEVNULL
-    )
+    subprocess.run(command, cwd=cwd, env=environment, stdout=subprocess.DEVNULL)
     after = getrusage(RUSAGE_CHILDREN)
     return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+
+def pytest(test: str | Path) -> list[str]:
+    return [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(test)]
 
 
 def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         empty = Path(folder) / "test_empty.py"
         empty.write_text(EMPTY)
-        tests = {"empty": str(empty), "guard": GUARD}
+        tests = {"empty": pytest(empty), "guard": pytest(guard.path())}
         for test in tests.values():
             seconds(test)
         times: dict[str, list[float]] = {name: [] for name in tests}
@@ -52,8 +55,4 @@ def main() -> None:
                 times[name].append(seconds(test))
     for name, found in times.items():
         print(f"{name}: {median(found):.2f} s ({min(found):.2f} to {max(found):.2f})")
-    print(f"ratio: {median(times['guard']) / median(times['empty']):.2f}")
-
-
-if __name__ == "__main__":
-    main()
+    print(f"the drop-in: {median(times['guard']) / median(times['empty']):.2f} ×")

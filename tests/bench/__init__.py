@@ -1,0 +1,1 @@
+"""What the guards cost, as ratios of runs that take turns on one machine."""

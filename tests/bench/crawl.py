@@ -1,0 +1,51 @@
+"""The time of a crawl against the number of views: it should be that of each."""
+
+import time
+import typing as t
+
+import flask
+from flask_admin.contrib.sqla import ModelView
+from flask_sqlalchemy import SQLAlchemy
+
+from flask_admin import Admin
+from session_scoping import judge
+from session_scoping import record
+
+VIEWS = (5, 50, 500)
+
+
+def make_app(views: int) -> flask.Flask:
+    app = flask.Flask("many views")
+    app.secret_key = "many"
+    app.config["SQLALCHEMY_DATABASE_URI"] = "sqlite://"
+    db: t.Any = SQLAlchemy(app)
+    admin = Admin(app)
+    for number in range(views):
+        columns = {
+            "id": db.Column(db.Integer, primary_key=True),
+            "name": db.Column(db.String(20)),
+        }
+        model = type(f"Table{number}", (db.Model,), columns)
+        admin.add_view(ModelView(model, db))
+    with app.app_context():
+        db.create_all()
+    return app
+
+
+def main() -> None:
+    each: dict[int, float] = {}
+    for views in VIEWS:
+        app = make_app(views)
+        began = time.process_time()
+        recording = record(app)
+        assert judge(recording).holds
+        taken = time.process_time() - began
+        each[views] = taken / views
+        print(
+            f"{views} views: {taken:.2f} s, {len(recording.requests)} requests, "
+            f"{each[views] * 1e3:.0f} ms a view"
+        )
+    fewest, *_, most = VIEWS
+    print(
+        f"a view of {most} against one of {fewest}: {each[most] / each[fewest]:.2f} ×"
+    )

@@ -1,0 +1,96 @@
+"""A request that is recorded against one that is not; the memory of 100,000.
+
+The same run with and without a recorder, by turns, in one process; the figures are
+those of the medians.
+"""
+
+import gc
+import statistics
+import time
+import typing as t
+from contextlib import nullcontext
+from pathlib import Path
+from resource import getrusage
+from resource import RUSAGE_SELF
+from tempfile import TemporaryDirectory
+
+import flask
+import sqlalchemy as sa
+
+from session_scoping.recorder import Recorder
+from tests.apps.raw_session import healthy
+from tests.mutants.app import Book
+from tests.mutants.app import create_app
+from tests.mutants.app import flask_sqlalchemy
+
+ROWS = 10_000
+MANY = 100_000
+ROUNDS = 15
+# What is asked for, and how often in a round.
+WORK: dict[str, tuple[str, int]] = {
+    "list": ("/admin/book/", 40),
+    "edit form": ("/admin/book/edit/?id=1", 40),
+    "export": ("/admin/book/export/csv/", 1),
+}
+
+
+def make_library(folder: str) -> flask.Flask:
+    url = f"sqlite:///{Path(folder) / 'library.db'}"
+    app = create_app(flask_sqlalchemy, url)
+    rows = [{"name": f"book {number}", "author_id": 1} for number in range(ROWS)]
+    with sa.create_engine(url).begin() as connection:
+        connection.execute(sa.insert(Book), rows)
+    return app
+
+
+def seconds(client: t.Any, path: str, times: int) -> float:
+    """The processor time of a run. What an earlier one has left is not its cost."""
+    gc.collect()
+    began = time.process_time()
+    for _ in range(times):
+        response = client.get(path)
+        assert response.status_code == 200
+        assert response.data
+    return time.process_time() - began
+
+
+def time_of_requests(app: flask.Flask) -> None:
+    client = app.test_client()
+    for name, (path, times) in WORK.items():
+        seconds(client, path, times)
+        plain: list[float] = []
+        recorded: list[float] = []
+        for number in range(ROUNDS):
+            for watched in (False, True) if number % 2 else (True, False):
+                with Recorder() if watched else nullcontext():
+                    taken = seconds(client, path, times)
+                (recorded if watched else plain).append(taken)
+        alone, watched_ = statistics.median(plain), statistics.median(recorded)
+        each = alone / times * 1e3
+        print(f"{name}: {each:.2f} ms, recorded {watched_ / alone:.3f} ×")
+
+
+def memory_of_many(app: flask.Flask) -> None:
+    """By how much the process grows over one that has made as many unwatched."""
+    client = app.test_client()
+    paths = ("/admin/product/", "/admin/product/?page=1", "/admin/product/edit/?id=1")
+
+    def run() -> None:
+        for number in range(MANY):
+            client.get(paths[number % 3]).close()
+
+    run()
+    before = getrusage(RUSAGE_SELF).ru_maxrss
+    with Recorder() as recorder:
+        run()
+        used = getrusage(RUSAGE_SELF).ru_maxrss - before
+    seen = len(recorder.recording.requests)
+    print(
+        f"{seen} requests: {used / 1024:.0f} MiB, {used * 1024 / seen:.0f} bytes each"
+    )
+
+
+def main() -> None:
+    with TemporaryDirectory() as folder:
+        time_of_requests(make_library(folder))
+    memory_of_many(healthy())

@@ -1,0 +1,69 @@
+"""The HTML report: how long it takes to write, how large it is, how soon it shows."""
+
+import copy
+import shutil
+import time
+import typing as t
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from playwright.sync_api import sync_playwright
+
+from session_scoping import judge
+from session_scoping import record
+from session_scoping import Recording
+from session_scoping.reports.html import html
+from tests.apps.raw_session import healthy
+
+REQUESTS = (300, 5_000, 50_000)
+
+
+def of(requests: int) -> Recording:
+    """A recording of an app that somebody has used for long."""
+    seen = record(healthy())
+    one, sessions = seen.requests[0], seen.sessions
+    long = Recording(seen.app, seen.stack, seen.engines, seen.views)
+    for number in range(requests):
+        request = copy.copy(seen.requests[number % len(seen.requests)])
+        use = copy.copy(one.uses[0])
+        use.session = request.number = number
+        request.uses, request.parent = [use], one.parent
+        request.started, request.ended = number * 0.01, number * 0.01 + 0.005
+        session = copy.copy(sessions[0])
+        session.number = session.born_in = number
+        long.requests.append(request)
+        long.sessions.append(session)
+    return long
+
+
+def seconds(browser: t.Any, file: Path) -> float:
+    """Until the page is drawn."""
+    page = browser.new_page()
+    began = time.perf_counter()
+    page.goto(file.as_uri())
+    page.wait_for_selector("svg rect, canvas, table")
+    page.evaluate("() => new Promise(requestAnimationFrame)")
+    taken = time.perf_counter() - began
+    page.close()
+    return taken
+
+
+def main() -> None:
+    chromium = shutil.which("chromium")
+    with TemporaryDirectory() as folder, sync_playwright() as playwright:
+        options = {"executable_path": chromium, "args": ["--no-sandbox"]}
+        browser = playwright.chromium.launch(**options) if chromium else None
+        for requests in REQUESTS:
+            verdict = judge(of(requests))
+            began = time.process_time()
+            page = html(verdict)
+            written = time.process_time() - began
+            file = Path(folder) / f"{requests}.html"
+            file.write_text(page, encoding="utf-8")
+            shown = (
+                f"shown in {seconds(browser, file):.1f} s" if browser else "no browser"
+            )
+            size = f"{len(page) / 1e6:.1f} MB"
+            print(f"{requests} requests: written in {written:.2f} s, {size}, {shown}")
+        if browser:
+            browser.close()

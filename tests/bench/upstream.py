@@ -1,0 +1,100 @@
+"""The drop-in against Flask-Admin's own tests of its SQLAlchemy views: in time, and in
+mutants caught, of a sample.
+
+A test of Flask-Admin's catches a mutant when it passes without and fails with it: some
+of them fail on newer dependencies by themselves.
+"""
+
+import os
+import re
+import subprocess
+import sys
+import tarfile
+import typing as t
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from statistics import median
+from tempfile import TemporaryDirectory
+
+from session_scoping import guard
+from session_scoping.environments import make
+from session_scoping.fork import pins_of
+from tests.bench.guard import seconds
+from tests.mutants.__main__ import run as both_guards
+from tests.mutants.__main__ import sample
+from tests.mutants.catalogue import MUTANTS
+
+ROOT = Path(__file__).parents[2]
+RELEASE = "2.2.1"
+ROUNDS = 3
+SAMPLE = 20
+OWN = "flask_admin/tests/sqla"
+DONE = re.compile(r"^PASSED (\S+)", re.MULTILINE)
+
+
+def unpack(folder: str) -> Path:
+    """Flask-Admin's source distribution, which has its tests in it."""
+    options = ("-q", "--no-deps", "--no-binary", ":all:", "-d", folder)
+    command = ("pip", "download", *options, f"flask-admin=={RELEASE}")
+    subprocess.run([sys.executable, "-m", *command], check=True)
+    [archive] = Path(folder).glob("*.tar.gz")
+    with tarfile.open(archive) as unpacked:
+        unpacked.extractall(folder, filter="data")
+    return Path(folder) / archive.name.removesuffix(".tar.gz")
+
+
+class Own(t.NamedTuple):
+    """Flask-Admin's own tests, and an environment for them."""
+
+    checkout: Path
+    python: str
+
+    @property
+    def command(self) -> list[str]:
+        options = ["-q", "-rp", "-W", "ignore", "-p", "no:cacheprovider"]
+        options += [
+            "-p",
+            "tests.mutants.plugin",
+            "--deselect",
+            f"{OWN}/test_postgres.py",
+        ]
+        return [self.python, "-m", "pytest", *options, OWN]
+
+    def passing(self, mutant: str = "") -> set[str]:
+        done = subprocess.run(
+            self.command,
+            cwd=self.checkout,
+            env={**os.environ, "MUTANT": mutant, "PYTHONPATH": str(ROOT)},
+            capture_output=True,
+            text=True,
+        )
+        return {*DONE.findall(done.stdout)}
+
+
+def main() -> None:
+    with TemporaryDirectory() as folder:
+        checkout = unpack(folder)
+        own = Own(checkout, str(make(pins_of(checkout), fresh="")))
+        environment = {"PYTHONPATH": str(ROOT)}
+        drop_in = [own.python, "-m", "pytest", "-q", str(guard.path())]
+        times: dict[str, list[float]] = {"own": [], "drop-in": []}
+        for _ in range(ROUNDS):
+            times["own"].append(seconds(own.command, checkout, **environment))
+            times["drop-in"].append(seconds(drop_in, checkout, **environment))
+        both = {name: median(found) for name, found in times.items()}
+        print(
+            f"Flask-Admin's own: {both['own']:.1f} s, the drop-in: "
+            f"{both['drop-in']:.1f} s, {both['drop-in'] / both['own']:.2f} ×"
+        )
+        names = sample([*MUTANTS], SAMPLE)
+        usual = own.passing()
+        print(f"{len(usual)} of Flask-Admin's own tests pass without a mutant")
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            left = list(pool.map(own.passing, names))
+            found = list(pool.map(both_guards, [MUTANTS[name] for name in names]))
+        caught = sum(bool(usual - passing) for passing in left)
+        by_drop_in = sum(one.rightly("drop-in") for one in found)
+        print(
+            f"of {len(names)} mutants, Flask-Admin's own tests catch {caught}, "
+            f"the drop-in {by_drop_in}"
+        )

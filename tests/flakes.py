@@ -1,0 +1,80 @@
+"""The drop-in again and again, in ways in which a flaky test would fail sometimes.
+
+``python -m tests.flakes [RUNS]``: so many runs in all, by turns in each of the ways,
+each in another random order. A run that fails is told with what repeats it.
+"""
+
+import os
+import subprocess
+import sys
+import typing as t
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+
+from session_scoping import guard
+
+ROOT = Path(__file__).parent.parent
+RUNS = 1000
+TOGETHER = os.cpu_count() or 1
+BURN = "while True: pass"
+PYTEST = "import gc, pytest, sys; {}; sys.exit(pytest.main(sys.argv[1:]))"
+
+WAYS: dict[str, tuple[str, list[str]]] = {
+    "in random order": ("", []),
+    "in parallel": ("", ["-n", "2"]),
+    "under load": ("", []),
+    "without garbage collection": ("gc.disable()", []),
+    "collecting at every allocation": ("gc.set_threshold(1, 1, 1)", []),
+}
+
+
+@contextmanager
+def load(processes: int) -> t.Iterator[None]:
+    """Others that want the processors, too."""
+    burning = [subprocess.Popen([sys.executable, "-c", BURN]) for _ in range(processes)]
+    try:
+        yield
+    finally:
+        for one in burning:
+            one.kill()
+            one.wait()
+
+
+def command(way: str, seed: int) -> list[str]:
+    before, options = WAYS[way]
+    program = PYTEST.format(before or "pass")
+    options = [*options, "-q", "-W", "error", "-p", "no:cacheprovider", "--tb=short"]
+    options += [f"--randomly-seed={seed}", str(guard.path())]
+    return [sys.executable, "-c", program, *options]
+
+
+def run(way: str, seed: int) -> str:
+    """What a run that failed has said."""
+    done = subprocess.run(
+        command(way, seed), cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    passed = done.returncode == 0 and " passed" in done.stdout
+    return "" if passed else done.stdout + done.stderr
+
+
+def main() -> int:
+    runs = int(sys.argv[1]) if len(sys.argv) > 1 else RUNS
+    failures = 0
+    print("| way | runs | failures |\n|---|---|---|")
+    for number, way in enumerate(WAYS):
+        seeds = range(number, runs, len(WAYS))
+        burners = 2 * TOGETHER if way == "under load" else 0
+        with load(burners), ThreadPoolExecutor(TOGETHER) as pool:
+            said = list(pool.map(partial(run, way), seeds))
+        failed = [(seed, one) for seed, one in zip(seeds, said, strict=True) if one]
+        failures += len(failed)
+        print(f"| {way} | {len(seeds)} | {len(failed)} |", flush=True)
+        for seed, one in failed:
+            print(f"{' '.join(command(way, seed))}\n{one}", file=sys.stderr)
+    return 1 if failures else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
