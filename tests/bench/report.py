@@ -2,6 +2,7 @@
 
 import copy
 import shutil
+import sys
 import time
 import typing as t
 from pathlib import Path
@@ -50,9 +51,11 @@ def seconds(browser: t.Any, file: Path) -> float:
 
 def main() -> None:
     chromium = shutil.which("chromium")
+    if chromium is None:
+        sys.exit("no chromium on the PATH: install Debian's package of that name")
     with TemporaryDirectory() as folder, sync_playwright() as playwright:
-        options = {"executable_path": chromium, "args": ["--no-sandbox"]}
-        browser = playwright.chromium.launch(**options) if chromium else None
+        launch = playwright.chromium.launch
+        browser = launch(executable_path=chromium, args=["--no-sandbox"])
         for requests in REQUESTS:
             verdict = judge(of(requests))
             began = time.process_time()
@@ -60,10 +63,7 @@ def main() -> None:
             written = time.process_time() - began
             file = Path(folder) / f"{requests}.html"
             file.write_text(page, encoding="utf-8")
-            shown = (
-                f"shown in {seconds(browser, file):.1f} s" if browser else "no browser"
-            )
-            size = f"{len(page) / 1e6:.1f} MB"
-            print(f"{requests} requests: written in {written:.2f} s, {size}, {shown}")
-        if browser:
-            browser.close()
+            told = f"{requests} requests: written in {written:.2f} s, "
+            told += f"{len(page) / 1e6:.1f} MB, "
+            print(told + f"shown in {seconds(browser, file):.1f} s")
+        browser.close()

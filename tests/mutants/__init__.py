@@ -29,6 +29,7 @@ class Mutant:
     sentence: str
     laws: tuple[str, ...]  # by one of which it is caught, if it is told rightly
     apply: t.Callable[[], None]
+    beyond_own_app: str = ""  # why the guard for one's own app cannot see it
 
 
 MUTANTS: dict[str, Mutant] = {}
@@ -36,18 +37,24 @@ NONE = Mutant("none", "Everything as it was installed.", (), lambda: None)
 
 
 def add(
-    name: str, sentence: str, laws: t.Sequence[str], apply: t.Callable[[], None]
+    name: str,
+    sentence: str,
+    laws: t.Sequence[str],
+    apply: t.Callable[[], None],
+    beyond_own_app: str = "",
 ) -> None:
     assert name not in MUTANTS, name
-    MUTANTS[name] = Mutant(name, sentence, tuple(laws), apply)
+    MUTANTS[name] = Mutant(name, sentence, tuple(laws), apply, beyond_own_app)
 
 
-def mutant(*laws: str) -> t.Callable[[t.Callable[[], None]], t.Callable[[], None]]:
+def mutant(
+    *laws: str, beyond_own_app: str = ""
+) -> t.Callable[[t.Callable[[], None]], t.Callable[[], None]]:
     """The function breaks one of these laws when it is called."""
 
     def keep(apply: t.Callable[[], None]) -> t.Callable[[], None]:
         name = apply.__name__.replace("_", " ")
-        add(name, (apply.__doc__ or "").strip(), laws, apply)
+        add(name, (apply.__doc__ or "").strip(), laws, apply, beyond_own_app)
         return apply
 
     return keep

@@ -22,6 +22,7 @@ from tests.mutants.catalogue import MUTANTS
 ROOT = Path(__file__).parents[2]
 GUARDS = ("drop-in", "own app")
 PATIENCE = 300  # seconds
+TOGETHER = 2 * (os.cpu_count() or 1)  # some wait for a lock, most of the time
 
 
 class Trial(t.NamedTuple):
@@ -38,6 +39,8 @@ class Trial(t.NamedTuple):
         """Is it caught, and by a law that names it?"""
         if self.mutant is NONE:
             return self.broken.get(guard) == {}
+        if guard == "own app" and self.mutant.beyond_own_app:
+            return not self.laws(guard)  # else it has learned to see it
         return bool({*self.laws(guard)} & {*self.mutant.laws})
 
 
@@ -65,6 +68,8 @@ def run(mutant: Mutant) -> Trial:
 
 
 def cell(trial: Trial, guard: str) -> str:
+    if guard == "own app" and trial.mutant.beyond_own_app and trial.rightly(guard):
+        return f"– ({trial.mutant.beyond_own_app})"
     laws = ", ".join(trial.laws(guard)) or "nothing"
     return laws if trial.rightly(guard) else f"NOT RIGHTLY: {laws}"
 
@@ -83,7 +88,7 @@ def main() -> int:
     mutants = [NONE, *(MUTANTS[one] for one in names if one != NONE.name)]
     missed: list[str] = []
     print("| mutant | drop-in | own app |\n|---|---|---|")
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(TOGETHER) as pool:
         for trial in pool.map(run, mutants):
             cells = (cell(trial, guard) for guard in GUARDS)
             print(f"| {trial.mutant.name} | {' | '.join(cells)} |", flush=True)

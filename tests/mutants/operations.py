@@ -38,6 +38,7 @@ def _close(session: t.Any) -> None:
 
 WORK: dict[str, tuple[t.Any, str, str]] = {
     "the list": (ModelView, "get_list", "session"),
+    "the export": (ModelView, "_export_data", "session"),
     "one row": (ModelView, "get_one", "session"),
     "a lookup": (QueryAjaxModelLoader, "get_list", "session"),
     "Unique": (Unique, "__call__", "db_session"),
@@ -91,9 +92,9 @@ for name, place in (("create_model", "create"), ("update_model", "update")):
     )
 
 
-@mutant("isolated")
+@mutant("isolated", beyond_own_app="opens no row that is not there")
 def a_row_that_is_not_there_is_committed() -> None:
-    """ModelView.get_one commits when it finds nothing, or what it finds is not new."""
+    """ModelView.get_one commits when it finds nothing."""
 
     @around(ModelView, "get_one")
     def get_one(original: t.Any, self: t.Any, *args: t.Any) -> t.Any:
@@ -104,8 +105,8 @@ def a_row_that_is_not_there_is_committed() -> None:
 
 
 @mutant("isolated")
-def create_commits_what_has_failed() -> None:
-    """ModelView.create_model commits again when its commit has failed."""
+def create_commits_what_is_not_its_own() -> None:
+    """ModelView.create_model commits before it begins."""
 
     @around(ModelView, "create_model")
     def create(original: t.Any, self: t.Any, form: t.Any) -> t.Any:

@@ -11,6 +11,7 @@ from flask_admin.contrib.sqla.fields import QuerySelectField
 from flask_admin.contrib.sqla.form import AdminModelConverter
 from flask_admin.contrib.sqla.form import InlineModelConverter
 from flask_admin.contrib.sqla.validators import Unique
+from sqlalchemy import orm
 
 from tests.mutants import add
 from tests.mutants import around
@@ -22,6 +23,7 @@ from tests.mutants import real
 PLACES: dict[str, tuple[t.Any, str]] = {
     "the list": (ModelView, "get_query"),
     "the count": (ModelView, "get_count_query"),
+    "the export": (ModelView, "_export_data"),
     "one row": (ModelView, "get_one"),
     "create": (ModelView, "create_model"),
     "update": (ModelView, "update_model"),
@@ -54,6 +56,46 @@ def _at_startup(owner: t.Any, attribute: str) -> None:
             return  # Flask-SQLAlchemy has no session where there is no app context
 
 
+def _own_handle(handle: t.Any) -> t.Any:
+    return orm.scoped_session(orm.sessionmaker(real(handle).get_bind()))
+
+
+class Wrapped:
+    """What stands for a handle, and passes on all that it is asked."""
+
+    def __init__(self, handle: t.Any) -> None:
+        self.session = real(handle)
+
+
+def _holds_from(method: str, make: t.Callable[[t.Any], t.Any]) -> None:
+    @around(ModelView, method)
+    def replace(
+        original: t.Callable[..., t.Any], self: t.Any, *args: t.Any, **more: t.Any
+    ) -> t.Any:
+        given = self.__dict__.setdefault("_given", self.session)
+        result = original(self, *args, **more)
+        if self.session is given:
+            self.session = make(given)
+        return result
+
+
+HOLDS: dict[str, tuple[str, t.Callable[[t.Any], t.Any], str]] = {
+    "the session of its first list": ("get_list", real, "the session of the request"),
+    "the session of its first form": ("edit_form", real, "the session of the request"),
+    "a handle of its own": ("get_query", _own_handle, "a scoped_session"),
+    "a handle of its own, once it has saved": (
+        *("create_model", _own_handle),
+        "a scoped_session",
+    ),
+    "a wrapped session": ("get_one", Wrapped, "an object around the session"),
+}
+for what, (name, make, whose) in HOLDS.items():
+    add(
+        f"the view: holds {what}",
+        f"ModelView.{name} leaves {whose} in the view, in the place of its handle.",
+        ("handle",),
+        partial(_holds_from, name, make),
+    )
 for place, (owner, name) in PLACES.items():
     add(
         f"{place}: kept from first use",

@@ -1,0 +1,65 @@
+"""The mutants are what they say they are, and one that is not caught is told."""
+
+from collections import Counter
+
+import pytest
+
+from session_scoping.laws import NAMES
+from tests.mutants import Mutant
+from tests.mutants import NONE
+from tests.mutants.__main__ import cell
+from tests.mutants.__main__ import run
+from tests.mutants.__main__ import sample
+from tests.mutants.__main__ import Trial
+from tests.mutants.catalogue import MUTANTS
+
+ONE = Mutant("one", "Breaks it.", ("fresh",), lambda: None)
+
+
+def test_every_law_is_broken_in_five_ways() -> None:
+    ways = Counter(law for one in MUTANTS.values() for law in one.laws)
+    assert {*ways} == {*NAMES}
+    assert min(ways.values()) >= 5, ways
+    assert len(MUTANTS) >= 40
+
+
+def test_every_mutant_says_what_it_breaks() -> None:
+    for name, one in MUTANTS.items():
+        assert one.name == name
+        assert one.sentence.endswith("."), name
+
+
+@pytest.mark.parametrize(
+    ("broken", "caught", "says"),
+    [
+        ({}, False, "NOT RIGHTLY: nothing"),
+        ({"released": ["it"]}, False, "NOT RIGHTLY: released"),
+        ({"released": ["it"], "fresh": ["it"]}, True, "fresh, released"),
+    ],
+)
+def test_a_mutant_is_caught_by_a_law_that_names_it(
+    broken: dict[str, list[str]], caught: bool, says: str
+) -> None:
+    trial = Trial(ONE, {"drop-in": broken})
+    assert trial.rightly("drop-in") == caught
+    assert cell(trial, "drop-in") == says
+
+
+def test_what_is_not_broken_must_not_be_caught() -> None:
+    assert Trial(NONE, {"drop-in": {}}).rightly("drop-in")
+    assert not Trial(NONE, {"drop-in": {"fresh": ["it"]}}).rightly("drop-in")
+    assert not Trial(NONE, {}, died="at once").rightly("drop-in")
+
+
+def test_a_sample_is_some_of_them_and_always_the_same() -> None:
+    some = sample([*MUTANTS], 7)
+    assert len({*some}) == 7
+    assert some == sample([*MUTANTS], 7)
+    assert {*some} <= {*MUTANTS}
+
+
+def test_a_mutant_is_caught_by_both_guards() -> None:
+    trial = run(MUTANTS["one row: kept from first use"])
+    assert not trial.died
+    assert "fresh" in trial.laws("drop-in")
+    assert "fresh" in trial.laws("own app")
