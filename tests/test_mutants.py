@@ -59,7 +59,7 @@ def test_a_sample_is_some_of_them_and_always_the_same() -> None:
 
 
 def test_a_mutant_is_caught_by_both_guards() -> None:
-    trial = run(MUTANTS["one row: kept from first use"])
+    trial = run(MUTANTS["the list: of its own"])
     assert not trial.died
-    assert "fresh" in trial.laws("drop-in")
-    assert "fresh" in trial.laws("own app")
+    assert "single" in trial.laws("drop-in")
+    assert "single" in trial.laws("own app")
