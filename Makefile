@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: verdict test lint docs verdicts stacks fork fire mutants flakes bench clean
+.PHONY: verdict test lint docs verdicts stacks fork fire faults mutants flakes bench clean
 
 verdict: $(READY)  ## Does Flask-Admin hold one session? Answered on what is installed.
 	$(BIN)/python verdict.py
@@ -39,6 +39,9 @@ endif
 
 fire: $(READY)  ## Real databases, real servers, faults and load, with figures.
 	$(BIN)/python -m pytest tests/fire tests/test_faults.py
+
+faults: $(READY)  ## Every operation failed in every way, on every database: a table.
+	$(BIN)/python -W ignore -m tests.fire.faults
 
 SAMPLE ?=
 mutants: $(READY)  ## Both guards on deliberate breaks of session scoping: SAMPLE=N, only some.

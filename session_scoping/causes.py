@@ -116,6 +116,7 @@ def _unclosed(law: str, sight: Sight, recording: Recording) -> bool:
         and bool(session.close_error)
         and session.maker in {FLASK_SQLALCHEMY, SCOPED_SESSION}
         and sight.kind in {"kept", "again", "open", "overlap", "revived"}
+        and (not sight.kept_by or sight.kept_by[-1] == REGISTRY)
     )
 
 
@@ -321,6 +322,20 @@ def _never_closed(law: str, sight: Sight, recording: Recording) -> bool:
         and sight.request is not None
         and len(sight.request.uses) == 1
     )
+
+
+@cause(
+    "a failed statement that nobody has rolled back",
+    "A statement or a commit has failed in this request, and what went on with the "
+    "session was refused: an error page, or code that has caught the error.",
+    """\
+except SQLAlchemyError:  # and in an error handler that reads from the database
+    db.session.rollback()  # before the session is used once more""",
+    "https://docs.sqlalchemy.org/en/20/faq/sessions.html"
+    "#this-session-s-transaction-has-been-rolled-back-due-to-a-previous-exception-during-flush-or-similar",
+)
+def _not_rolled_back(law: str, sight: Sight, recording: Recording) -> bool:
+    return sight.kind == "not rolled back"
 
 
 @cause(

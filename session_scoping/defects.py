@@ -104,10 +104,9 @@ class UserView(ModelView):
         """\
 class ClosingSession(Session):  # of flask_sqlalchemy.session
     def close(self):
-        try:
-            super().close()
-        except DBAPIError:  # of sqlalchemy.exc: the database has rolled back by itself
-            self.invalidate()
+        with suppress(DBAPIError):  # the database rolls back by itself
+            return super().close()
+        self.invalidate()
 
 db = SQLAlchemy(session_options={"class_": ClosingSession})""",
         9,

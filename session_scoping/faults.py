@@ -1,6 +1,5 @@
 """Where a request can fail: at each of its steps, in each way in which a step can."""
 
-import re
 import typing as t
 
 import sqlalchemy as sa
@@ -18,8 +17,6 @@ LOST = "the connection is lost"
 COMMIT = "at the commit"
 ROLLBACK = "at the rollback"
 FAULTS = (EXHAUSTED, BEFORE, AFTER, LOST, COMMIT, ROLLBACK)
-
-IN_MEMORY = re.compile(r"sqlite[^:]*://(/:memory:|/?$)")
 
 
 class Faults:
@@ -101,7 +98,10 @@ class Faults:
 
 def in_memory(url: str) -> bool:
     """Is it SQLite, and nowhere but in its one connection?"""
-    return bool(IN_MEMORY.match(url))
+    made = sa.engine.make_url(url)
+    database = made.database or ":memory:"
+    memory = ":memory:" in database or made.query.get("mode") == "memory"
+    return made.get_backend_name() == "sqlite" and memory
 
 
 def _error(sql: str) -> OperationalError:

@@ -537,10 +537,11 @@ def _pending_rollback(recording: Recording, request: Request) -> t.Iterator[Sigh
     for use in request.uses:
         session = recording.sessions[use.session]
         if not session.left_alone:
+            kind = "pending rollback"
             if session.born_in == request.number:
+                kind = "not rolled back"
                 what = f"goes on without rolling back what failed: {request.error}"
-            told = (request, session, NOBODY, use.place, use.own)
-            yield Sight("pending rollback", what, *told)
+            yield Sight(kind, what, request, session, NOBODY, use.place, use.own)
             break
 
 

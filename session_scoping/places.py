@@ -110,13 +110,17 @@ def place_of(kind: type) -> Place | None:
 
 def _code(frame: FrameType) -> Code:
     path = frame.f_code.co_filename
-    package = str(frame.f_globals.get("__name__", "")).partition(".")[0]
+    module = str(frame.f_globals.get("__name__", ""))
+    package = module.partition(".")[0]
     if package in {SQLALCHEMY, FLASK_SQLALCHEMY, LITE} or path.startswith(HERE):
         scoping = path.endswith(("scoping.py", "_collections.py"))
         maker = package if package != SQLALCHEMY else SCOPED_SESSION * scoping
         return Code(SQLALCHEMY, named(path), maker)
     made_at_run_time = not path.endswith(".py")  # as a template is
-    if package in LIBRARIES or made_at_run_time or installed(path):
+    if package in LIBRARIES and not module.startswith("flask_admin.tests"):
+        _, found, rest = path.rpartition(f"{os.sep}{package}{os.sep}")
+        return Code(LIBRARY, f"{package}/{rest}" if found else named(path), "")
+    if made_at_run_time or installed(path):
         return Code(LIBRARY, named(path), "")
     return Code(OWN, named(path), "")
 

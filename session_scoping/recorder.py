@@ -79,7 +79,7 @@ class Watched:
         self.closed = False
         self.closed_in: Running | None = None
         self.closed_at: Place | None = None
-        self.unasked = False  # was it closed by no code of the app?
+        self.unasked = False  # was it closed by Flask or Flask-Admin?
         self.late = False  # was it first used when the view had answered?
 
 
@@ -481,8 +481,7 @@ class Recorder:
         watched: Watched | None = session.__dict__.get(MARK)
         if watched is None or watched.recording is not self.recording:
             return
-        if error is not None:
-            watched.session.close_error = where(error)
+        watched.session.close_error = where(error) if error is not None else ""
         running, use = self._current(), watched.use
         watched.closed = watched.session.closed = True
         watched.closed_in = running
@@ -490,7 +489,7 @@ class Recorder:
         user = watched.running
         if _waiting(running) or _waiting(user):
             place, own = self.places.here(_above(session, 3))
-            watched.unasked = own is None or bool(place and place.of_flask_admin)
+            watched.unasked = place is not None and place.of_framework
             watched.closed_at = place if watched.unasked else own
         if user is not None and use is not None and not user.answered:
             use.ended_early = watched.closed_at
@@ -537,9 +536,9 @@ class Recorder:
         """Of interest is one that is made when the view has answered, and one that
         Flask-Admin makes where it has nothing to save."""
         running = self._current()
-        if running is not None:
-            self._commits(running)
         watched: Watched | None = session.__dict__.get(MARK)
+        if running is not None and watched and not watched.session.left_alone:
+            self._commits(running)
         if (
             running is not None
             and running.answered
@@ -556,11 +555,10 @@ class Recorder:
             self.recording.late_commits.append(late)
 
     def _commits(self, running: Running) -> None:
-        """Flask-Admin saves what is posted, and does so in a few functions."""
+        """Flask-Admin saves in a few functions, which the app may call as well."""
         place = self.places.near(3)
-        if place is not None and place.of_flask_admin:
-            if running.request.method == "GET" or not _saving():
-                self._note(COMMIT, running.request, place)
+        if place is not None and place.of_flask_admin and not _saving():
+            self._note(COMMIT, running.request, place)
 
     def _note(self, kind: str, request: Request, place: Place) -> None:
         self.recording.unasked.append(Unasked(kind, request.number, place))

@@ -44,6 +44,10 @@ class Place(t.NamedTuple):
     def of_flask_admin(self) -> bool:
         return self.file.startswith("flask_admin/")
 
+    @property
+    def of_framework(self) -> bool:
+        return self.file.startswith(("flask/", "flask_admin/"))
+
 
 @dataclass(slots=True)
 class View:
@@ -68,7 +72,7 @@ class Use:
     own: Place | None = None  # the first line above it in the app's own code
     closed: bool = False  # when the request was over
     ended_early: Place | None = None  # closed before the view had answered
-    ended_unasked: bool = False  # and that not by the app's own code
+    ended_unasked: bool = False  # and that by Flask or Flask-Admin
     revived: Place | None = None  # used once more after it was closed
 
 

@@ -2,6 +2,7 @@
 # mypy: allow-subclassing-any
 
 import typing as t
+from contextlib import suppress
 
 from sqlalchemy.exc import DBAPIError
 
@@ -10,10 +11,9 @@ def closing(base: t.Any) -> t.Any:
     """A class of sessions as finding 9 of the investigation wants it meanwhile."""
 
     class ClosingSession(base):
-        def close(self) -> None:
-            try:
-                super().close()
-            except DBAPIError:
-                self.invalidate()
+        def close(self) -> t.Any:
+            with suppress(DBAPIError):
+                return super().close()
+            self.invalidate()
 
     return ClosingSession

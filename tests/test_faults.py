@@ -19,9 +19,11 @@ from session_scoping.faults import BEFORE
 from session_scoping.faults import COMMIT
 from session_scoping.faults import EXHAUSTED
 from session_scoping.faults import FAULTS
+from session_scoping.faults import in_memory
 from session_scoping.faults import LOST
 from session_scoping.faults import ROLLBACK
 from session_scoping.laws import judge
+from session_scoping.recorder import Recorder
 from session_scoping.recording import Recording
 from tests.closing import closing
 
@@ -95,6 +97,75 @@ def test_a_session_that_cannot_be_closed_stays_in_the_registry(url: str) -> None
     found = {verdict.recording.requests[number].fault for number in told(verdict)}
     assert ROLLBACK in found
     assert found <= {ROLLBACK, ""}  # nothing failed where a later request got it
+
+
+def test_one_of_two_connections_is_lost(tmp_path: Path) -> None:
+    """The session is closed, and the other connection is back in its pool."""
+    app = flask.Flask("ponds")
+    app.config["SQLALCHEMY_DATABASE_URI"] = f"sqlite:///{tmp_path / 'pond.db'}"
+    app.config["SQLALCHEMY_BINDS"] = {"other": f"sqlite:///{tmp_path / 'other.db'}"}
+    db: t.Any = SQLAlchemy(app, session_options={"class_": closing(Session)})
+
+    @app.get("/")
+    def page() -> str:
+        for engine in db.engines.values():
+            connection = db.session.connection(bind_arguments={"bind": engine})
+            connection.execute(sa.text("SELECT 1"))
+        first = db.session.connection(bind_arguments={"bind": db.engine})
+        first.connection.dbapi_connection.close()
+        return "both"
+
+    with Recorder() as recorder:
+        assert app.test_client().get("/").status_code == 200
+    assert judge(recorder.recording).violations == ()
+
+
+@pytest.mark.parametrize(
+    ("url", "memory"),
+    [
+        ("sqlite://", True),
+        ("sqlite:///:memory:", True),
+        ("sqlite://?check_same_thread=False", True),
+        ("sqlite:///file::memory:?uri=true", True),
+        ("sqlite:///file:pond?mode=memory&uri=true", True),
+        ("sqlite+pysqlite:///pond.db", False),
+        ("sqlite:////tmp/pond.db?timeout=5", False),
+        ("postgresql://user:***@host/memory", False),
+    ],
+)
+def test_a_database_in_memory_is_known(url: str, memory: bool) -> None:
+    assert in_memory(url) == memory
+
+
+class Keeps(ModelView):
+    """Keeps every session: a leak that has nothing to do with what fails."""
+
+    kept: t.ClassVar[list[t.Any]] = []
+
+    def get_list(self, *args: t.Any, **more: t.Any) -> t.Any:
+        self.kept.append(flask.current_app.extensions["sqlalchemy"].session())
+        return super().get_list(*args, **more)
+
+
+def test_a_leak_keeps_its_own_name_when_connections_are_lost(url: str) -> None:
+    Keeps.kept.clear()
+    verdict = judge(record(make_app(url, view=Keeps), faults=True))
+    Keeps.kept.clear()
+    causes = {one.cause.name for one in verdict.violations if one.cause}
+    assert causes == {"a session kept beyond its request"}
+
+
+def test_an_error_page_that_does_not_roll_back_is_found(url: str) -> None:
+    app = make_app(url)
+
+    @app.errorhandler(sa.exc.SQLAlchemyError)
+    def sorry(error: Exception) -> tuple[str, int]:
+        app.extensions["sqlalchemy"].session.execute(sa.text("SELECT 1"))
+        return "sorry", 500
+
+    verdict = judge(record(app, faults=True))
+    causes = {one.cause.name for one in verdict.violations if one.cause}
+    assert causes == {"a failed statement that nobody has rolled back"}
 
 
 def told(verdict: t.Any) -> set[int]:

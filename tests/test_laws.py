@@ -658,6 +658,10 @@ KNOWN: dict[str, tuple[Recording, list[Recording]]] = {
             STRAY,
         ],
     ),
+    "a failed statement that nobody has rolled back": (
+        recording(alone(0, error=PENDING, status=500), [session(0)]),
+        [CASES["a session that another request broke"].broken],
+    ),
     "Flask-Admin itself": (
         recording(
             alone(closed_by(LIBRARY)),

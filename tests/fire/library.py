@@ -72,7 +72,7 @@ class SlowView(BaseView):
 
     @expose("/books")
     def stream(self) -> flask.Response:
-        """A stream that reads in its middle, and says on which thread it is closed."""
+        """A stream that nobody reads to its end."""
 
         def rows() -> t.Iterator[str]:
             for number in range(CHUNKS):

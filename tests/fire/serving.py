@@ -149,11 +149,14 @@ class Client:
 
     def leave(self, request: bytes, after: int) -> bytes:
         """Send a request, read some of the answer, and go without a word."""
-        with socket.create_connection(("127.0.0.1", self.server.port)) as connection:
+        address = "127.0.0.1", self.server.port
+        with socket.create_connection(address, timeout=60) as connection:
             connection.sendall(request)
             seen = b""
             while len(seen) < after:
-                seen += connection.recv(after)
+                chunk = connection.recv(after)
+                assert chunk, f"the server has left first, after {seen!r}"
+                seen += chunk
             linger = struct.pack("ii", 1, 0)
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
         return seen
