@@ -23,6 +23,7 @@ REGISTRY = "the registry of a scoped_session"  # the keeper that is no mistake b
 STATEMENT = "a statement that SQLAlchemy has compiled and keeps"  # nor is this
 COMMIT = "commit"  # what is done unasked
 PAST = "past the session"
+FRAMEWORK = {"flask", "flask_admin", FLASK_SQLALCHEMY, LITE}
 BUILDING = -2  # the number of no request, while the app is built
 
 
@@ -46,7 +47,7 @@ class Place(t.NamedTuple):
 
     @property
     def of_framework(self) -> bool:
-        return self.file.startswith(("flask/", "flask_admin/"))
+        return self.file.split("/")[0] in FRAMEWORK
 
 
 @dataclass(slots=True)
@@ -72,7 +73,7 @@ class Use:
     own: Place | None = None  # the first line above it in the app's own code
     closed: bool = False  # when the request was over
     ended_early: Place | None = None  # closed before the view had answered
-    ended_unasked: bool = False  # and that by Flask or Flask-Admin
+    ended_unasked: bool = False  # and that by Flask, Flask-Admin or an extension
     revived: Place | None = None  # used once more after it was closed
 
 
