@@ -195,10 +195,11 @@ class Crawler:
         """Make one request and read its answer. There is no app context around it."""
         places = self.recorder.places
         driven = DrivenRequest(operation, places, meeting, writes)
-        faults = Faults(driven, fail_at, self.recorder.engines)
+        engines = self.recorder.engines
+        faults = Faults(driven, fail_at, engines) if fail_at else nullcontext()
         before = len(self.recorder.recording.requests)
         page = b""
-        with faults if fail_at else nullcontext(), suppress(Exception):
+        with faults, suppress(Exception):
             # of what goes wrong; the recorder has seen it
             response = (client or self.client).open(
                 operation.url,

@@ -104,9 +104,12 @@ class UserView(ModelView):
         """\
 class ClosingSession(Session):  # of flask_sqlalchemy.session
     def close(self):
-        with suppress(DBAPIError):  # the database rolls back by itself
-            return super().close()
-        self.invalidate()
+        transaction = self.get_transaction()
+        try:
+            super().close()
+        except DBAPIError:  # of a dead connection: the database rolls back by itself
+            with suppress(DBAPIError):
+                transaction.close()  # the connections to other databases
 
 db = SQLAlchemy(session_options={"class_": ClosingSession})""",
         9,

@@ -24,6 +24,7 @@ HERE = os.path.dirname(__file__)
 STDLIB = tuple(sysconfig.get_path(name) for name in ("stdlib", "platstdlib"))
 # Whatever way they are installed: somebody may work on one of these.
 LIBRARIES = {"flask", "flask_admin", "jinja2", "werkzeug", "wtforms"}
+FRAMEWORK = {*LIBRARIES, FLASK_SQLALCHEMY, LITE}
 
 
 class Code(t.NamedTuple):
@@ -80,6 +81,18 @@ class Places:
                 return self.at(frame, code)
             frame = frame.f_back
         return None
+
+    def asked(self, depth: int) -> bool:
+        """Is code at work that is of neither SQLAlchemy, Flask, Flask-Admin, nor what
+        they are made with?"""
+        frame: FrameType | None = sys._getframe(depth)
+        while frame is not None and frame.f_code is not self.boundary:
+            code = self.code(frame)
+            package = code.file.partition("/")[0]
+            if code.whose is not SQLALCHEMY and package not in FRAMEWORK:
+                return True
+            frame = frame.f_back
+        return False
 
     def birth(self, depth: int) -> tuple[str, Place | None, Place | None]:
         """Who makes the session that is being made, the first line outside of

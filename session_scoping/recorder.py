@@ -67,7 +67,6 @@ class Watched:
         "closed",
         "closed_in",
         "closed_at",
-        "unasked",
         "late",
     )
 
@@ -79,7 +78,6 @@ class Watched:
         self.closed = False
         self.closed_in: Running | None = None
         self.closed_at: Place | None = None
-        self.unasked = False  # was it closed by Flask or Flask-Admin?
         self.late = False  # was it first used when the view had answered?
 
 
@@ -486,14 +484,17 @@ class Recorder:
         watched.closed = watched.session.closed = True
         watched.closed_in = running
         watched.closed_at = None
+        unasked = False
         user = watched.running
         if _waiting(running) or _waiting(user):
-            place, own = self.places.here(_above(session, 3))
-            watched.unasked = place is not None and place.of_framework
-            watched.closed_at = place if watched.unasked else own
+            depth = _above(session, 3)
+            place, own = self.places.here(depth)
+            by_admin = place is not None and place.of_flask_admin
+            unasked = by_admin or not self.places.asked(depth)
+            watched.closed_at = place if unasked else own or place
         if user is not None and use is not None and not user.answered:
             use.ended_early = watched.closed_at
-            use.ended_unasked = watched.unasked
+            use.ended_unasked = unasked
         if use is not None and user is not None and not user.over():
             use.closed = True
         else:

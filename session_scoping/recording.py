@@ -23,7 +23,6 @@ REGISTRY = "the registry of a scoped_session"  # the keeper that is no mistake b
 STATEMENT = "a statement that SQLAlchemy has compiled and keeps"  # nor is this
 COMMIT = "commit"  # what is done unasked
 PAST = "past the session"
-FRAMEWORK = {"flask", "flask_admin", FLASK_SQLALCHEMY, LITE}
 BUILDING = -2  # the number of no request, while the app is built
 
 
@@ -44,10 +43,6 @@ class Place(t.NamedTuple):
     @property
     def of_flask_admin(self) -> bool:
         return self.file.startswith("flask_admin/")
-
-    @property
-    def of_framework(self) -> bool:
-        return self.file.split("/")[0] in FRAMEWORK
 
 
 @dataclass(slots=True)

@@ -11,9 +11,12 @@ def closing(base: t.Any) -> t.Any:
     """A class of sessions as finding 9 of the investigation wants it meanwhile."""
 
     class ClosingSession(base):
-        def close(self) -> t.Any:
-            with suppress(DBAPIError):
-                return super().close()
-            self.invalidate()
+        def close(self) -> None:
+            transaction = self.get_transaction()
+            try:
+                super().close()
+            except DBAPIError:
+                with suppress(DBAPIError):
+                    transaction.close()
 
     return ClosingSession

@@ -2,16 +2,15 @@
 
 import os
 import shutil
-import sys
-import tarfile
 import typing as t
+from functools import partial
 from pathlib import Path
-from subprocess import run
 
 import pytest
 
 from session_scoping.environments import release_of
 from session_scoping.errors import CannotTell
+from tests.sdist import unpack
 
 Sdist = t.Callable[[str], Path]
 
@@ -43,14 +42,4 @@ def index() -> None:
 def sdist(index: None, tmp_path: Path) -> Sdist:
     """Unpack the source distribution of a Flask-Admin: it holds tests and settings."""
 
-    def unpack(release: str) -> Path:
-        options = ("-q", "--no-deps", "--no-binary", ":all:")
-        command = ("pip", "download", *options, f"flask-admin=={release}")
-        folder = str(tmp_path)
-        run([sys.executable, "-m", *command, "-d", folder], check=True)
-        [archive] = tmp_path.glob(f"*{release}.tar.gz")
-        with tarfile.open(archive) as unpacked:
-            unpacked.extractall(tmp_path, filter="data")
-        return tmp_path / archive.name.removesuffix(".tar.gz")
-
-    return unpack
+    return partial(unpack, folder=tmp_path)

@@ -99,8 +99,10 @@ def test_a_session_that_cannot_be_closed_stays_in_the_registry(url: str) -> None
     assert found <= {ROLLBACK, ""}  # nothing failed where a later request got it
 
 
-def test_one_of_two_connections_is_lost(tmp_path: Path) -> None:
-    """The session is closed, and the other connection is back in its pool."""
+@pytest.mark.parametrize("lost", [0, 1])
+def test_one_of_two_connections_is_lost(tmp_path: Path, lost: int) -> None:
+    """The session is closed, and the other connection is back in its pool: SQLAlchemy
+    goes through them in the order of a set, which another time is another one."""
     app = flask.Flask("ponds")
     app.config["SQLALCHEMY_DATABASE_URI"] = f"sqlite:///{tmp_path / 'pond.db'}"
     app.config["SQLALCHEMY_BINDS"] = {"other": f"sqlite:///{tmp_path / 'other.db'}"}
@@ -108,15 +110,16 @@ def test_one_of_two_connections_is_lost(tmp_path: Path) -> None:
 
     @app.get("/")
     def page() -> str:
-        for engine in db.engines.values():
-            connection = db.session.connection(bind_arguments={"bind": engine})
-            connection.execute(sa.text("SELECT 1"))
-        first = db.session.connection(bind_arguments={"bind": db.engine})
-        first.connection.dbapi_connection.close()
+        binds = [{"bind": engine} for engine in db.engines.values()]
+        for bind in binds:
+            db.session.execute(sa.text("SELECT 1"), bind_arguments=bind)
+        dead = db.session.connection(bind_arguments=binds[lost])
+        dead.connection.dbapi_connection.close()
         return "both"
 
     with Recorder() as recorder:
-        assert app.test_client().get("/").status_code == 200
+        for _ in range(10):
+            assert app.test_client().get("/").status_code == 200
     assert judge(recorder.recording).violations == ()
 
 

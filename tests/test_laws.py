@@ -568,7 +568,13 @@ KNOWN: dict[str, tuple[Recording, list[Recording]]] = {
             [request(0, 0, failed="ROLLBACK"), request(1, 0)],
             [session(0, kept=True, kept_by=[REGISTRY], close_error="gone")],
         ),
-        [shared(SCOPED_SESSION, [REGISTRY])],
+        [
+            shared(SCOPED_SESSION, [REGISTRY]),
+            recording(
+                [request(0, 0, failed="ROLLBACK")],
+                [session(0, kept=True, kept_by=["class UserView"], close_error="gone")],
+            ),
+        ],
     ),
     "an app context around the test client": (
         recording([request(n, 0, outer_context=True) for n in (0, 1)], [session(0)]),

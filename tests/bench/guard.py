@@ -8,7 +8,6 @@ import os
 import subprocess
 import sys
 import tempfile
-import typing as t
 from pathlib import Path
 from resource import getrusage
 from resource import RUSAGE_CHILDREN
@@ -28,12 +27,19 @@ def test_empty():
 ROUNDS = 7
 
 
-def seconds(command: list[str], cwd: Path = ROOT, **more: t.Any) -> float:
-    """The processor time of a command and of all that it starts, the system's too."""
-    environment = {**os.environ, **more}
+def seconds(
+    command: list[str], cwd: Path = ROOT, *, passes: bool = True, path: str = ""
+) -> float:
+    """The processor time of a command and of all that it starts, the system's too.
+
+    ``passes``: is it an error when it fails? ``path``: of more Python code.
+    """
+    environment = {**os.environ, "PYTHONPATH": path}
     environment.pop("PYTHONDONTWRITEBYTECODE", None)
     before = getrusage(RUSAGE_CHILDREN)
-    subprocess.run(command, cwd=cwd, env=environment, stdout=subprocess.DEVNULL)
+    subprocess.run(
+        command, cwd=cwd, env=environment, check=passes, stdout=subprocess.DEVNULL
+    )
     after = getrusage(RUSAGE_CHILDREN)
     return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 

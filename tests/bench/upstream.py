@@ -8,8 +8,6 @@ of them fail on newer dependencies by themselves.
 import os
 import re
 import subprocess
-import sys
-import tarfile
 import typing as t
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -23,6 +21,7 @@ from tests.bench.guard import seconds
 from tests.mutants.__main__ import run as both_guards
 from tests.mutants.__main__ import sample
 from tests.mutants.catalogue import MUTANTS
+from tests.sdist import unpack
 
 ROOT = Path(__file__).parents[2]
 RELEASE = "2.2.1"
@@ -30,17 +29,6 @@ ROUNDS = 3
 SAMPLE = 20
 OWN = "flask_admin/tests/sqla"
 DONE = re.compile(r"^PASSED (\S+)", re.MULTILINE)
-
-
-def unpack(folder: str) -> Path:
-    """Flask-Admin's source distribution, which has its tests in it."""
-    options = ("-q", "--no-deps", "--no-binary", ":all:", "-d", folder)
-    command = ("pip", "download", *options, f"flask-admin=={RELEASE}")
-    subprocess.run([sys.executable, "-m", *command], check=True)
-    [archive] = Path(folder).glob("*.tar.gz")
-    with tarfile.open(archive) as unpacked:
-        unpacked.extractall(folder, filter="data")
-    return Path(folder) / archive.name.removesuffix(".tar.gz")
 
 
 class Own(t.NamedTuple):
@@ -73,14 +61,15 @@ class Own(t.NamedTuple):
 
 def main() -> None:
     with TemporaryDirectory() as folder:
-        checkout = unpack(folder)
+        checkout = unpack(RELEASE, Path(folder))
         own = Own(checkout, str(make(pins_of(checkout), fresh="")))
-        environment = {"PYTHONPATH": str(ROOT)}
         drop_in = [own.python, "-m", "pytest", "-q", str(guard.path())]
         times: dict[str, list[float]] = {"own": [], "drop-in": []}
         for _ in range(ROUNDS):
-            times["own"].append(seconds(own.command, checkout, **environment))
-            times["drop-in"].append(seconds(drop_in, checkout, **environment))
+            times["own"].append(
+                seconds(own.command, checkout, passes=False, path=str(ROOT))
+            )
+            times["drop-in"].append(seconds(drop_in, checkout))
         both = {name: median(found) for name, found in times.items()}
         print(
             f"Flask-Admin's own: {both['own']:.1f} s, the drop-in: "

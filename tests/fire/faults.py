@@ -1,9 +1,8 @@
 """Every operation failed in every way, on every database.
 
-``python -m tests.fire.faults`` prints a table.
-A cell says how often, on all databases together, and how many of these broke a law. The
-library closes its sessions as finding 9 of the investigation says; the example apps do
-not, and show what that is about.
+``python -m tests.fire.faults`` prints a table. A cell says how often, on all databases
+together, and how many of these broke a law. The library closes its sessions as finding
+9 of the investigation says; the example apps do not, and show what that is about.
 """
 
 import json

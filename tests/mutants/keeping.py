@@ -1,16 +1,17 @@
 """What outlives its request, and keeps a session, or what was loaded by one."""
 
 import typing as t
+from functools import partial
 
 import flask
 from flask_admin.contrib.sqla import ModelView
 from flask_admin.contrib.sqla.ajax import QueryAjaxModelLoader
 
+from tests.mutants import add
 from tests.mutants import around
 from tests.mutants import mutant
 from tests.mutants import real
 
-View: t.Any = ModelView
 KEPT: list[t.Any] = []
 
 
@@ -22,40 +23,22 @@ def _keep_result(owner: t.Any, name: str) -> None:
         return result
 
 
-@mutant("released")
-def the_rows_of_a_list_are_kept() -> None:
-    """ModelView.get_list keeps what it returned."""
-    _keep_result(ModelView, "get_list")
-
-
-@mutant("released")
-def the_row_of_a_form_is_kept() -> None:
-    """ModelView.get_one keeps what it returned."""
-    _keep_result(ModelView, "get_one")
-
-
-@mutant("released")
-def a_query_is_kept() -> None:
-    """ModelView.get_query keeps what it returned, and with it the session."""
-    _keep_result(ModelView, "get_query")
-
-
-@mutant("released")
-def a_created_row_is_kept() -> None:
-    """ModelView.create_model keeps what it made."""
-    _keep_result(ModelView, "create_model")
-
-
-@mutant("released")
-def what_a_lookup_found_is_kept() -> None:
-    """QueryAjaxModelLoader.get_list keeps what it returned."""
-    _keep_result(QueryAjaxModelLoader, "get_list")
-
-
-@mutant("released")
-def a_form_is_kept() -> None:
-    """ModelView.edit_form keeps the form, which has the row in it."""
-    _keep_result(ModelView, "edit_form")
+RESULTS: dict[str, tuple[t.Any, str]] = {
+    "the rows of a list": (ModelView, "get_list"),
+    "the row of a form": (ModelView, "get_one"),
+    "a query": (ModelView, "get_query"),
+    "a created row": (ModelView, "create_model"),
+    "a form": (ModelView, "edit_form"),
+    "the rows of an export": (ModelView, "_export_data"),
+    "what a lookup found": (QueryAjaxModelLoader, "get_list"),
+}
+for what, (owner, name) in RESULTS.items():
+    add(
+        f"kept: {what}",
+        f"{owner.__name__}.{name} keeps what it returned.",
+        ("released",),
+        partial(_keep_result, owner, name),
+    )
 
 
 @mutant("released")
@@ -66,12 +49,6 @@ def a_view_keeps_its_last_row() -> None:
     def get_one(original: t.Any, self: t.Any, *args: t.Any) -> t.Any:
         self._last = original(self, *args)
         return self._last
-
-
-@mutant("released")
-def the_rows_of_an_export_are_kept() -> None:
-    """ModelView._export_data keeps what it returned."""
-    _keep_result(ModelView, "_export_data")
 
 
 @mutant("released")

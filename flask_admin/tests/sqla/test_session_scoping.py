@@ -1105,11 +1105,8 @@ def test_every_operation_keeps_the_law(
 
 @pytest.mark.parametrize(("law", "saying", "bug"), TWINS)
 def test_twin_is_caught(law: Law, saying: str, bug: dict[str, t.Any]) -> None:
-    custom_code, app = (
-        bug.get("custom_code", careless),
-        {"view": Plain, "url": MEMORY, **bug},
-    )
-    app.pop("custom_code", None)
+    app = {"view": Plain, "url": MEMORY, **bug}
+    custom_code = app.pop("custom_code", careless)
     with bookshop(plain_session, **app) as shop:
         history = [
             shop.building,

@@ -1,0 +1,140 @@
+"""Whose code is at work: of the app, wherever it is installed, or Flask-Admin's."""
+
+import sysconfig
+import typing as t
+from pathlib import Path
+from textwrap import dedent
+
+import pytest
+
+from session_scoping.crawler import record
+from session_scoping.laws import judge
+from session_scoping.laws import Verdict
+from session_scoping.recorder import Recorder
+from tests.test_faults import make_app
+
+PACKAGES = sysconfig.get_path("purelib")
+OF_APP = {
+    "in its folder": ("/srv/pond/views.py", "views"),
+    "in a package": (f"{PACKAGES}/pond/views.py", "pond.views"),
+}
+OF_FLASK_ADMIN = {
+    "in a package": (
+        f"{PACKAGES}/flask_admin/contrib/sqla/view.py",
+        "flask_admin.contrib.sqla.view",
+    ),
+    "in a checkout": (
+        "/srv/fork/flask_admin/contrib/sqla/view.py",
+        "flask_admin.contrib.sqla.view",
+    ),
+}
+IMPORTS = """
+import flask
+import sqlalchemy as sa
+from flask_admin import expose
+from flask_admin.contrib.sqla import ModelView
+
+def session():
+    return flask.current_app.extensions["sqlalchemy"].session
+"""
+
+
+def view(code: str, where: tuple[str, str]) -> t.Any:
+    """The class ``View`` of this code, as if it stood in a file of a module."""
+    file, module = where
+    names: dict[str, t.Any] = {"__name__": module}
+    exec(compile(IMPORTS + dedent(code), file, "exec"), names)
+    return names["View"]
+
+
+def verdict(folder: Path, code: str, where: tuple[str, str]) -> Verdict:
+    url = f"sqlite:///{folder / 'pond.db'}"
+    return judge(record(make_app(url, view=view(code, where))))
+
+
+@pytest.mark.parametrize("where", OF_APP.values(), ids=OF_APP)
+def test_the_app_may_close_what_it_needs_no_more(
+    tmp_path: Path, where: tuple[str, str]
+) -> None:
+    code = """
+        class View(ModelView):
+            @expose("/count")
+            def count(self):
+                number = session().execute(sa.text("SELECT 1")).scalar()
+                session().close()
+                return str(number)
+    """
+    seen = verdict(tmp_path, code, where)
+    assert "page count" in {one.operation for one in seen.recording.requests}
+    assert seen.violations == ()
+
+
+@pytest.mark.parametrize("where", OF_APP.values(), ids=OF_APP)
+def test_the_app_may_end_a_context_of_its_own(
+    tmp_path: Path, where: tuple[str, str]
+) -> None:
+    """Two contexts have two sessions; that of the request lives on."""
+    code = """
+        class View(ModelView):
+            def get_list(self, *args, **more):
+                found = super().get_list(*args, **more)
+                with flask.current_app._get_current_object().app_context():
+                    session().execute(sa.text("SELECT 1"))
+                return found
+    """
+    seen = verdict(tmp_path, code, where)
+    assert {one.law for one in seen.violations} == {"single"}
+
+
+CLOSES = """
+    class View(ModelView):
+        def get_list(self, *args, **more):
+            found = super().get_list(*args, **more)
+            session().close()
+            return found
+"""
+COMMITS = """
+    class View(ModelView):
+        def get_list(self, *args, **more):
+            found = super().get_list(*args, **more)
+            session().commit()
+            return found
+"""
+PAST = """
+    class View(ModelView):
+        def get_list(self, *args, **more):
+            with session().get_bind().connect() as connection:
+                connection.execute(sa.text("SELECT 1"))
+            return super().get_list(*args, **more)
+"""
+
+
+@pytest.mark.parametrize(
+    ("law", "code"), [("alive", CLOSES), ("isolated", COMMITS), ("single", PAST)]
+)
+@pytest.mark.parametrize("where", OF_FLASK_ADMIN.values(), ids=OF_FLASK_ADMIN)
+def test_flask_admin_may_not(
+    tmp_path: Path, where: tuple[str, str], law: str, code: str
+) -> None:
+    found = [one for one in verdict(tmp_path, code, where).violations if one.law == law]
+    assert {one.cause.name for one in found if one.cause} == {"Flask-Admin itself"}
+    assert {one.place.file for one in found if one.place} == {
+        "flask_admin/contrib/sqla/view.py"
+    }
+
+
+@pytest.mark.parametrize("where", OF_APP.values(), ids=OF_APP)
+def test_the_app_may_save_by_flask_admins_functions(
+    tmp_path: Path, where: tuple[str, str]
+) -> None:
+    """Also in a GET: it is the app that does it, by no form of Flask-Admin's."""
+    code = """
+        class View(ModelView):
+            @expose("/retire")
+            def retire(self):
+                return str(self.delete_model(self.get_one("1")))
+    """
+    app = make_app(f"sqlite:///{tmp_path / 'pond.db'}", view=view(code, where))
+    with Recorder() as recorder:
+        assert app.test_client().get("/admin/fish/retire").text == "True"
+    assert judge(recorder.recording).violations == ()
