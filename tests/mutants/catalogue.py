@@ -15,6 +15,7 @@ from tests import mutants
 from tests.mutants import keeping
 from tests.mutants import MUTANTS
 from tests.mutants import operations
+from tests.mutants import overlaps
 from tests.mutants import places
 from tests.mutants import scopes
 
@@ -24,6 +25,7 @@ BROKEN: dict[ModuleType, ModuleType] = {
     mutants: flask_admin.contrib.sqla.view,
     places: flask_admin.contrib.sqla.view,
     operations: flask_admin.contrib.sqla.view,
+    overlaps: flask_admin.contrib.sqla.view,
     keeping: flask_admin.contrib.sqla.view,
     scopes: flask_sqlalchemy.extension,
 }

@@ -1,0 +1,43 @@
+"""What is right as long as one request is over before the next begins."""
+
+import typing as t
+from functools import partial
+from weakref import WeakKeyDictionary
+
+from flask_admin.contrib.sqla import ModelView
+from flask_admin.contrib.sqla.ajax import QueryAjaxModelLoader
+
+from tests.mutants import add
+from tests.mutants import around
+from tests.mutants import asks
+from tests.mutants import real
+from tests.mutants.places import PLACES
+
+
+def _of_the_first(owner: t.Any, name: str) -> None:
+    sessions: WeakKeyDictionary[t.Any, t.Any] = WeakKeyDictionary()
+    asks(owner, name, lambda handle: sessions.setdefault(handle, real(handle)))
+
+    @around(owner, name)
+    def work(original: t.Callable[..., t.Any], *args: t.Any, **more: t.Any) -> t.Any:
+        try:
+            return original(*args, **more)
+        finally:
+            sessions.clear()
+
+
+WORK: dict[str, tuple[t.Any, str]] = {
+    **PLACES,
+    "the list": (ModelView, "get_list"),
+    "a lookup": (QueryAjaxModelLoader, "get_list"),
+}
+del WORK["the count"]  # is made in the list
+READS = {"the list", "the export", "one row", "a lookup", "the choices"}
+for place, (owner, name) in WORK.items():
+    add(
+        f"{place}: of who came first",
+        f"{owner.__name__}.{name} lends its session to all who come before it is done.",
+        ("single", "fresh", "isolated"),
+        partial(_of_the_first, owner, name),
+        beyond_own_app="" if place in READS else "writes one thing after another",
+    )
