@@ -73,19 +73,17 @@ class DrivenRequest:
         self.places = places
         self.meeting = meeting
         self.writes = writes
-        self.speaks = False
 
     def step(self, request: Request, sql: str) -> None:
         if not self.writes:
             only_read(request, sql, self.places)
-        if self.meeting is not None and not self.speaks:
-            self.speaks = True
+        if self.meeting is not None:
             with suppress(threading.BrokenBarrierError):
                 self.meeting.wait(PATIENCE)
 
     def ended(self) -> None:
-        """A request that has sent no statement leaves the other one waiting."""
-        if self.meeting is not None and not self.speaks:
+        """Nobody waits for a request that is over."""
+        if self.meeting is not None:
             self.meeting.abort()
 
 
@@ -145,7 +143,7 @@ class Crawler:
         first, page = self.send(resolved)
         if operation.name == "list":
             self.pages[operation.view] = page
-        if why := self.refusal(first):
+        if not resolved.absent and (why := self.refusal(first)):
             self.unseen(operation, why)
             if operation.name == "list":
                 self.refused.add(operation.view)
@@ -197,11 +195,14 @@ class Crawler:
         driven = DrivenRequest(operation, places, meeting, writes)
         engines = self.recorder.engines
         faults = Faults(driven, fail_at, engines) if fail_at else nullcontext()
+        if client is None:
+            # The writer reads what an answer has to say in the next one.
+            client = self.pair[0] if operation.absent else self.client
         before = len(self.recorder.recording.requests)
         page = b""
         with faults, suppress(Exception):
             # of what goes wrong; the recorder has seen it
-            response = (client or self.client).open(
+            response = client.open(
                 operation.url,
                 method="GET" if operation.data is None else "POST",
                 data=operation.data,
@@ -237,7 +238,7 @@ class Crawler:
         return isinstance(pool, QueuePool) and 2 * pool.checkedout() > pool.size()
 
     def at_once(self, operation: Operation) -> None:
-        """Two requests are in the middle of the same operation."""
+        """Two requests do the same, and meet before each statement."""
         meeting = threading.Barrier(2)
         with ThreadPoolExecutor(2) as pool:
             both = [

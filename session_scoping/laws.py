@@ -15,6 +15,7 @@ from session_scoping.recording import BUILDING
 from session_scoping.recording import BY_HAND
 from session_scoping.recording import COMMIT
 from session_scoping.recording import NOBODY
+from session_scoping.recording import Outside
 from session_scoping.recording import PAST
 from session_scoping.recording import Place
 from session_scoping.recording import Recording
@@ -347,10 +348,25 @@ def single(recording: Recording) -> t.Iterator[Sight]:
                 session,
                 place=session.place,
             )
+    yield from _on_threads_of_flask_admin(recording)
     for one in recording.unasked:
         if one.kind == PAST:
             what = "Flask-Admin sends a statement past the session"
             yield Sight(UNASKED, what, recording.requests[one.request], place=one.place)
+
+
+def _on_threads_of_flask_admin(recording: Recording) -> t.Iterator[Sight]:
+    """A request goes through one session, on one thread."""
+    for session in recording.sessions:
+        for one in session.outside:
+            if one.unasked and not session.left_alone:
+                what = f"{_named(session)} is used by Flask-Admin on another thread"
+                meanwhile = _meanwhile(recording, one)
+                yield Sight(UNASKED, what, meanwhile, session, place=one.place)
+
+
+def _meanwhile(recording: Recording, outside: Outside) -> Request | None:
+    return recording.requests[outside.request] if outside.request != NOBODY else None
 
 
 def _served_by_handles(recording: Recording) -> dict[int, set[int]]:
@@ -483,24 +499,16 @@ def released(recording: Recording) -> t.Iterator[Sight]:
         if session.outside and not session.closed and not session.left_alone:
             first = session.outside[0]
             what = f"{_named(session)}, used on thread {first.thread}, is not closed"
-            meanwhile = (
-                recording.requests[first.request] if first.request != NOBODY else None
-            )
-            yield Sight(
-                "thread",
-                what,
-                meanwhile,
-                session,
-                place=first.place,
-                own=first.own,
-            )
+            meanwhile = _meanwhile(recording, first)
+            where = (NOBODY, first.place, first.own)
+            yield Sight("thread", what, meanwhile, session, *where)
     taken_at = {one.request: one.place for one in recording.unreturned}
     for request in recording.requests:
         all_closed = all(use.closed for use in request.uses)
         if request.ended and request.taken != request.returned and all_closed:
             what = f"connections taken: {request.taken}, returned: {request.returned}"
-            where = taken_at.get(request.number)
-            yield Sight("connection", what, request, place=where, own=where)
+            line = taken_at.get(request.number)
+            yield Sight("connection", what, request, place=line, own=line)
     for kept in recording.kept_instances:
         request = recording.requests[kept.request]
         session = recording.sessions[kept.session]

@@ -7,6 +7,7 @@ from urllib.parse import quote
 from urllib.parse import unquote
 
 import flask
+import sqlalchemy as sa
 from flask_admin.contrib.sqla import ModelView
 from werkzeug.routing import BuildError
 from werkzeug.routing import MapAdapter
@@ -46,6 +47,7 @@ class Operation(t.NamedTuple):
     url: str  # may hold ID or TERM
     chunks: int | None = None  # of the answer to read before leaving
     data: t.Mapping[str, t.Any] | None = None  # what is posted
+    absent: bool = False  # is it done with a row that is not there?
 
     def resolve(self, page: str) -> "Operation | None":
         """Fill in what the list's page shows. ``None``: it shows no such thing."""
@@ -70,6 +72,15 @@ def row_id(page: str) -> str | None:
     return None
 
 
+def absent_id(model: t.Any) -> str:
+    """The primary key of no row, or nothing, if that is not known of its type."""
+    keys = sa.inspect(model).primary_key
+    kind = keys[0].type if len(keys) == 1 else None
+    if isinstance(kind, sa.Integer):
+        return "-1"
+    return "no-such-row" if isinstance(kind, sa.String) else ""
+
+
 def word(page: str) -> str:
     """A word from the rows of a list's page, or a letter when there is none."""
     for cell in re.findall(r'<td class="col-[^"]*">(.*?)</td>', page, re.DOTALL):
@@ -87,12 +98,16 @@ def plan(app: flask.Flask, recorder: Recorder) -> list[Operation]:
     for number in recorder.learn(app).values():
         view = recorder.view(number)
         if isinstance(view, ModelView):
-            operations += _of_model(number, view, urls)
+            operations += _of_model(number, view, urls, bool(app.secret_key))
         others += _of_other(number, view, app, urls)
     return operations + others  # last: one of them may log the client out
 
 
-def _of_model(number: int, view: t.Any, urls: MapAdapter) -> t.Iterator[Operation]:
+def _of_model(
+    number: int, view: t.Any, urls: MapAdapter, speaks: bool
+) -> t.Iterator[Operation]:
+    """``speaks``: can the app say in its next answer that there is no such row?"""
+
     def operation(
         name: str, endpoint: str, query: str = "", **more: t.Any
     ) -> Operation:
@@ -100,6 +115,7 @@ def _of_model(number: int, view: t.Any, urls: MapAdapter) -> t.Iterator[Operatio
         url = urls.build(f"{view.endpoint}.{endpoint}", values)
         return Operation(number, name, f"{url}?{query}" if query else url, **more)
 
+    absent = absent_id(view.model) if speaks else ""
     yield operation("list", "index_view")
     yield operation("list, second page", "index_view", "page=1")
     if allows(view, "column_searchable_list"):
@@ -113,10 +129,16 @@ def _of_model(number: int, view: t.Any, urls: MapAdapter) -> t.Iterator[Operatio
         yield operation(name, "index_view", query)
     if allows(view, "can_view_details"):
         yield operation("details", "details_view", f"id={ID}")
+        if absent:
+            query = f"id={absent}"
+            yield operation("details, no such row", "details_view", query, absent=True)
     if allows(view, "can_create"):
         yield operation("create form", "create_view")
     if allows(view, "can_edit"):
         yield operation("edit form", "edit_view", f"id={ID}")
+        if absent:
+            query = f"id={absent}"
+            yield operation("edit form, no such row", "edit_view", query, absent=True)
     for name in getattr(view, "_form_ajax_refs", None) or {}:
         query = f"name={quote(name)}&query={TERM}"
         yield operation(f"look-up of {name}", "ajax_lookup", query)

@@ -84,12 +84,13 @@ class Places:
 
     def asked(self, depth: int) -> bool:
         """Is code at work that is of neither SQLAlchemy, Flask, Flask-Admin, nor what
-        they are made with?"""
+        they are made with, nor Python's own, as that of a thread?"""
         frame: FrameType | None = sys._getframe(depth)
         while frame is not None and frame.f_code is not self.boundary:
             code = self.code(frame)
             package = code.file.partition("/")[0]
-            if code.whose is not SQLALCHEMY and package not in FRAMEWORK:
+            made_with = package in FRAMEWORK or code.file.startswith(STDLIB)
+            if code.whose is not SQLALCHEMY and not made_with:
                 return True
             frame = frame.f_back
         return False

@@ -457,7 +457,10 @@ class Recorder:
             requests = [self.recording.requests[number] for number in self._now]
             alike = len({(one.view, one.operation) for one in requests}) == 1
             request = requests[0].number if alike else NOBODY
-            outside = Outside(*self.places.here(4), name, request)
+            place, own = self.places.here(4)
+            by_admin = place is not None and place.of_flask_admin
+            unasked = by_admin and not self.places.asked(4)
+            outside = Outside(place, own, name, request, unasked)
             seen.outside = [*seen.outside, outside]
 
     def closing(self, session: SASession) -> None:
@@ -562,7 +565,10 @@ class Recorder:
             self._note(COMMIT, running.request, place)
 
     def _note(self, kind: str, request: Request, place: Place) -> None:
-        self.recording.unasked.append(Unasked(kind, request.number, place))
+        """What a session commits, its database commits, too: that is one commit."""
+        unasked = Unasked(kind, request.number, place)
+        if unasked not in self.recording.unasked[-1:]:
+            self.recording.unasked.append(unasked)
 
     def _on_statement(
         self, connection: t.Any, cursor: object, sql: str, *_: object
@@ -586,7 +592,13 @@ class Recorder:
 
     def _on_database_commit(self, connection: t.Any) -> None:
         running = self._current()
-        if running is not None and running.drive is not None:
+        if running is None:
+            return
+        known: ref[SASession] | None = connection.__dict__.get(MARK)
+        session = known() if known is not None else None
+        if session is None or not self._watched(session).session.left_alone:
+            self._commits(running)
+        if running.drive is not None:
             running.drive.step(running.request, "COMMIT")
 
     def _on_checkout(self, _: object, record: t.Any, __: object) -> None:

@@ -118,6 +118,7 @@ class Outside:
     own: Place | None
     thread: str
     request: int = NOBODY  # that was running then, and none of another kind
+    unasked: bool = False  # by Flask-Admin, where no code of others is at work
 
 
 @dataclass(slots=True)

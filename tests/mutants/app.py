@@ -53,8 +53,8 @@ class Note(Base):
 
 class BookView(ModelView):
     column_list = ("name", "author")
-    column_sortable_list = ()
-    column_filters = None
+    column_sortable_list: t.Any = ("name",)
+    column_filters: t.Any = ("name",)
     column_editable_list: t.Any = ("name",)
     column_searchable_list = ("name",)
     form_columns = ("name", "shelf", "author", "notes")
@@ -62,6 +62,9 @@ class BookView(ModelView):
     inline_models: t.Any = (Note,)
     can_view_details = True
     can_export = True
+
+    def get_one(self, id: t.Any) -> t.Any:
+        return super().get_one(id) or flask.abort(404)
 
 
 def flask_sqlalchemy(app: flask.Flask, url: str) -> t.Any:

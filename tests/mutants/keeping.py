@@ -4,6 +4,7 @@ import typing as t
 from functools import partial
 
 import flask
+import sqlalchemy as sa
 from flask_admin.contrib.sqla import ModelView
 from flask_admin.contrib.sqla.ajax import QueryAjaxModelLoader
 
@@ -59,6 +60,17 @@ def a_transaction_is_kept() -> None:
     def get_list(original: t.Any, self: t.Any, *args: t.Any, **more: t.Any) -> t.Any:
         result = original(self, *args, **more)
         KEPT.append(real(self.session).get_transaction())
+        return result
+
+
+@mutant("released")
+def a_result_is_kept() -> None:
+    """ModelView.get_list keeps a result that nobody reads to its end."""
+
+    @around(ModelView, "get_list")
+    def get_list(original: t.Any, self: t.Any, *args: t.Any, **more: t.Any) -> t.Any:
+        result = original(self, *args, **more)
+        KEPT.append(real(self.session).execute(sa.select(self.model)))
         return result
 
 

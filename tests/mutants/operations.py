@@ -4,6 +4,7 @@ import threading
 import typing as t
 from functools import partial
 
+import flask
 import sqlalchemy as sa
 from flask_admin.contrib.sqla import ModelView
 from flask_admin.contrib.sqla.ajax import QueryAjaxModelLoader
@@ -12,6 +13,7 @@ from sqlalchemy import orm
 
 from tests.mutants import add
 from tests.mutants import around
+from tests.mutants import ask
 from tests.mutants import mutant
 from tests.mutants import real
 
@@ -34,6 +36,21 @@ def _commit(session: t.Any) -> None:
 
 def _close(session: t.Any) -> None:
     session.close()
+
+
+def _reset(session: t.Any) -> None:
+    session.reset()
+
+
+def _remove(owner: t.Any, name: str) -> None:
+    """Have the handle let go of its session when a function has returned."""
+
+    @around(owner, name)
+    def done(original: t.Any, self: t.Any, *args: t.Any, **more: t.Any) -> t.Any:
+        result = original(self, *args, **more)
+        given = ask(self.session)
+        given.remove() if isinstance(given, orm.scoped_session) else given.close()
+        return result
 
 
 WORK: dict[str, tuple[t.Any, str, str]] = {
@@ -70,6 +87,48 @@ for name, place in (
         ("alive",),
         partial(_then, ModelView, name, _close),
     )
+for place in ("the list", "the export", "one row"):
+    owner, name, _ = WORK[place]
+    add(
+        f"{place}: resets",
+        f"{owner.__name__}.{name} resets the session, which others still need.",
+        ("alive",),
+        partial(_then, owner, name, _reset),
+    )
+add(
+    "create: resets",
+    "ModelView.create_model resets the session when it is done.",
+    ("alive",),
+    partial(_then, ModelView, "create_model", _reset),
+)
+for name, place in (
+    ("get_list", "the list"),
+    ("get_one", "one row"),
+    ("update_model", "update"),
+):
+    add(
+        f"{place}: removes",
+        f"ModelView.{name} removes the session when it is done.",
+        ("alive", "single"),
+        partial(_remove, ModelView, name),
+    )
+
+
+def _in_a_context_of_its_own(owner: t.Any, name: str) -> None:
+    @around(owner, name)
+    def work(original: t.Any, *args: t.Any, **more: t.Any) -> t.Any:
+        with flask.current_app.app_context():
+            return original(*args, **more)
+
+
+for place in ("the list", "a lookup"):
+    owner, name, _ = WORK[place]
+    add(
+        f"{place}: in an app context of its own",
+        f"{owner.__name__}.{name} is in one that ends with it, and with its session.",
+        ("alive", "single"),
+        partial(_in_a_context_of_its_own, owner, name),
+    )
 
 
 def _without_rollback(name: str) -> None:
@@ -92,7 +151,7 @@ for name, place in (("create_model", "create"), ("update_model", "update")):
     )
 
 
-@mutant("isolated", beyond_own_app="opens no row that is not there")
+@mutant("isolated")
 def a_row_that_is_not_there_is_committed() -> None:
     """ModelView.get_one commits when it finds nothing."""
 
@@ -115,6 +174,12 @@ def create_commits_what_is_not_its_own() -> None:
         return original(self, form)
 
 
+def _on_a_thread(work: t.Callable[[], object]) -> None:
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+
+
 @mutant("single", "released")
 def the_count_is_made_on_another_thread() -> None:
     """ModelView.get_list counts on a thread, to be quick, with a session of its own."""
@@ -127,10 +192,94 @@ def the_count_is_made_on_another_thread() -> None:
             with orm.Session(bind) as session:
                 session.execute(sa.text("SELECT 1"))
 
-        thread = threading.Thread(target=count)
-        thread.start()
-        thread.join()
+        _on_a_thread(count)
         return original(self, *args, **more)
+
+
+@mutant("single", "released")
+def the_session_is_used_on_another_thread() -> None:
+    """ModelView.get_list counts on a thread, with the session of the request."""
+
+    @around(ModelView, "get_list")
+    def get_list(original: t.Any, self: t.Any, *args: t.Any, **more: t.Any) -> t.Any:
+        session = real(self.session)
+        connection = session.connection()  # Flask-SQLAlchemy wants a context for it
+
+        def count() -> None:
+            session.execute(sa.select(self.model)).first()
+
+        _on_a_thread(flask.copy_current_request_context(count))
+        assert connection is session.connection()
+        return original(self, *args, **more)
+
+
+@mutant("single", "released")
+def the_count_is_made_on_another_thread_by_the_handle() -> None:
+    """ModelView.get_list counts on a thread, where it asks the handle."""
+
+    @around(ModelView, "get_list")
+    def get_list(original: t.Any, self: t.Any, *args: t.Any, **more: t.Any) -> t.Any:
+        @flask.copy_current_request_context
+        def count() -> None:
+            real(self.session).execute(sa.text("SELECT 1"))
+
+        _on_a_thread(count)
+        return original(self, *args, **more)
+
+
+@mutant("released", "alive", "single")
+def the_handle_is_asked_when_the_session_is_gone() -> None:
+    """A view reads once more when the app context is torn down."""
+
+    @around(ModelView, "create_blueprint")
+    def create(original: t.Any, self: t.Any, admin: t.Any) -> t.Any:
+        def end(sender: object, **more: object) -> None:
+            real(self.session).execute(sa.text("SELECT 1"))
+
+        self._at_the_end = end  # or nobody keeps it
+        flask.appcontext_tearing_down.connect(end, admin.app)
+        return original(self, admin)
+
+
+@mutant("released", "alive", "single")
+def the_handle_is_asked_when_the_answer_is_closed() -> None:
+    """A view reads once more when the client has its answer."""
+
+    @around(ModelView, "create_blueprint")
+    def create(original: t.Any, self: t.Any, admin: t.Any) -> t.Any:
+        def read() -> None:
+            with admin.app.app_context():
+                real(self.session).execute(sa.text("SELECT 1"))
+
+        def end(response: flask.Response) -> flask.Response:
+            response.call_on_close(read)
+            return response
+
+        blueprint = original(self, admin)
+        blueprint.after_request(end)
+        return blueprint
+
+
+@mutant("isolated")
+def the_list_ends_its_transaction() -> None:
+    """ModelView.get_list commits by the connection, and not by the session."""
+
+    @around(ModelView, "get_list")
+    def get_list(original: t.Any, self: t.Any, *args: t.Any, **more: t.Any) -> t.Any:
+        result = original(self, *args, **more)
+        real(self.session).connection().commit()
+        return result
+
+
+@mutant("isolated", beyond_own_app="does not look behind SQLAlchemy")
+def the_list_ends_its_transaction_by_the_driver() -> None:
+    """ModelView.get_list commits by the driver's connection."""
+
+    @around(ModelView, "get_list")
+    def get_list(original: t.Any, self: t.Any, *args: t.Any, **more: t.Any) -> t.Any:
+        result = original(self, *args, **more)
+        real(self.session).connection().connection.dbapi_connection.commit()
+        return result
 
 
 @mutant("single")

@@ -1,9 +1,11 @@
 """Every place that asks a handle for its session: it keeps the answer, or makes up one
 of its own."""
 
+import itertools
 import typing as t
 from functools import partial
 
+import flask
 from flask_admin.contrib.sqla import ModelView
 from flask_admin.contrib.sqla.ajax import QueryAjaxModelLoader
 from flask_admin.contrib.sqla.fields import InlineModelFormList
@@ -114,6 +116,46 @@ for place, (owner, name) in PLACES.items():
         f"{owner.__name__}.{name} makes a session for itself, and keeps it.",
         ("single", "fresh"),
         partial(asks, owner, name, kept(private)),
+    )
+
+
+def _kept_where(argument: str) -> None:
+    keep = kept()
+
+    def choose(handle: t.Any) -> t.Any:
+        return keep(handle) if argument in flask.request.args else real(handle)
+
+    asks(ModelView, "get_query", choose)
+
+
+def _kept_from(count: int, owner: t.Any, name: str) -> None:
+    keep, calls = kept(), itertools.count(1)
+
+    def choose(handle: t.Any) -> t.Any:
+        return keep(handle) if next(calls) >= count else real(handle)
+
+    asks(owner, name, choose)
+
+
+for argument, what in (
+    ("sort", "it is sorted"),
+    ("search", "it is searched"),
+    ("page", "it is not the first page"),
+    ("flt0_0", "it is filtered"),
+):
+    add(
+        f"the list: kept where {what}",
+        f"ModelView.get_query keeps its session when there is {argument}= in the URL.",
+        ("fresh", "single", "released"),
+        partial(_kept_where, argument),
+    )
+for place in ("the list", "one row"):
+    owner, name = PLACES[place]
+    add(
+        f"{place}: kept from the fifth time",
+        f"{owner.__name__}.{name} works well for a while.",
+        ("fresh", "single", "released"),
+        partial(_kept_from, 5, owner, name),
     )
 for place, (owner, name) in HOLDERS.items():
     add(

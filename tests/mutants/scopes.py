@@ -3,6 +3,7 @@
 import itertools
 import threading
 import typing as t
+from functools import partial
 
 import flask
 from flask_sqlalchemy import extension as fsa
@@ -11,6 +12,7 @@ from flask_sqlalchemy_lite import _extension as lite
 from sqlalchemy import orm
 from sqlalchemy.orm import Session
 
+from tests.mutants import add
 from tests.mutants import around
 from tests.mutants import mutant
 
@@ -116,26 +118,65 @@ def flask_sqlalchemy_commits_at_the_end() -> None:
         original(self, error)
 
 
-def _failed() -> bool:
-    return bool(flask.g.get("_mutant_failed"))
+SPARED = "_mutant_spared"  # in ``g``: is the teardown skipped?
 
 
-def _note_errors() -> None:
+def _spare(answers: t.Callable[[flask.Response], bool]) -> None:
+    @around(flask.Flask, "finalize_request")
+    def finalize(original: t.Any, *args: t.Any, **more: t.Any) -> t.Any:
+        response = original(*args, **more)
+        setattr(flask.g, SPARED, answers(response))
+        return response
+
+
+def _spare_errors() -> None:
     @around(flask.Flask, "handle_user_exception")
     def handle(original: t.Any, self: t.Any, error: t.Any) -> t.Any:
-        flask.g._mutant_failed = True
+        setattr(flask.g, SPARED, True)
         return original(self, error)
 
 
-@mutant("recovers", "released", "fresh")
-def flask_sqlalchemy_does_not_end_after_an_error() -> None:
-    """The extension's teardown is skipped when the view has raised."""
-    _note_errors()
+def _flask_sqlalchemy_spares(spare: t.Callable[[], None]) -> None:
+    spare()
 
     @around(SQLAlchemy, "_teardown_session")
     def teardown(original: t.Any, self: t.Any, error: t.Any) -> None:
-        if not _failed():
+        if not flask.g.get(SPARED):
             original(self, error)
+
+
+def _lite_spares(spare: t.Callable[[], None]) -> None:
+    spare()
+    forgotten: list[t.Any] = []
+
+    @around(lite, "_close_sessions")
+    def close(original: t.Any, error: t.Any) -> None:
+        if flask.g.get(SPARED):
+            forgotten.append(flask.g.pop("_sqlalchemy_sessions", None))
+        original(error)
+
+
+SPARE: dict[str, t.Callable[[], None]] = {
+    "a redirect": partial(_spare, lambda response: response.status_code == 302),
+    "what is not found": partial(_spare, lambda response: response.status_code == 404),
+    "a stream": partial(_spare, lambda response: response.is_streamed),
+    "a post": partial(_spare, lambda response: flask.request.method == "POST"),
+    "an error": _spare_errors,
+}
+for what, spare in SPARE.items():
+    laws = ("recovers", "fresh", "released")
+    add(
+        f"flask sqlalchemy does not end after {what}",
+        f"The extension's teardown is skipped after {what}.",
+        laws,
+        partial(_flask_sqlalchemy_spares, spare),
+    )
+    add(
+        f"lite does not end after {what}",
+        f"Lite's teardown forgets the sessions after {what}.",
+        laws,
+        partial(_lite_spares, spare),
+    )
 
 
 @mutant("alive")
@@ -196,19 +237,6 @@ def lite_commits_at_the_end() -> None:
         for session in flask.g.get("_sqlalchemy_sessions", {}).values():
             if error is None and session.is_active:
                 session.commit()
-        original(error)
-
-
-@mutant("recovers", "released")
-def lite_does_not_end_after_an_error() -> None:
-    """Lite's teardown forgets the sessions when the view has raised."""
-    _note_errors()
-    forgotten: list[t.Any] = []
-
-    @around(lite, "_close_sessions")
-    def close(original: t.Any, error: t.Any) -> None:
-        if _failed():
-            forgotten.append(flask.g.pop("_sqlalchemy_sessions", None))
         original(error)
 
 

@@ -647,19 +647,19 @@ class Bookshop:
             return [first.result(), second]
 
     def in_step(self, name: str) -> list[Seen]:
-        """Two requests do the same, and meet before each query.  When they come to
+        """Two requests do the same, and meet before each query.  When they have come to
         write, the second goes first, and to its end."""
         meeting, over = threading.Barrier(2, timeout=30), threading.Event()
 
         def before(step: str) -> None:
-            if not step.startswith("SELECT"):
-                meeting.abort()
             with contextlib.suppress(threading.BrokenBarrierError):
                 meeting.wait()
+            if not step.startswith("SELECT"):
+                meeting.abort()
 
         def before_and_after_you(step: str) -> None:
             before(step)
-            if meeting.broken:
+            if not step.startswith("SELECT"):
                 assert over.wait(timeout=30)
 
         def take_part(wait: t.Callable[[str], object]) -> Seen:
