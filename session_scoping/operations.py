@@ -115,7 +115,14 @@ def _of_model(
         url = urls.build(f"{view.endpoint}.{endpoint}", values)
         return Operation(number, name, f"{url}?{query}" if query else url, **more)
 
-    absent = absent_id(view.model) if speaks else ""
+    def of_row(name: str, endpoint: str) -> t.Iterator[Operation]:
+        """The row that is there last: it is what a view that keeps one goes on with."""
+        absent = absent_id(view.model)
+        if speaks and absent:
+            query = f"id={absent}"
+            yield operation(f"{name}, no such row", endpoint, query, absent=True)
+        yield operation(name, endpoint, f"id={ID}")
+
     yield operation("list", "index_view")
     yield operation("list, second page", "index_view", "page=1")
     if allows(view, "column_searchable_list"):
@@ -128,17 +135,11 @@ def _of_model(
         query = f"flt0_{quote(str(argument))}={quote(_value(one), safe='{}')}"
         yield operation(name, "index_view", query)
     if allows(view, "can_view_details"):
-        yield operation("details", "details_view", f"id={ID}")
-        if absent:
-            query = f"id={absent}"
-            yield operation("details, no such row", "details_view", query, absent=True)
+        yield from of_row("details", "details_view")
     if allows(view, "can_create"):
         yield operation("create form", "create_view")
     if allows(view, "can_edit"):
-        yield operation("edit form", "edit_view", f"id={ID}")
-        if absent:
-            query = f"id={absent}"
-            yield operation("edit form, no such row", "edit_view", query, absent=True)
+        yield from of_row("edit form", "edit_view")
     for name in getattr(view, "_form_ajax_refs", None) or {}:
         query = f"name={quote(name)}&query={TERM}"
         yield operation(f"look-up of {name}", "ajax_lookup", query)
