@@ -28,6 +28,8 @@ from session_scoping import judge
 from session_scoping import record
 from session_scoping import Verdict
 from session_scoping.crawler import READS
+from session_scoping.recording import Recording
+from session_scoping.recording import Request
 
 pytestmark = pytest.mark.filterwarnings("ignore:Passing a session object")
 
@@ -170,6 +172,21 @@ def test_a_page_that_logs_out_comes_last(tmp_path: Path) -> None:
     assert names[-1].startswith("page ")
     assert not any(name.startswith("page ") for name in names[: names.index("list")])
     shop.engine.dispose()
+
+
+def test_a_row_that_is_not_there_is_opened(tmp_path: Path) -> None:
+    """Where Flask can say so in the next answer: that takes a secret key."""
+    shop = Shop(tmp_path, lambda shop: "done")
+    recording = record(shop.app)
+    assert {one.status for one in absent(recording)} == {302}
+    assert "edit form, no such row" not in {one.operation for one in recording.unseen}
+    shop.app.secret_key = None
+    assert absent(record(shop.app)) == []
+    shop.engine.dispose()
+
+
+def absent(recording: Recording) -> list[Request]:
+    return [one for one in recording.requests if "no such row" in one.operation]
 
 
 def test_pages_of_the_library_that_want_an_argument_are_left(tmp_path: Path) -> None:

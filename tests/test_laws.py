@@ -187,6 +187,12 @@ CASES = {
             [session(0), session(1, **{**HAND, "born_in": NOBODY}, outside=[BESIDE])],
         ),
     ),
+    "Flask-Admin works on another thread": Case(
+        "single",
+        "session 0 is used by Flask-Admin on another thread",
+        recording(alone(0), [session(0, outside=[replace(BESIDE, unasked=True)])]),
+        recording(alone(0), [session(0, outside=[BESIDE])]),
+    ),
     "Flask-Admin speaks past the session": Case(
         "single",
         "Flask-Admin sends a statement past the session",

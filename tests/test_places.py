@@ -100,6 +100,29 @@ COMMITS = """
             session().commit()
             return found
 """
+COMMITS_BENEATH = """
+    class View(ModelView):
+        def get_list(self, *args, **more):
+            found = super().get_list(*args, **more)
+            session().connection().commit()
+            return found
+"""
+ON_A_THREAD = """
+    import threading
+
+    class View(ModelView):
+        def get_list(self, *args, **more):
+            here = session()
+
+            @flask.copy_current_request_context
+            def count():
+                here.execute(sa.text("SELECT 1"))
+
+            thread = threading.Thread(target=count)
+            thread.start()
+            thread.join()
+            return super().get_list(*args, **more)
+"""
 PAST = """
     class View(ModelView):
         def get_list(self, *args, **more):
@@ -110,7 +133,14 @@ PAST = """
 
 
 @pytest.mark.parametrize(
-    ("law", "code"), [("alive", CLOSES), ("isolated", COMMITS), ("single", PAST)]
+    ("law", "code"),
+    [
+        ("alive", CLOSES),
+        ("isolated", COMMITS),
+        ("isolated", COMMITS_BENEATH),
+        ("single", ON_A_THREAD),
+        ("single", PAST),
+    ],
 )
 @pytest.mark.parametrize("where", OF_FLASK_ADMIN.values(), ids=OF_FLASK_ADMIN)
 def test_flask_admin_may_not(
@@ -121,6 +151,12 @@ def test_flask_admin_may_not(
     assert {one.place.file for one in found if one.place} == {
         "flask_admin/contrib/sqla/view.py"
     }
+
+
+@pytest.mark.parametrize("code", [COMMITS_BENEATH, ON_A_THREAD])
+@pytest.mark.parametrize("where", OF_APP.values(), ids=OF_APP)
+def test_the_app_may(tmp_path: Path, where: tuple[str, str], code: str) -> None:
+    assert verdict(tmp_path, code, where).violations == ()
 
 
 @pytest.mark.parametrize("where", OF_APP.values(), ids=OF_APP)
