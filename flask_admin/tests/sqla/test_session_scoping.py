@@ -29,8 +29,10 @@ import threading
 import typing as t
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import ContextVar
+from contextvars import copy_context
 from dataclasses import dataclass
 from dataclasses import field
+from functools import partial
 from importlib import import_module
 from importlib.metadata import version
 from importlib.util import find_spec
@@ -278,6 +280,7 @@ class Seen:
     loaded: list["ref[t.Any]"] = field(default_factory=list)  # and the sessions
     still_alive: set[str] = field(default_factory=set)  # what was not garbage later
     saved_uncommitted: bool = False  # did the database keep what nobody committed?
+    thread: int = field(default_factory=threading.get_ident)
 
     def look_for_garbage(self) -> None:
         for generation in range(3):
@@ -320,6 +323,8 @@ def use(session: Session) -> Seen:
         if number in FIRST_USE:
             seen.first_used[number] = FIRST_USE[number]
         FIRST_USE.setdefault(number, f"{seen.used[number]}, for `{seen.operation}`")
+    if seen.thread != threading.get_ident() and seen is not OUTSIDE:
+        seen.past_the_handle.append(f"a session on another thread: {caller()}")
     if number in seen.closed:
         seen.closed.remove(number)
         seen.closed_early.append(
@@ -350,9 +355,9 @@ def on_step(step: str) -> None:
     """A statement or a commit is about to be sent: the moment to wait, or to let it
     fail, unless it is sent by custom code, before the view knows its session."""
     seen = SEEN.get()
-    fails = seen.before is not None and seen.before(step)
     if seen.answers and not seen.failed:
         seen.steps.append(step)
+        fails = seen.before is not None and seen.before(step)
         if fails or len(seen.steps) == seen.fail_at:
             seen.failed = " ".join(seen.steps.pop().split())[:40]
             raise OperationalError(step, {}, Exception("failed by the guard"))
@@ -617,16 +622,15 @@ class Bookshop:
 
     def drive(self) -> list[Seen]:
         """Fail each operation at its first step, then at its second, and so on, until
-        it has no more, and do it once again.  Each gets further than the one before,
-        as long as that has left nothing broken; in all but the last somebody is
-        careless."""
+        it has no more.  Each time somebody is careless, and each time it is done again
+        by somebody who is not."""
         history: list[Seen] = []
         for name in OPERATIONS:
             for fail_at in itertools.count(1):
-                history.append(self.do(name, careless, fail_at))
-                if not history[-1].failed:
+                tried = self.do(name, careless, fail_at)
+                history += tried, self.do(name)
+                if not tried.failed:
                     break
-            history.append(self.do(name))
         return history
 
     def meet(self) -> list[Seen]:
@@ -648,23 +652,32 @@ class Bookshop:
     def in_step(self, name: str) -> list[Seen]:
         """Two requests do the same, and meet before each query.  When they have come to
         write, the first is failed: SQLite would have one of them wait for the other."""
-        meeting, over = threading.Barrier(2, timeout=30), threading.Event()
+        meeting = threading.Barrier(2, timeout=30)
+        left, over = threading.Event(), threading.Event()
+
+        def leave() -> None:
+            left.set()
+            meeting.abort()
 
         def before(step: str) -> bool:
-            with contextlib.suppress(threading.BrokenBarrierError):
+            try:
                 meeting.wait()
+            except threading.BrokenBarrierError:
+                assert left.is_set(), "they have not met"
             writes = not step.startswith("SELECT")
             if writes:
-                meeting.abort()
+                leave()
             return writes
 
         def wait_for_the_first(step: str) -> bool:
-            return before(step) and not over.wait(timeout=30)
+            if before(step):
+                assert over.wait(timeout=30)
+            return False
 
         def take_part(wait: t.Callable[[str], bool]) -> Seen:
             seen = self.do(name, before=wait)
-            meeting.abort()
-            seen.operation += ", twice at once"
+            leave()
+            seen.operation += " twice at once"
             return seen
 
         with ThreadPoolExecutor() as pool:
@@ -895,6 +908,14 @@ def uses_another_thread(session: Session) -> None:
     thread.join()
 
 
+@twin(single, "a session on another thread: .* in run")
+def lends_its_session_to_a_thread(session: Session) -> None:
+    work = partial(copy_context().run, session.get, Book, 1)
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+
+
 @twin(single, "a statement of no session: SELECT 42")
 def goes_past_the_session(session: Session) -> None:
     with session.get_bind().engine.connect() as connection:
@@ -960,15 +981,15 @@ def test_scope_shared_by_all_is_noticed(tmp_path: Path) -> None:
 class LendsItsSession(Plain):
     """Faultless for one request after another: so are most races."""
 
-    lent: Session | None = None
-
     def get_list(self, *args: t.Any, **options: t.Any) -> t.Any:
-        self.lent = self.lent or session_of(self.session)
+        own = session_of(self.session)
+        own.get(Author, 1)  # here the two meet, each with a connection
+        lent = self.__dict__.setdefault("lent", own)
         try:
-            self.lent.get(Author, 1)
+            lent.get(Author, 2)
             return super().get_list(*args, **options)
         finally:
-            self.lent = None
+            self.__dict__.pop("lent", None)
 
 
 def test_race_is_noticed(tmp_path: Path) -> None:
