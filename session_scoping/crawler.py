@@ -3,7 +3,6 @@
 import gc
 import logging
 import re
-import threading
 import typing as t
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -17,74 +16,29 @@ import sqlalchemy as sa
 from flask.testing import FlaskClient
 from sqlalchemy.pool import QueuePool
 
+from session_scoping.driven import DrivenRequest
+from session_scoping.driven import Meeting
+from session_scoping.driven import only_read
+from session_scoping.driven import Reading
+from session_scoping.driven import Rival
+from session_scoping.driven import Writing
 from session_scoping.errors import CannotTell
 from session_scoping.faults import Faults
 from session_scoping.faults import in_memory
 from session_scoping.hooks import DRIVE
 from session_scoping.operations import Operation
 from session_scoping.operations import plan
-from session_scoping.places import Places
 from session_scoping.recorder import Recorder
+from session_scoping.recording import AT_ONCE
 from session_scoping.recording import Recording
 from session_scoping.recording import Request
-from session_scoping.recording import Stopped
 from session_scoping.recording import Unseen
 from session_scoping.writer import Writer
 
 MakeClient = t.Callable[[flask.Flask], FlaskClient]
 Progress = t.Callable[[str, int, int], object]  # what is done, of how many
 
-READS = re.compile(
-    r"(?!.*;\s*\S)[\s(]*(?:(?:/\*.*?\*/|--[^\n]*\n)[\s(]*)*"
-    r"(SELECT(?!.*\bINTO\b)|PRAGMA(?!.*=)|SHOW|EXPLAIN(?!\W+ANALY)|DESCRIBE|DESC|TABLE"
-    r"|VALUES|SET|BEGIN|SAVEPOINT|RELEASE|ROLLBACK|COMMIT"
-    r"|WITH(?!.*\b(?:INSERT\s+INTO|INSERT\s+OR|UPDATE\s+\S+\s+SET|DELETE\s+FROM"
-    r"|REPLACE\s+INTO|MERGE\s+INTO)\b))\b",
-    re.IGNORECASE | re.DOTALL,
-)
 UNANSWERED = re.compile("OperationalError|ProgrammingError")  # of SQLAlchemy
-PATIENCE = 5  # seconds to wait for the other of two requests at the same time
-
-
-class WriteStopped(Exception):
-    """A statement that would have written, where nothing may be written."""
-
-
-def only_read(request: Request, sql: str, places: Places) -> None:
-    """Stop a statement that would write, and note it with the request."""
-    if not READS.match(sql):
-        stopped = Stopped(" ".join(sql.split())[:200], *places.here(5))
-        request.stopped = [*request.stopped, stopped]
-        raise WriteStopped(f"nothing may be written: {stopped.sql[:60]}")
-
-
-class DrivenRequest:
-    """One request that the crawler makes."""
-
-    def __init__(
-        self,
-        operation: Operation,
-        places: Places,
-        meeting: threading.Barrier | None = None,
-        writes: bool = False,
-    ) -> None:
-        self.view = operation.view
-        self.operation = operation.name
-        self.places = places
-        self.meeting = meeting
-        self.writes = writes
-
-    def step(self, request: Request, sql: str) -> None:
-        if not self.writes:
-            only_read(request, sql, self.places)
-        if self.meeting is not None:
-            with suppress(threading.BrokenBarrierError):
-                self.meeting.wait(PATIENCE)
-
-    def ended(self) -> None:
-        """Nobody waits for a request that is over."""
-        if self.meeting is not None:
-            self.meeting.abort()
 
 
 class Crawler:
@@ -100,6 +54,7 @@ class Crawler:
         self.pages: dict[int, str] = {}  # the list of each view
         self.leads_to = ""  # the latest answer, where it redirects
         self.refused: set[int] = set()  # the views whose list does not open
+        self.collecting = True  # as long as it gives connections back
 
     def _client(self) -> FlaskClient:
         return self.make_client(self.app)
@@ -143,7 +98,9 @@ class Crawler:
         first, page = self.send(resolved)
         if operation.name == "list":
             self.pages[operation.view] = page
-        if not resolved.absent and (why := self.refusal(first)):
+        if resolved.absent and first.error:
+            self.unseen(operation, first.error)
+        elif not resolved.absent and (why := self.refusal(first)):
             self.unseen(operation, why)
             if operation.name == "list":
                 self.refused.add(operation.view)
@@ -151,7 +108,6 @@ class Crawler:
         self.send(resolved)
         if not self.in_memory(first):
             self.at_once(resolved)
-            self.refill()
         if faults:
             self.fail(resolved)
 
@@ -174,31 +130,69 @@ class Crawler:
             for engine in recording.sessions[use.session].engines
         } or recording.engines
         found = any(in_memory(url) for url in engines)
-        note = (
-            "two requests at the same time were not tried: SQLite in memory has one "
-            "connection, and with it one transaction, for all"
-        )
-        if found and note not in recording.notes:
-            recording.notes.append(note)
+        if found:
+            self.note(
+                "two requests at the same time were not tried: SQLite in memory has "
+                "one connection, and with it one transaction, for all"
+            )
         return found
 
-    def send(
-        self,
-        operation: Operation,
-        meeting: threading.Barrier | None = None,
-        fail_at: int = 0,
-        client: FlaskClient | None = None,
-        writes: bool = False,
+    def note(self, note: str) -> None:
+        notes = self.recorder.recording.notes
+        if note not in notes:
+            notes.append(note)
+
+    def send(self, operation: Operation, fail_at: int = 0) -> tuple[Request, str]:
+        """Make one request that reads. There is no app context around it."""
+        # The writer reads what an answer has to say in the next one.
+        client = self.pair[0] if operation.absent else self.client
+        return self._send(self._reading(operation), client, fail_at)
+
+    def write(self, operation: Operation, fail_at: int = 0) -> tuple[Request, str]:
+        """Make one request that may write."""
+        return self._send(Writing(operation), self.client, fail_at)
+
+    def write_beside_rival(self, operation: Operation) -> tuple[Request, str]:
+        """Make one while another does the same, and is failed where it would write."""
+        operation = operation._replace(name=f"{operation.name}, {AT_ONCE}")
+        rival = Rival(operation)
+        with ThreadPoolExecutor(1) as pool:
+            other = pool.submit(self._send, rival, self.pair[0])
+            other.add_done_callback(lambda _: rival.ended())
+            answer = self._send(Writing(operation, rival), self.client)
+        self.have_met(operation, rival.meeting)
+        return answer
+
+    def at_once(self, operation: Operation) -> None:
+        """Make two that read, and that meet before each statement."""
+        meeting = Meeting()
+        with ThreadPoolExecutor(2) as pool:
+            both = [
+                pool.submit(self._send, self._reading(operation, meeting), client)
+                for client in self.pair
+            ]
+        for one in both:
+            one.result()
+        self.have_met(operation, meeting)
+        self.refill()
+
+    def have_met(self, operation: Operation, meeting: Meeting) -> None:
+        if meeting.in_vain:
+            view = self.recorder.recording.views[operation.view].name
+            self.note(
+                f"{view}: {operation.name}: of two requests at the same time one keeps "
+                "the other waiting, it may be for a connection or for a lock"
+            )
+
+    def _reading(self, operation: Operation, meeting: Meeting | None = None) -> Reading:
+        return Reading(operation, self.recorder.places, meeting)
+
+    def _send(
+        self, driven: DrivenRequest, client: FlaskClient, fail_at: int = 0
     ) -> tuple[Request, str]:
-        """Make one request and read its answer. There is no app context around it."""
-        places = self.recorder.places
-        driven = DrivenRequest(operation, places, meeting, writes)
+        operation = driven.does
         engines = self.recorder.engines
         faults = Faults(driven, fail_at, engines) if fail_at else nullcontext()
-        if client is None:
-            # The writer reads what an answer has to say in the next one.
-            client = self.pair[0] if operation.absent else self.client
-        before = len(self.recorder.recording.requests)
         page = b""
         with faults, suppress(Exception):
             # of what goes wrong; the recorder has seen it
@@ -213,40 +207,29 @@ class Crawler:
                 page = b"".join(islice(response.iter_encoded(), operation.chunks))
             finally:
                 response.close()
-        if meeting is None:
+        if driven.meeting is None:
             self.refill()
-        for request in self.recorder.recording.requests[before:]:
-            if request.operation == operation.name:
-                return request, page.decode(errors="replace")
-        raise CannotTell(
-            f"the test client does not reach {self.app.import_name}: it has to call "
-            "the app itself, as app.test_client() does"
-        )
+        if driven.request is None:
+            raise CannotTell(
+                f"the test client does not reach {self.app.import_name}: it has to "
+                "call the app itself, as app.test_client() does"
+            )
+        return driven.request, page.decode(errors="replace")
 
     def refill(self) -> None:
         """Give the app connections to go on with, where leaked sessions have them all:
         it would wait half a minute for each."""
         for engine in self.recorder.engines:
-            if self._drained(engine):
+            if self._drained(engine) and self.collecting:
                 gc.collect()
-                if self._drained(engine):
-                    engine.dispose(close=False)
+                self.collecting = not self._drained(engine)
+            if self._drained(engine):
+                engine.dispose(close=False)
 
     def _drained(self, engine: sa.engine.Engine) -> bool:
         """Is more than half of its pool out, now that nobody is at work?"""
         pool = engine.pool
         return isinstance(pool, QueuePool) and 2 * pool.checkedout() > pool.size()
-
-    def at_once(self, operation: Operation) -> None:
-        """Two requests do the same, and meet before each statement."""
-        meeting = threading.Barrier(2)
-        with ThreadPoolExecutor(2) as pool:
-            both = [
-                pool.submit(self.send, operation, meeting, client=client)
-                for client in self.pair
-            ]
-        for one in both:
-            one.result()
 
     def fail(self, operation: Operation) -> None:
         """Fail each step in turn, and do the operation again after each."""

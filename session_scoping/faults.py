@@ -62,7 +62,7 @@ class Faults:
         self.steps += 1
         if self.steps != self.fail_at:
             return False
-        running.request.fault, running.request.failed = fault, " ".join(at.split())[:60]
+        running.request.fault, running.request.failed = fault, short(at)
         return True
 
     def _on_checkout(self, *_: object) -> None:
@@ -73,18 +73,18 @@ class Faults:
         self, connection: t.Any, cursor: object, sql: str, *_: object
     ) -> None:
         if self._next(BEFORE, sql):
-            raise _error(sql)
+            raise failure(sql)
         self._lose(connection, LOST, sql)
 
     def _on_result(
         self, connection: object, cursor: object, sql: str, *_: object
     ) -> None:
         if self._next(AFTER, sql):
-            raise _error(sql)
+            raise failure(sql)
 
     def _on_commit(self, connection: object) -> None:
         if self._next(COMMIT, "COMMIT"):
-            raise _error("COMMIT")
+            raise failure("COMMIT")
 
     def _on_rollback(self, connection: t.Any) -> None:
         self._lose(connection, ROLLBACK, "ROLLBACK")
@@ -104,5 +104,10 @@ def in_memory(url: str) -> bool:
     return made.get_backend_name() == "sqlite" and memory
 
 
-def _error(sql: str) -> OperationalError:
+def short(sql: str) -> str:
+    return " ".join(sql.split())[:60]
+
+
+def failure(sql: str) -> OperationalError:
+    """What a driver would raise."""
     return OperationalError(sql, {}, Exception("failed by session_scoping"))

@@ -3,6 +3,7 @@
 One watcher at a time is told. Nothing is replaced while there is none.
 """
 
+import threading
 import typing as t
 from contextvars import ContextVar
 from weakref import ref
@@ -23,6 +24,10 @@ class Drive(t.Protocol):
 
     view: int
     operation: str
+    writes: bool
+
+    def begun(self, request: Request) -> None:
+        """The request begins, or one that it is redirected to."""
 
     def step(self, request: Request, sql: str) -> None:
         """A statement or a commit is about to be sent. May raise, so that it is not."""
@@ -44,6 +49,7 @@ class Running:
         "context",
         "unreturned",
         "outer",
+        "thread",
     )
 
     def __init__(
@@ -55,6 +61,7 @@ class Running:
         outer: "Running | None",
     ) -> None:
         self.outer = outer  # the request that made this one
+        self.thread = threading.get_ident()
         self.recording = recording
         self.request = request
         self.drive = drive

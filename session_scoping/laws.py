@@ -11,9 +11,11 @@ from session_scoping.causes import Cause
 from session_scoping.causes import cause_of
 from session_scoping.causes import Sight
 from session_scoping.causes import UNASKED
+from session_scoping.recording import AT_ONCE
 from session_scoping.recording import BUILDING
 from session_scoping.recording import BY_HAND
 from session_scoping.recording import COMMIT
+from session_scoping.recording import NO_SUCH_ROW
 from session_scoping.recording import NOBODY
 from session_scoping.recording import Outside
 from session_scoping.recording import PAST
@@ -110,6 +112,7 @@ class Verdict:
             for one in self.recording.requests
             if (one.error or one.broke_off or one.wrong)
             and not (one.failed or one.stopped or one.number in told)
+            and not one.operation.endswith(NO_SUCH_ROW)
         ]
 
     @cached_property
@@ -148,7 +151,7 @@ class Verdict:
         tried = set()
         latest: dict[int, float] = {}
         for one in self.recording.requests:
-            if _in_trouble(one):
+            if _in_trouble(one) and not one.operation.endswith(NO_SUCH_ROW):
                 tried.add((one.view, "recovers"))
             if one.started < latest.get(one.view, 0) and one.parent == NOBODY:
                 tried.add((one.view, "isolated"))
@@ -196,7 +199,7 @@ def judge(recording: Recording) -> Verdict:
     }
     groups: dict[t.Any, list[Sight]] = defaultdict(list)
     for law, one in sights:
-        if one.request and _in_trouble(one.request) and law != "recovers":
+        if one.request and _in_trouble(one.request) and _by_trouble(law, one.request):
             if (law, one.kind, one.place) not in healthy:
                 one = one._replace(what=f"`{law}` is broken when it fails: {one.what}")
                 law = "recovers"
@@ -259,6 +262,14 @@ def _source(sight: Sight) -> Place | None:
     session = sight.session
     born = (session.own or session.place) if session else None
     return born or sight.own or sight.place
+
+
+def _by_trouble(law: str, request: Request) -> bool:
+    """Is the law broken because of it? What two requests share they share before one of
+    them is failed."""
+    shared = law in {"single", "fresh", "isolated"}
+    at_once = request.operation.endswith(AT_ONCE)
+    return law != "recovers" and not (shared and at_once)
 
 
 def _in_trouble(request: Request) -> bool:
@@ -356,7 +367,7 @@ def single(recording: Recording) -> t.Iterator[Sight]:
 
 
 def _on_threads_of_flask_admin(recording: Recording) -> t.Iterator[Sight]:
-    """A request goes through one session, on one thread."""
+    """A session is for one thread: the app may hand it on, if it waits."""
     for session in recording.sessions:
         for one in session.outside:
             if one.unasked and not session.left_alone:

@@ -56,10 +56,11 @@ class Expected(t.NamedTuple):
     mapper: Mapper  # of one row
     inlines: tuple[Mapper, ...]  # of any number of rows
     found: list[OwnRow]
+    most: int = 1  # rows of its own; two, if a rival shares its session
 
     def wants(self, mapper: Mapper) -> bool:
-        taken = any(one.mapper.isa(self.mapper) for one in self.found)
-        return (mapper.isa(self.mapper) and not taken) or any(
+        found = sum(one.mapper.isa(self.mapper) for one in self.found)
+        return (mapper.isa(self.mapper) and found < self.most) or any(
             mapper.isa(inline) for inline in self.inlines
         )
 
@@ -107,7 +108,7 @@ class Ledger:
 
     def _on_insert(self, mapper: Mapper, connection: t.Any, target: object) -> None:
         running = RUNNING.get()
-        if running is None or not getattr(running.drive, "writes", False):
+        if running is None or running.drive is None or not running.drive.writes:
             return
         expected = self.expected
         if expected is None or not expected.wants(mapper):

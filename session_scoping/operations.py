@@ -5,6 +5,7 @@ import re
 import typing as t
 from urllib.parse import quote
 from urllib.parse import unquote
+from uuid import UUID
 
 import flask
 import sqlalchemy as sa
@@ -13,6 +14,7 @@ from werkzeug.routing import BuildError
 from werkzeug.routing import MapAdapter
 
 from session_scoping.recorder import Recorder
+from session_scoping.recording import NO_SUCH_ROW
 
 # The endpoints of a ModelView that are driven here by name, or by writing only.
 KNOWN = {
@@ -78,6 +80,8 @@ def absent_id(model: t.Any) -> str:
     kind = keys[0].type if len(keys) == 1 else None
     if isinstance(kind, sa.Integer):
         return "-1"
+    if isinstance(kind, getattr(sa, "Uuid", ())):  # of SQLAlchemy 2.0
+        return str(UUID(int=2**128 - 1))
     return "no-such-row" if isinstance(kind, sa.String) else ""
 
 
@@ -120,7 +124,7 @@ def _of_model(
         absent = absent_id(view.model)
         if speaks and absent:
             query = f"id={absent}"
-            yield operation(f"{name}, no such row", endpoint, query, absent=True)
+            yield operation(f"{name}, {NO_SUCH_ROW}", endpoint, query, absent=True)
         yield operation(name, endpoint, f"id={ID}")
 
     yield operation("list", "index_view")

@@ -9,6 +9,8 @@ import typing as t
 from types import CodeType
 from types import FrameType
 
+import flask
+
 from session_scoping.recording import BY_HAND
 from session_scoping.recording import FLASK_SQLALCHEMY
 from session_scoping.recording import LITE
@@ -17,8 +19,10 @@ from session_scoping.recording import SCOPED_SESSION
 
 SQLALCHEMY = "sqlalchemy"  # and what makes sessions of it
 LIBRARY = "library"
+PYTHON = "python"
 OWN = "own"
-
+OTHERS = "others"  # the app, and what it uses beside the libraries judged here
+DISPATCH = flask.Flask.dispatch_request.__code__
 
 HERE = os.path.dirname(__file__)
 STDLIB = tuple(sysconfig.get_path(name) for name in ("stdlib", "platstdlib"))
@@ -84,16 +88,28 @@ class Places:
 
     def asked(self, depth: int) -> bool:
         """Is code at work that is of neither SQLAlchemy, Flask, Flask-Admin, nor what
-        they are made with, nor Python's own, as that of a thread?"""
-        frame: FrameType | None = sys._getframe(depth)
-        while frame is not None and frame.f_code is not self.boundary:
+        they are made with?"""
+        return bool({PYTHON, OTHERS} & {*self._at_work(sys._getframe(depth))})
+
+    def asked_of_thread(self, depth: int, threads: t.Collection[int]) -> bool:
+        """The same, where a thread is at work: for which of these, nobody knows.
+
+        ``threads``: the identifiers of those that are in the middle of a request.
+        """
+        running = sys._current_frames()
+        frames = [sys._getframe(depth), *map(running.get, threads)]
+        return any(OTHERS in self._at_work(one) for one in frames)
+
+    def _at_work(self, frame: FrameType | None) -> t.Iterator[str]:
+        """Whose code, from a frame to the function that answers the request."""
+        while frame is not None and frame.f_code not in {self.boundary, DISPATCH}:
             code = self.code(frame)
-            package = code.file.partition("/")[0]
-            made_with = package in FRAMEWORK or code.file.startswith(STDLIB)
-            if code.whose is not SQLALCHEMY and not made_with:
-                return True
+            if code.whose in {SQLALCHEMY, PYTHON}:
+                yield code.whose
+            else:
+                package = code.file.partition("/")[0]
+                yield LIBRARY if package in FRAMEWORK else OTHERS
             frame = frame.f_back
-        return False
 
     def birth(self, depth: int) -> tuple[str, Place | None, Place | None]:
         """Who makes the session that is being made, the first line outside of
@@ -134,14 +150,20 @@ def _code(frame: FrameType) -> Code:
     if package in LIBRARIES and not module.startswith("flask_admin.tests"):
         _, found, rest = path.rpartition(f"{os.sep}{package}{os.sep}")
         return Code(LIBRARY, f"{package}/{rest}" if found else named(path), "")
-    if made_at_run_time or installed(path):
+    if made_at_run_time or in_packages(path):
         return Code(LIBRARY, named(path), "")
+    if path.startswith(STDLIB):
+        return Code(PYTHON, named(path), "")
     return Code(OWN, named(path), "")
 
 
 def installed(path: str) -> bool:
     """Is it Python's own code, or that of a package?"""
-    return "site-packages" in path or "dist-packages" in path or path.startswith(STDLIB)
+    return in_packages(path) or path.startswith(STDLIB)
+
+
+def in_packages(path: str) -> bool:
+    return "site-packages" in path or "dist-packages" in path
 
 
 def named(path: str) -> str:

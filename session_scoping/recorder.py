@@ -111,6 +111,7 @@ class Recorder:
         self._outer: Recorder | None = None
         self._listeners: list[tuple[t.Any, str, t.Callable[..., t.Any]]] = [
             (SASession, "do_orm_execute", self._on_orm_execute),
+            (SASession, "after_attach", self._on_attach),
             (SASession, "after_begin", self._on_begin),
             (SASession, "before_commit", self._on_commit),
             (sa.engine.Engine, "before_cursor_execute", self._on_statement),
@@ -133,7 +134,9 @@ class Recorder:
             self._handles: list[t.Any] = []
             self._living: list[tuple[int, ref[SASession]]] = []
             self._loaded: list[Loaded] = []
-            self._now: set[int] = set()  # the requests that are running
+            self._now: dict[
+                int, int
+            ] = {}  # the requests that are running, on which thread
 
     # -------------------------------------------------------------- beginning and end
 
@@ -314,6 +317,7 @@ class Recorder:
         )
         if drive is not None:
             request.view, request.operation = drive.view, drive.operation
+            drive.begun(request)
         if outer is not None and outer.request.ended:
             outer = None
         if outer is not None:
@@ -324,7 +328,7 @@ class Recorder:
         with self._lock:
             request.number = len(self.recording.requests)
             self.recording.requests.append(request)
-            self._now.add(request.number)
+            self._now[request.number] = threading.get_ident()
         if app not in self._apps:
             self.learn(app)
         preserved = bool(environ.get(PRESERVE))
@@ -340,7 +344,7 @@ class Recorder:
         if thread != request.thread:
             request.ended_on = thread
         with self._lock:
-            self._now.discard(request.number)
+            self._now.pop(request.number, None)
         if error is not None:
             if running.answered:
                 request.broke_off = where(error)
@@ -428,9 +432,9 @@ class Recorder:
 
     def _use(self, watched: Watched) -> None:
         running = self._current()
+        if threading.get_ident() != (running.thread if running else self._thread):
+            self._use_outside(watched, running)
         if running is None:
-            if threading.get_ident() != self._thread:
-                self._use_outside(watched)
             watched.closed = watched.session.closed = False
             return
         if watched.running is running and not watched.closed:
@@ -450,18 +454,22 @@ class Recorder:
         watched.running, watched.use = running, use
         watched.closed = watched.session.closed = False
 
-    def _use_outside(self, watched: Watched) -> None:
+    def _use_outside(self, watched: Watched, running: Running | None) -> None:
+        """On a thread that a request knows nothing of, or that has its context: on that
+        one an answer may be streamed, so that it has to be Flask-Admin's own."""
         name = threading.current_thread().name
         seen = watched.session
         if not any(one.thread == name for one in seen.outside):
-            requests = [self.recording.requests[number] for number in self._now]
+            now = dict(self._now)
+            requests = [self.recording.requests[number] for number in now]
             alike = len({(one.view, one.operation) for one in requests}) == 1
             request = requests[0].number if alike else NOBODY
             place, own = self.places.here(4)
             by_admin = place is not None and place.of_flask_admin
-            unasked = by_admin and not self.places.asked(4)
-            outside = Outside(place, own, name, request, unasked)
-            seen.outside = [*seen.outside, outside]
+            unasked = by_admin and not self.places.asked_of_thread(4, now.values())
+            if running is None or unasked:
+                outside = Outside(place, own, name, request, unasked)
+                seen.outside = [*seen.outside, outside]
 
     def closing(self, session: SASession) -> None:
         """It is about to be closed: what it has loaded should go with it."""
@@ -513,6 +521,9 @@ class Recorder:
             connection = session.connection(bind_arguments=arguments)
             setattr(connection, MARK, ref(session))
             self._watched(session)
+
+    def _on_attach(self, session: SASession, instance: object) -> None:
+        self._use(self._watched(session))
 
     def _on_begin(
         self, session: SASession, transaction: object, connection: t.Any

@@ -124,12 +124,14 @@ class ViewWriter:
         self.urls = writer.app.url_map.bind("localhost")
         self.trials: dict[str, Trial] = {}
         self.created: Data = {}  # what the last row was made of
+        self.beside_rival = False  # does another request post the same?
 
     def drive(self) -> None:
         self.drive_all()
-        self.open(
-            "list", self.url("index_view")
-        )  # what a view keeps is as after reading
+        listed = Operation(self.number, "list", self.url("index_view"))
+        last, _ = self.crawler.send(listed)  # what a view keeps is as after reading
+        if not self.crawler.in_memory(last):
+            self.crawler.at_once(listed)  # and its rival knows what it was told
 
     def drive_all(self) -> None:
         if not allows(self.view, "can_create"):
@@ -175,10 +177,15 @@ class ViewWriter:
                 self.unseen(operation, "there is no row of its own to do it with")
 
     def often(self, do: Do) -> bool:
-        """Twice, then failed at each step in turn, and done again after each."""
-        for _ in range(2):
-            if do(0) is None:
-                return False
+        """Twice, then while a rival does the same, then failed at each step in turn,
+        and done again after each."""
+        first = do(0)
+        if first is None or do(0) is None:
+            return False
+        if not self.crawler.in_memory(first):
+            self.beside_rival = True
+            do(0)
+            self.beside_rival = False
         for fail_at in count(1) if self.faults else ():
             request = do(fail_at)
             if request is None or not request.failed:
@@ -221,14 +228,15 @@ class ViewWriter:
         if inserts is not None:
             inlines = {self.owner(name)[0] for name in data} - {self.mapper, inserts}
             key = self.view.get_pk_value if inserts is self.mapper else _key
-            expected = Expected(self.number, key, inserts, tuple(inlines), found)
+            most = 2 if self.beside_rival else 1
+            expected = Expected(self.number, key, inserts, tuple(inlines), found, most)
             self.ledger.expected = expected
         try:
-            request, page = self.crawler.send(
-                Operation(self.number, operation, url, data=data),
-                fail_at=fail_at,
-                writes=True,
-            )
+            posted = Operation(self.number, operation, url, data=data)
+            if self.beside_rival:
+                request, page = self.crawler.write_beside_rival(posted)
+            else:
+                request, page = self.crawler.write(posted, fail_at)
         finally:
             self.ledger.expected = None
         self.ledger.forget_gone()

@@ -1,16 +1,18 @@
 """The drop-in again and again, in ways in which a flaky test would fail sometimes.
 
 ``python -m tests.flakes [RUNS]``: so many runs in all, by turns in each of the ways,
-each in another random order. A run that fails is told with what repeats it.
+each in another random order. A run that fails is told with what repeats it. When it is
+interrupted, it says what it has seen.
 """
 
 import os
 import subprocess
 import sys
 import typing as t
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from functools import partial
+from itertools import cycle
 from pathlib import Path
 
 from session_scoping import guard
@@ -52,28 +54,33 @@ def command(way: str, seed: int) -> list[str]:
 
 def run(way: str, seed: int) -> str:
     """What a run that failed has said."""
-    done = subprocess.run(
-        command(way, seed), cwd=ROOT, capture_output=True, text=True, check=False
-    )
+    with load(2 * TOGETHER if way == "under load" else 0):
+        done = subprocess.run(
+            command(way, seed), cwd=ROOT, capture_output=True, text=True, check=False
+        )
     passed = done.returncode == 0 and " passed" in done.stdout
     return "" if passed else done.stdout + done.stderr
 
 
 def main() -> int:
     runs = int(sys.argv[1]) if len(sys.argv) > 1 else RUNS
-    failures = 0
-    print("| way | runs | failures |\n|---|---|---|")
-    for number, way in enumerate(WAYS):
-        seeds = range(number, runs, len(WAYS))
-        burners = 2 * TOGETHER if way == "under load" else 0
-        with load(burners), ThreadPoolExecutor(TOGETHER) as pool:
-            said = list(pool.map(partial(run, way), seeds))
-        failed = [(seed, one) for seed, one in zip(seeds, said, strict=True) if one]
-        failures += len(failed)
-        print(f"| {way} | {len(seeds)} | {len(failed)} |", flush=True)
-        for seed, one in failed:
-            print(f"{' '.join(command(way, seed))}\n{one}", file=sys.stderr)
-    return 1 if failures else 0
+    ways = [way for way, _ in zip(cycle(WAYS), range(runs), strict=False)]
+    done: Counter[str] = Counter()
+    failed: Counter[str] = Counter()
+    pool = ThreadPoolExecutor(TOGETHER)
+    try:
+        for seed, said in enumerate(pool.map(run, ways, range(runs))):
+            way = ways[seed]
+            done[way] += 1
+            if said:
+                failed[way] += 1
+                print(f"{' '.join(command(way, seed))}\n{said}", file=sys.stderr)
+    finally:  # also when somebody has seen enough
+        pool.shutdown(cancel_futures=True)
+        print("| way | runs | failures |\n|---|---|---|")
+        for way in WAYS:
+            print(f"| {way} | {done[way]} | {failed[way]} |")
+    return 1 if failed else 0
 
 
 if __name__ == "__main__":

@@ -5,16 +5,20 @@
 import threading
 import typing as t
 from pathlib import Path
+from uuid import UUID
 
 import flask
 import pytest
+import sqlalchemy
 from flask_admin.contrib.fileadmin import FileAdmin
 from flask_admin.contrib.sqla import ModelView
 from sqlalchemy import Column
 from sqlalchemy import create_engine
+from sqlalchemy import event
 from sqlalchemy import ForeignKey
 from sqlalchemy import Integer
 from sqlalchemy import text
+from sqlalchemy.engine import Engine
 from sqlalchemy.orm import declarative_base
 from sqlalchemy.orm import relationship
 from sqlalchemy.orm import scoped_session
@@ -27,7 +31,8 @@ from flask_admin import expose
 from session_scoping import judge
 from session_scoping import record
 from session_scoping import Verdict
-from session_scoping.crawler import READS
+from session_scoping.driven import READS
+from session_scoping.operations import absent_id
 from session_scoping.recording import Recording
 from session_scoping.recording import Request
 
@@ -189,6 +194,42 @@ def absent(recording: Recording) -> list[Request]:
     return [one for one in recording.requests if "no such row" in one.operation]
 
 
+def test_a_row_that_is_not_there_may_be_an_error(tmp_path: Path) -> None:
+    """Nobody has a link to it: it is told, and proves nothing."""
+
+    class Strict(ModelView):
+        def get_one(self, id: t.Any) -> t.Any:
+            return shop.session.query(Note).filter_by(id=id).one()
+
+    shop = Shop(tmp_path, lambda shop: "done")
+    view = Strict(Note, shop.session, endpoint="strict")
+    shop.app.extensions["admin"][0].add_view(view)
+    verdict = shop.verdict()
+    assert {one.status for one in absent(verdict.recording)} == {302, 500}
+    why = {one.operation: one.why for one in verdict.recording.unseen}
+    assert "NoResultFound" in why["edit form, no such row"]
+    assert verdict.failures == []
+    assert verdict.cell(2, "recovers") == "not tried"
+    shop.engine.dispose()
+
+
+@pytest.mark.parametrize(
+    ("kind", "python_type"), [("Integer", int), ("String", str), ("Uuid", UUID)]
+)
+def test_a_row_that_is_not_there_has_a_key_of_its_type(
+    kind: str, python_type: t.Callable[[str], object]
+) -> None:
+    if not hasattr(sqlalchemy, kind):
+        pytest.skip(f"this SQLAlchemy has no {kind}")
+    base: t.Any = declarative_base()
+
+    class Thing(base):
+        __tablename__ = "thing"
+        id = Column(getattr(sqlalchemy, kind)(), primary_key=True)
+
+    assert python_type(absent_id(Thing))
+
+
 def test_pages_of_the_library_that_want_an_argument_are_left(tmp_path: Path) -> None:
     shop = Shop(tmp_path, lambda shop: "page")
     shop.app.extensions["admin"][0].add_view(
@@ -198,6 +239,45 @@ def test_pages_of_the_library_that_want_an_argument_are_left(tmp_path: Path) -> 
     driven = {one.operation for one in recording.requests if one.view == 3}
     assert driven == {"page index_view"}
     assert [one.error for one in recording.requests if one.error] == []
+
+
+def test_who_has_a_lock_is_not_waited_for(tmp_path: Path) -> None:
+    """With ``BEGIN IMMEDIATE``, as SQLAlchemy's documentation of SQLite has it, one of
+    two requests waits until the other is over, and gives up after five seconds."""
+
+    @event.listens_for(Engine, "connect")
+    def no_begin_of_the_driver(connection: t.Any, record: object) -> None:
+        connection.isolation_level = None
+
+    @event.listens_for(Engine, "begin")
+    def begin(connection: t.Any) -> None:
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+    try:
+        shop = Shop(tmp_path, lambda shop: "done")
+        verdict = judge(record(shop.app, write=True))
+    finally:
+        event.remove(Engine, "connect", no_begin_of_the_driver)
+        event.remove(Engine, "begin", begin)
+        shop.engine.dispose()
+    assert verdict.holds
+    assert verdict.failures == []
+    assert verdict.recording.notes == []
+
+
+def test_who_keeps_the_other_waiting_is_told(tmp_path: Path) -> None:
+    one_at_a_time = threading.Lock()
+
+    def page(shop: Shop) -> str:
+        with one_at_a_time:
+            return str(shop.session.query(Note).count())
+
+    shop = Shop(tmp_path, page)
+    verdict = shop.verdict()
+    assert verdict.holds
+    [note] = verdict.recording.notes
+    assert note.startswith("Page: page index: of two requests at the same time one")
+    shop.engine.dispose()
 
 
 def test_leaked_connections_do_not_stop_the_drive(tmp_path: Path) -> None:

@@ -123,6 +123,42 @@ ON_A_THREAD = """
             thread.join()
             return super().get_list(*args, **more)
 """
+ON_A_THREAD_OF_ITS_CONTEXT = """
+    import threading
+    from contextvars import copy_context
+    from functools import partial
+
+    class View(ModelView):
+        def get_list(self, *args, **more):
+            here = session()
+
+            def count():
+                here.execute(sa.text("SELECT 1"))
+
+            thread = threading.Thread(target=partial(copy_context().run, count))
+            thread.start()
+            thread.join()
+            return super().get_list(*args, **more)
+"""
+ALL_ON_A_THREAD = """
+    from concurrent.futures import ThreadPoolExecutor
+
+    class View(ModelView):
+        def get_list(self, *args, **more):
+            work = flask.copy_current_request_context(super().get_list)
+            with ThreadPoolExecutor() as pool:
+                return pool.submit(work, *args, **more).result()
+"""
+CLOSES_ON_A_THREAD = """
+    from concurrent.futures import ThreadPoolExecutor
+
+    class View(ModelView):
+        def get_list(self, *args, **more):
+            found = super().get_list(*args, **more)
+            with ThreadPoolExecutor() as pool:
+                pool.submit(session().close).result()
+            return found
+"""
 PAST = """
     class View(ModelView):
         def get_list(self, *args, **more):
@@ -139,6 +175,7 @@ PAST = """
         ("isolated", COMMITS),
         ("isolated", COMMITS_BENEATH),
         ("single", ON_A_THREAD),
+        ("single", ON_A_THREAD_OF_ITS_CONTEXT),
         ("single", PAST),
     ],
 )
@@ -153,7 +190,26 @@ def test_flask_admin_may_not(
     }
 
 
-@pytest.mark.parametrize("code", [COMMITS_BENEATH, ON_A_THREAD])
+def test_it_does_not_matter_from_where_it_is_judged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Python may be below the current folder, as in a home."""
+    monkeypatch.chdir(Path(sysconfig.get_path("stdlib")).parent)
+    where = OF_FLASK_ADMIN["in a package"]
+    seen = verdict(tmp_path, ON_A_THREAD, where)
+    assert "single" in {one.law for one in seen.violations}
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        COMMITS_BENEATH,
+        ON_A_THREAD,
+        ON_A_THREAD_OF_ITS_CONTEXT,
+        ALL_ON_A_THREAD,
+        CLOSES_ON_A_THREAD,
+    ],
+)
 @pytest.mark.parametrize("where", OF_APP.values(), ids=OF_APP)
 def test_the_app_may(tmp_path: Path, where: tuple[str, str], code: str) -> None:
     assert verdict(tmp_path, code, where).violations == ()

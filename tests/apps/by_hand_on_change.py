@@ -38,8 +38,8 @@ class AccountView(ModelView):
 class AuditedAccountView(AccountView):
     def on_model_change(self, form: t.Any, model: t.Any, is_created: bool) -> None:
         log = Session(db.engine)
-        log.add(LogEntry(text=f"saved {model.owner}"))
-        log.flush()  # leaks here
+        log.add(LogEntry(text=f"saved {model.owner}"))  # leaks here
+        log.flush()
         log.commit()
 
 

@@ -2,6 +2,7 @@
 
 import threading
 import typing as t
+from contextvars import copy_context
 from functools import partial
 
 import flask
@@ -196,10 +197,7 @@ def the_count_is_made_on_another_thread() -> None:
         return original(self, *args, **more)
 
 
-@mutant("single", "released")
-def the_session_is_used_on_another_thread() -> None:
-    """ModelView.get_list counts on a thread, with the session of the request."""
-
+def _counts_on_a_thread(take_along: t.Callable[..., t.Any]) -> None:
     @around(ModelView, "get_list")
     def get_list(original: t.Any, self: t.Any, *args: t.Any, **more: t.Any) -> t.Any:
         session = real(self.session)
@@ -208,9 +206,21 @@ def the_session_is_used_on_another_thread() -> None:
         def count() -> None:
             session.execute(sa.select(self.model)).first()
 
-        _on_a_thread(flask.copy_current_request_context(count))
+        _on_a_thread(take_along(count))
         assert connection is session.connection()
         return original(self, *args, **more)
+
+
+@mutant("single", "released")
+def the_session_is_used_on_another_thread() -> None:
+    """ModelView.get_list counts on a thread, with the session of the request."""
+    _counts_on_a_thread(flask.copy_current_request_context)
+
+
+@mutant("single", "released")
+def the_session_is_used_on_another_thread_of_its_context() -> None:
+    """It is the same, on a thread that has all that the request's own one has."""
+    _counts_on_a_thread(lambda count: partial(copy_context().run, count))
 
 
 @mutant("single", "released")
@@ -225,6 +235,21 @@ def the_count_is_made_on_another_thread_by_the_handle() -> None:
 
         _on_a_thread(count)
         return original(self, *args, **more)
+
+
+@mutant("effect", beyond_own_app="knows of no list what it has to show")
+def a_failed_list_leaves_the_next_one_empty() -> None:
+    """ModelView.get_list remembers that it has failed, once."""
+    failed: list[Exception] = []
+
+    @around(ModelView, "get_list")
+    def get_list(original: t.Any, self: t.Any, *args: t.Any, **more: t.Any) -> t.Any:
+        try:
+            count, rows = original(self, *args, **more)
+        except Exception as error:
+            failed.append(error.with_traceback(None))
+            raise
+        return (0, []) if failed and failed.pop() else (count, rows)
 
 
 @mutant("released", "alive", "single")
