@@ -26,6 +26,9 @@ def drop_in() -> Broken:
             broken.setdefault(cell.law, []).append(f"{cell.handle}: {cell.said}")
     if not run.cells:
         broken["nothing was seen"] = run.failures
+    effect = [one for one in run.failures if one.split("\n")[0].endswith("-effect")]
+    if effect and not broken:
+        broken["effect"] = effect
     return broken
 
 
