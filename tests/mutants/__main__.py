@@ -21,7 +21,7 @@ from tests.mutants.catalogue import MUTANTS
 
 ROOT = Path(__file__).parents[2]
 GUARDS = ("drop-in", "own app")
-PATIENCE = 300  # seconds
+PATIENCE = 600  # seconds
 TOGETHER = 2 * (os.cpu_count() or 1)  # some wait for a lock, most of the time
 
 

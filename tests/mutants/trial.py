@@ -39,7 +39,9 @@ def own_app(faults: bool) -> Broken:
             recorder = Recorder()
             recorder.start()
             recorder.building = True
-            app = create_app(make_handle, f"sqlite:///{Path(folder) / 'books.db'}")
+            app = create_app(
+                make_handle, f"sqlite:///{Path(folder) / 'books.db'}?timeout=1"
+            )
             recorder.building = False
             recording = record(app, write=True, faults=faults, recorder=recorder)
             for one in judge(recording).violations:
