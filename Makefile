@@ -10,7 +10,7 @@ verdict: $(READY)  ## Does Flask-Admin hold one session? Answered on what is ins
 	$(BIN)/python verdict.py
 
 test: $(READY)  ## The guard, and the tests of everything around it.
-	$(BIN)/python -m pytest -n auto
+	$(BIN)/python -m pytest -n 2
 
 lint: $(READY)
 	$(BIN)/ruff format --check .
