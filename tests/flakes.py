@@ -75,11 +75,11 @@ def main() -> int:
             if said:
                 failed[way] += 1
                 print(f"{' '.join(command(way, seed))}\n{said}", file=sys.stderr)
-    finally:  # also when somebody has seen enough
-        pool.shutdown(cancel_futures=True)
-        print("| way | runs | failures |\n|---|---|---|")
-        for way in WAYS:
-            print(f"| {way} | {done[way]} | {failed[way]} |")
+    except KeyboardInterrupt:  # somebody has seen enough
+        pool.shutdown(wait=False, cancel_futures=True)
+    print("| way | runs | failures |\n|---|---|---|", flush=True)
+    for way in WAYS:
+        print(f"| {way} | {done[way]} | {failed[way]} |", flush=True)
     return 1 if failed else 0
 
 
