@@ -160,7 +160,8 @@ class Crawler:
             other = pool.submit(self._send, rival, self.pair[0])
             other.add_done_callback(lambda _: rival.ended())
             answer = self._send(Writing(operation, rival), self.client)
-        self.have_met(operation, rival.meeting)
+        other.result()
+        self._after_two(operation, rival.meeting)
         return answer
 
     def at_once(self, operation: Operation) -> None:
@@ -173,10 +174,10 @@ class Crawler:
             ]
         for one in both:
             one.result()
-        self.have_met(operation, meeting)
-        self.refill()
+        self._after_two(operation, meeting)
 
-    def have_met(self, operation: Operation, meeting: Meeting) -> None:
+    def _after_two(self, operation: Operation, meeting: Meeting) -> None:
+        self.refill()
         if meeting.in_vain:
             view = self.recorder.recording.views[operation.view].name
             self.note(
