@@ -112,7 +112,7 @@ class Verdict:
             for one in self.recording.requests
             if (one.error or one.broke_off or one.wrong)
             and not (one.failed or one.stopped or one.number in told)
-            and not one.operation.endswith(NO_SUCH_ROW)
+            and not _of_no_row(one)
         ]
 
     @cached_property
@@ -151,7 +151,7 @@ class Verdict:
         tried = set()
         latest: dict[int, float] = {}
         for one in self.recording.requests:
-            if _in_trouble(one) and not one.operation.endswith(NO_SUCH_ROW):
+            if _in_trouble(one) and not _of_no_row(one):
                 tried.add((one.view, "recovers"))
             if one.started < latest.get(one.view, 0) and one.parent == NOBODY:
                 tried.add((one.view, "isolated"))
@@ -270,6 +270,11 @@ def _by_trouble(law: str, request: Request) -> bool:
     shared = law in {"single", "fresh", "isolated"}
     at_once = request.operation.endswith(AT_ONCE)
     return law != "recovers" and not (shared and at_once)
+
+
+def _of_no_row(request: Request) -> bool:
+    """Nobody has a link to it: an error is told, and proves nothing."""
+    return request.operation.endswith(NO_SUCH_ROW)
 
 
 def _in_trouble(request: Request) -> bool:

@@ -19,7 +19,7 @@ from session_scoping.recording import SCOPED_SESSION
 
 SQLALCHEMY = "sqlalchemy"  # and what makes sessions of it
 LIBRARY = "library"
-PYTHON = "python"
+PYTHON = "python"  # its standard library
 OWN = "own"
 OTHERS = "others"  # the app, and what it uses beside the libraries judged here
 DISPATCH = flask.Flask.dispatch_request.__code__
@@ -88,13 +88,14 @@ class Places:
 
     def asked(self, depth: int) -> bool:
         """Is code at work that is of neither SQLAlchemy, Flask, Flask-Admin, nor what
-        they are made with?"""
+        they are made with? Python's own counts: an executor works for somebody."""
         return bool({PYTHON, OTHERS} & {*self._at_work(sys._getframe(depth))})
 
     def asked_of_thread(self, depth: int, threads: t.Collection[int]) -> bool:
-        """The same, where a thread is at work: for which of these, nobody knows.
+        """The same of a thread, whose own stack does not tell who has started it.
 
-        ``threads``: the identifiers of those that are in the middle of a request.
+        ``threads``: the identifiers of those that are in the middle of a request: any
+        may have done so. Python's own code, of which a thread is made, does not count.
         """
         running = sys._current_frames()
         frames = [sys._getframe(depth), *map(running.get, threads)]

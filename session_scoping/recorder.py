@@ -134,9 +134,7 @@ class Recorder:
             self._handles: list[t.Any] = []
             self._living: list[tuple[int, ref[SASession]]] = []
             self._loaded: list[Loaded] = []
-            self._now: dict[
-                int, int
-            ] = {}  # the requests that are running, on which thread
+            self._now: dict[int, Running] = {}  # by the number of the request
 
     # -------------------------------------------------------------- beginning and end
 
@@ -328,11 +326,12 @@ class Recorder:
         with self._lock:
             request.number = len(self.recording.requests)
             self.recording.requests.append(request)
-            self._now[request.number] = threading.get_ident()
         if app not in self._apps:
             self.learn(app)
         preserved = bool(environ.get(PRESERVE))
-        return Running(self.recording, request, drive, preserved, outer)
+        running = Running(self.recording, request, drive, preserved, outer)
+        self._now[request.number] = running
+        return running
 
     def end(self, running: Running, error: BaseException | None = None) -> None:
         """The last byte is out, or nobody waits for it."""
@@ -460,13 +459,13 @@ class Recorder:
         name = threading.current_thread().name
         seen = watched.session
         if not any(one.thread == name for one in seen.outside):
-            now = dict(self._now)
-            requests = [self.recording.requests[number] for number in now]
-            alike = len({(one.view, one.operation) for one in requests}) == 1
-            request = requests[0].number if alike else NOBODY
+            now = list(self._now.values())
+            alike = len({(one.request.view, one.request.operation) for one in now}) == 1
+            request = now[0].request.number if alike else NOBODY
             place, own = self.places.here(4)
             by_admin = place is not None and place.of_flask_admin
-            unasked = by_admin and not self.places.asked_of_thread(4, now.values())
+            threads = {one.thread for one in now}
+            unasked = by_admin and not self.places.asked_of_thread(4, threads)
             if running is None or unasked:
                 outside = Outside(place, own, name, request, unasked)
                 seen.outside = [*seen.outside, outside]

@@ -107,23 +107,7 @@ COMMITS_BENEATH = """
             session().connection().commit()
             return found
 """
-ON_A_THREAD = """
-    import threading
-
-    class View(ModelView):
-        def get_list(self, *args, **more):
-            here = session()
-
-            @flask.copy_current_request_context
-            def count():
-                here.execute(sa.text("SELECT 1"))
-
-            thread = threading.Thread(target=count)
-            thread.start()
-            thread.join()
-            return super().get_list(*args, **more)
-"""
-ON_A_THREAD_OF_ITS_CONTEXT = """
+USES_A_THREAD = """
     import threading
     from contextvars import copy_context
     from functools import partial
@@ -135,11 +119,15 @@ ON_A_THREAD_OF_ITS_CONTEXT = """
             def count():
                 here.execute(sa.text("SELECT 1"))
 
-            thread = threading.Thread(target=partial(copy_context().run, count))
+            thread = threading.Thread(target={target})
             thread.start()
             thread.join()
             return super().get_list(*args, **more)
 """
+ON_A_THREAD = USES_A_THREAD.format(target="flask.copy_current_request_context(count)")
+ON_A_THREAD_OF_ITS_CONTEXT = USES_A_THREAD.format(
+    target="partial(copy_context().run, count)"
+)
 ALL_ON_A_THREAD = """
     from concurrent.futures import ThreadPoolExecutor
 
