@@ -1,6 +1,7 @@
 """Each way in which a step can fail is tried, for real, and what is left is found."""
 # mypy: allow-subclassing-any
 
+import threading
 import typing as t
 from collections import Counter
 from pathlib import Path
@@ -31,13 +32,13 @@ CAUSE = "a lost connection leaves its session in the registry"
 
 
 def make_app(
-    url: str, session_class: t.Any = None, view: t.Any = ModelView
+    url: str, session_class: t.Any = None, view: t.Any = ModelView, **options: t.Any
 ) -> flask.Flask:
     app = flask.Flask("pond")
     app.secret_key = "pond"
     app.config["SQLALCHEMY_DATABASE_URI"] = url
     app.config["PROPAGATE_EXCEPTIONS"] = False
-    options = {"class_": session_class or closing(Session)}
+    options["class_"] = session_class or closing(Session)
     db: t.Any = SQLAlchemy(app, session_options=options)
 
     class Fish(db.Model):
@@ -97,6 +98,15 @@ def test_a_session_that_cannot_be_closed_stays_in_the_registry(url: str) -> None
     found = {verdict.recording.requests[number].fault for number in told(verdict)}
     assert ROLLBACK in found
     assert found <= {ROLLBACK, ""}  # nothing failed where a later request got it
+
+
+def test_a_later_request_that_gets_it_is_told_by_the_same_name(url: str) -> None:
+    """With a session for each thread that is the next one, which closes it at last."""
+    app = make_app(url, Session, scopefunc=threading.get_ident)
+    verdict = judge(record(app, faults=True))
+    assert {(one.law, one.cause and one.cause.name) for one in verdict.violations} == {
+        ("fresh", CAUSE)
+    }
 
 
 @pytest.mark.parametrize("lost", [0, 1])

@@ -732,6 +732,16 @@ ALSO_KNOWN = {
         "a session kept beyond its request",
         recording([request(0, 0), request(1, 0)], [session(0)]),
     ),
+    "a session that could not be closed before, and was closed after all": (
+        "a lost connection leaves its session in the registry",
+        recording(
+            [
+                request(0, 0, failed="ROLLBACK"),
+                request(1, use(0, left_by="gone"), status=500),
+            ],
+            [session(0)],
+        ),
+    ),
     "a scoped_session that its registry keeps": (
         "a `scoped_session` that is never removed",
         recording(
