@@ -54,7 +54,7 @@ def command(way: str, seed: int) -> list[str]:
 
 def run(way: str, seed: int) -> str:
     """What a run that failed has said."""
-    with load(2 * TOGETHER if way == "under load" else 0):
+    with load(TOGETHER if way == "under load" else 0):
         done = subprocess.run(
             command(way, seed), cwd=ROOT, capture_output=True, text=True, check=False
         )
