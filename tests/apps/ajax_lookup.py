@@ -12,6 +12,7 @@ from flask_admin.contrib.sqla.ajax import QueryAjaxModelLoader
 from flask_sqlalchemy import SQLAlchemy
 
 from flask_admin import Admin
+from tests.apps.engines import URL
 
 db: t.Any = SQLAlchemy()
 
@@ -48,7 +49,7 @@ def car_view(session: t.Any) -> ModelView:
 def create_app(broken: bool) -> Flask:
     app = Flask(__name__)
     app.config["SECRET_KEY"] = "cars"
-    app.config["SQLALCHEMY_DATABASE_URI"] = "sqlite://"
+    app.config["SQLALCHEMY_DATABASE_URI"] = URL
     db.init_app(app)
     admin = Admin(app, name="Cars")
     with app.app_context():

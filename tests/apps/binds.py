@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 from flask_admin import Admin
 from flask_admin import BaseView
 from flask_admin import expose
+from tests.apps.engines import URL
 
 db: t.Any = SQLAlchemy()
 
@@ -46,7 +47,7 @@ def create_app(broken: bool) -> Flask:
     app = Flask(__name__)
     app.config.from_mapping(
         SECRET_KEY="letters",
-        SQLALCHEMY_DATABASE_URI="sqlite://",
+        SQLALCHEMY_DATABASE_URI=URL,
         SQLALCHEMY_BINDS={"archive": "sqlite://"},
     )
     db.init_app(app)

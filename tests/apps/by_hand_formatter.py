@@ -12,6 +12,7 @@ from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy.orm import Session
 
 from flask_admin import Admin
+from tests.apps.engines import URL
 
 db: t.Any = SQLAlchemy()
 
@@ -50,7 +51,7 @@ class BusyCustomerView(CustomerView):
 def create_app(broken: bool) -> Flask:
     app = Flask(__name__)
     app.config["SECRET_KEY"] = "sales"
-    app.config["SQLALCHEMY_DATABASE_URI"] = "sqlite://"
+    app.config["SQLALCHEMY_DATABASE_URI"] = URL
     db.init_app(app)
     with app.app_context():
         db.create_all()

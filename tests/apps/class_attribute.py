@@ -13,6 +13,7 @@ from flask_sqlalchemy import SQLAlchemy
 
 from flask_admin import Admin
 from flask_admin import AdminIndexView
+from tests.apps.engines import URL
 
 db: t.Any = SQLAlchemy()
 
@@ -45,7 +46,7 @@ def create_app(broken: bool) -> Flask:
     FastRoomView.reader = None
     app = Flask(__name__)
     app.config["SECRET_KEY"] = "rooms"
-    app.config["SQLALCHEMY_DATABASE_URI"] = "sqlite://"
+    app.config["SQLALCHEMY_DATABASE_URI"] = URL
     db.init_app(app)
     with app.app_context():
         db.create_all()

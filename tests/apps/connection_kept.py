@@ -14,6 +14,7 @@ from sqlalchemy import text
 from flask_admin import Admin
 from flask_admin import BaseView
 from flask_admin import expose
+from tests.apps.engines import URL
 
 db: t.Any = SQLAlchemy()
 
@@ -45,7 +46,7 @@ class FastSizeView(SizeView):
 def create_app(broken: bool) -> Flask:
     app = Flask(__name__)
     app.config["SECRET_KEY"] = "stamps"
-    app.config["SQLALCHEMY_DATABASE_URI"] = "sqlite://"
+    app.config["SQLALCHEMY_DATABASE_URI"] = URL
     db.init_app(app)
     with app.app_context():
         db.create_all()

@@ -1,4 +1,4 @@
-"""One way to connect for all the examples that use SQLAlchemy by itself."""
+"""The database of all the examples, and how those connect that use SQLAlchemy alone."""
 
 import os
 
@@ -9,7 +9,7 @@ from sqlalchemy.pool import StaticPool
 URL = os.environ.get("DATABASE_URL", "sqlite://")
 
 
-def connect(url: str = "sqlite://") -> Engine:
+def connect(url: str = URL) -> Engine:
     if url != "sqlite://":
         return create_engine(url)
     shared = {"check_same_thread": False}

@@ -16,6 +16,7 @@ from sqlalchemy.orm import Session
 
 from flask_admin import Admin
 from flask_admin import expose
+from tests.apps.engines import URL
 
 db: t.Any = SQLAlchemy()
 
@@ -67,7 +68,7 @@ class ApartBikeView(BikeView):
 def create_app(broken: bool) -> Flask:
     app = Flask(__name__)
     app.config["SECRET_KEY"] = "bikes"
-    app.config["SQLALCHEMY_DATABASE_URI"] = "sqlite://"
+    app.config["SQLALCHEMY_DATABASE_URI"] = URL
     db.init_app(app)
     admin = Admin(app, name="Bikes")
     with app.app_context():

@@ -13,6 +13,7 @@ from flask_sqlalchemy import SQLAlchemy
 from flask_admin import Admin
 from flask_admin import BaseView
 from flask_admin import expose
+from tests.apps.engines import URL
 
 db: t.Any = SQLAlchemy()
 _session: t.Any = None
@@ -52,7 +53,7 @@ def create_app(broken: bool) -> Flask:
 
     app = Flask(__name__)
     app.config["SECRET_KEY"] = "visits"
-    app.config["SQLALCHEMY_DATABASE_URI"] = "sqlite://"
+    app.config["SQLALCHEMY_DATABASE_URI"] = URL
     db.init_app(app)
     with app.app_context():
         db.create_all()

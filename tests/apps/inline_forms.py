@@ -12,6 +12,7 @@ from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy.ext.associationproxy import association_proxy
 
 from flask_admin import Admin
+from tests.apps.engines import URL
 
 db: t.Any = SQLAlchemy()
 
@@ -60,7 +61,7 @@ class RememberingPersonView(PersonView):
 def create_app(broken: bool) -> Flask:
     app = Flask(__name__)
     app.config["SECRET_KEY"] = "people"
-    app.config["SQLALCHEMY_DATABASE_URI"] = "sqlite://"
+    app.config["SQLALCHEMY_DATABASE_URI"] = URL
     db.init_app(app)
     with app.app_context():
         db.create_all()

@@ -14,6 +14,7 @@ from sqlalchemy.orm import Mapped
 from sqlalchemy.orm import mapped_column
 
 from flask_admin import Admin
+from tests.apps.engines import URL
 
 db = SQLAlchemy()
 
@@ -44,7 +45,7 @@ class TimetableView(StationView):
 def create_app(broken: bool) -> Flask:
     app = Flask(__name__)
     app.config["SECRET_KEY"] = "stations"
-    app.config["SQLALCHEMY_ENGINES"] = {"default": "sqlite://"}
+    app.config["SQLALCHEMY_ENGINES"] = {"default": URL}
     db.init_app(app)
     with app.app_context():
         Base.metadata.create_all(db.engine)

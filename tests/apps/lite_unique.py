@@ -13,6 +13,7 @@ from sqlalchemy.orm import Mapped
 from sqlalchemy.orm import mapped_column
 
 from flask_admin import Admin
+from tests.apps.engines import URL
 
 db = SQLAlchemy()
 
@@ -35,7 +36,7 @@ class LabelView(ModelView):
 def create_app() -> Flask:
     app = Flask(__name__)
     app.config["SECRET_KEY"] = "labels"
-    app.config["SQLALCHEMY_ENGINES"] = {"default": "sqlite://"}
+    app.config["SQLALCHEMY_ENGINES"] = {"default": URL}
     db.init_app(app)
     with app.app_context():
         Base.metadata.create_all(db.engine)

@@ -19,7 +19,6 @@ from sqlalchemy.orm import sessionmaker
 
 from flask_admin import Admin
 from tests.apps.engines import connect
-from tests.apps.engines import URL
 
 Base: t.Any = declarative_base()
 
@@ -39,7 +38,7 @@ class TaskView(ModelView):
 def create_app(broken: bool) -> Flask:
     app = Flask(__name__)
     app.secret_key = "tasks"
-    engine = connect(URL)
+    engine = connect()
     session: t.Any = scoped_session(sessionmaker(engine))
 
     Base.metadata.create_all(engine)

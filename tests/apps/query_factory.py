@@ -11,6 +11,7 @@ from flask_admin.contrib.sqla import ModelView
 from flask_sqlalchemy import SQLAlchemy
 
 from flask_admin import Admin
+from tests.apps.engines import URL
 
 db: t.Any = SQLAlchemy()
 
@@ -44,7 +45,7 @@ def book_view(session: t.Any) -> ModelView:
 def create_app(broken: bool) -> Flask:
     app = Flask(__name__)
     app.config["SECRET_KEY"] = "books"
-    app.config["SQLALCHEMY_DATABASE_URI"] = "sqlite://"
+    app.config["SQLALCHEMY_DATABASE_URI"] = URL
     db.init_app(app)
     with app.app_context():
         db.create_all()

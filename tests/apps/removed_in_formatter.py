@@ -11,6 +11,7 @@ from flask_admin.contrib.sqla import ModelView
 from flask_sqlalchemy import SQLAlchemy
 
 from flask_admin import Admin
+from tests.apps.engines import URL
 
 db: t.Any = SQLAlchemy()
 
@@ -49,13 +50,14 @@ class TidyTeamView(TeamView):
 def create_app(broken: bool) -> Flask:
     app = Flask(__name__)
     app.config["SECRET_KEY"] = "teams"
-    app.config["SQLALCHEMY_DATABASE_URI"] = "sqlite://"
+    app.config["SQLALCHEMY_DATABASE_URI"] = URL
     db.init_app(app)
     with app.app_context():
         db.create_all()
-        for number, name in enumerate(["Ants", "Bees", "Cats", "Dogs", "Eels"], 1):
-            db.session.add(Team(id=number, name=name))
-            db.session.add(Match(team_id=number))
+        teams = [Team(name=name) for name in ("Ants", "Bees", "Cats", "Dogs", "Eels")]
+        db.session.add_all(teams)
+        db.session.flush()
+        db.session.add_all(Match(team_id=team.id) for team in teams)
         db.session.commit()
 
     view = TidyTeamView if broken else TeamView

@@ -17,7 +17,6 @@ from sqlalchemy.orm import sessionmaker
 
 from flask_admin import Admin
 from tests.apps.engines import connect
-from tests.apps.engines import URL
 
 Base: t.Any = declarative_base()
 
@@ -37,7 +36,7 @@ class SeatView(ModelView):
 def create_app(broken: bool) -> Flask:
     app = Flask(__name__)
     app.secret_key = "seats"
-    engine = connect(URL)
+    engine = connect()
     scope = (lambda: 1) if broken else None
     session: t.Any = scoped_session(sessionmaker(engine), scopefunc=scope)
 

@@ -20,6 +20,7 @@ from flask_admin import Admin
 from flask_admin import BaseView
 from flask_admin import expose
 from tests.apps.engines import connect
+from tests.apps.engines import URL
 
 db: t.Any = SQLAlchemy()
 Base: t.Any = declarative_base()
@@ -59,14 +60,14 @@ class OpenSensorView(SensorView):
 def create_app(broken: bool) -> Flask:
     app = Flask(__name__)
     app.config["SECRET_KEY"] = "shelves"
-    app.config["SQLALCHEMY_DATABASE_URI"] = "sqlite://"
+    app.config["SQLALCHEMY_DATABASE_URI"] = URL
     db.init_app(app)
     with app.app_context():
         db.create_all()
         db.session.add_all(Shelf(name=f"Shelf {letter}") for letter in "ABCDE")
         db.session.commit()
 
-    sensors = connect()
+    sensors = connect("sqlite://")
     Base.metadata.create_all(sensors)
     with Session(sensors) as session:
         session.add_all(Reading(sensor=f"probe {letter}") for letter in "vwxyz")

@@ -16,6 +16,7 @@ from flask_sqlalchemy import SQLAlchemy
 from flask_admin import Admin
 from flask_admin import BaseView
 from flask_admin import expose
+from tests.apps.engines import URL
 
 db: t.Any = SQLAlchemy()
 
@@ -49,7 +50,7 @@ class LazyDownloadView(DownloadView):
 def create_app(broken: bool) -> Flask:
     app = Flask(__name__)
     app.config["SECRET_KEY"] = "readings"
-    app.config["SQLALCHEMY_DATABASE_URI"] = "sqlite://"
+    app.config["SQLALCHEMY_DATABASE_URI"] = URL
     db.init_app(app)
     with app.app_context():
         db.create_all()

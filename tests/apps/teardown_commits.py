@@ -18,7 +18,6 @@ from sqlalchemy.orm import sessionmaker
 
 from flask_admin import Admin
 from tests.apps.engines import connect
-from tests.apps.engines import URL
 
 Base: t.Any = declarative_base()
 
@@ -38,7 +37,7 @@ class InvoiceView(ModelView):
 def create_app(broken: bool) -> Flask:
     app = Flask(__name__)
     app.secret_key = "invoices"
-    engine = connect(URL)
+    engine = connect()
     session: t.Any = scoped_session(sessionmaker(engine))
 
     @app.teardown_appcontext

@@ -17,6 +17,7 @@ from sqlalchemy.orm import Session
 from flask_admin import Admin
 from flask_admin import BaseView
 from flask_admin import expose
+from tests.apps.engines import URL
 
 db: t.Any = SQLAlchemy()
 
@@ -56,7 +57,7 @@ class LooseCountView(CountView):
 def create_app(broken: bool) -> Flask:
     app = Flask(__name__)
     app.config["SECRET_KEY"] = "birds"
-    app.config["SQLALCHEMY_DATABASE_URI"] = "sqlite://"
+    app.config["SQLALCHEMY_DATABASE_URI"] = URL
     db.init_app(app)
     with app.app_context():
         db.create_all()

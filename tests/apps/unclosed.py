@@ -19,7 +19,6 @@ from sqlalchemy.orm import sessionmaker
 
 from flask_admin import Admin
 from tests.apps.engines import connect
-from tests.apps.engines import URL
 
 Base: t.Any = declarative_base()
 
@@ -54,7 +53,7 @@ class StampView(ModelView):
 def create_app(broken: bool) -> Flask:
     app = Flask(__name__)
     app.secret_key = "stamps"
-    engine = connect(URL)
+    engine = connect()
     session: t.Any = CurrentSession(engine)
 
     Base.metadata.create_all(engine)

@@ -58,14 +58,18 @@ class Tally:
             yield f"{made}, **{broke} broke**" if broke else str(made or "–")
 
 
-def urls(stack: ExitStack) -> t.Iterator[tuple[str, str]]:
+NewDatabase = t.Callable[[], str]
+
+
+def databases(stack: ExitStack) -> t.Iterator[tuple[str, NewDatabase]]:
+    """The name of each, and what makes an empty one there and gives its URL."""
     folder = stack.enter_context(tempfile.TemporaryDirectory())
-    yield "SQLite", f"sqlite:///{Path(folder) / 'library.db'}"
-    yield "PostgreSQL", stack.enter_context(postgresql()).database()
+    yield "SQLite", lambda: f"sqlite:///{tempfile.mkdtemp(dir=folder)}/file.db"
+    yield "PostgreSQL", stack.enter_context(postgresql()).database
     if missing := missing_mariadb():
         print(f"without MariaDB: {missing}")
     else:
-        yield "MariaDB", stack.enter_context(mariadb()).database()
+        yield "MariaDB", stack.enter_context(mariadb()).database
 
 
 def of_library(url: str) -> Verdict:
@@ -76,8 +80,8 @@ def of_library(url: str) -> Verdict:
     return judge(record(library.create_app(), write=True, faults=True))
 
 
-def of_example(example: Example) -> Verdict:
-    """In a process and on a database of its own."""
+def of_example(example: Example, url: str) -> Verdict:
+    """In a process of its own."""
     with tempfile.TemporaryDirectory() as folder:
         seen = Path(folder) / "seen.json"
         options = ["--app", example.target, "--faults", "--json", str(seen)]
@@ -86,27 +90,34 @@ def of_example(example: Example) -> Verdict:
         subprocess.run(
             [sys.executable, "-W", "ignore", "-m", "session_scoping", *options],
             cwd=ROOT,
-            env={**os.environ, "DATABASE_URL": f"sqlite:///{folder}/example.db"},
+            env={**os.environ, "DATABASE_URL": url},
             stdout=subprocess.DEVNULL,
         )
         return judge(Recording.load(seen))
 
 
+def told(verdicts: list[Verdict]) -> str:
+    requests = (one for verdict in verdicts for one in verdict.recording.requests)
+    faults = sum(bool(one.fault) for one in requests)
+    return f"{faults} faults, {sum(len(one.violations) for one in verdicts)} violations"
+
+
 def main() -> None:
     library, examples = Tally(), Tally()
-    with ExitStack() as stack:
-        for name, url in urls(stack):
-            verdict = of_library(url)
-            library.add(verdict)
-            faults = sum(bool(one.fault) for one in verdict.recording.requests)
-            print(f"- {name}: {faults} faults, {len(verdict.violations)} violations")
     healthy = [one for one in APPS if one.healthy and not one.alone]
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for verdict in pool.map(of_example, healthy):
-            examples.add(verdict)
+    with ExitStack() as stack:
+        pool = stack.enter_context(ThreadPoolExecutor(os.cpu_count()))
+        for name, new_database in databases(stack):
+            of_one = [of_library(new_database())]
+            empty = [new_database() for _ in healthy]
+            of_many = [*pool.map(of_example, healthy, empty)]
+            print(f"- {name}: the library {told(of_one)}; the apps {told(of_many)}")
+            for tally, verdicts in (library, of_one), (examples, of_many):
+                for verdict in verdicts:
+                    tally.add(verdict)
     for title, tally in (
         ("the library", library),
-        (f"{len(healthy)} healthy example apps, on SQLite", examples),
+        (f"{len(healthy)} healthy example apps", examples),
     ):
         print(f"\n| {title} | {' | '.join(FAULTS)} |")
         print("|---|" + "---|" * len(FAULTS))

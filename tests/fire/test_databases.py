@@ -91,12 +91,13 @@ def test_a_session_that_stays_is_seen_by_the_server(
     assert {"fresh", "released"} <= {one.law for one in verdict.violations}
 
 
-OWN_URL = [one for one in APPS if "connect(URL)" in one.file.read_text()]
+# Those whose leak is in what a view is given; `make faults` runs all that are sound.
+HANDLES = ("never_removed", "scope_shared", "teardown_commits", "unclosed")
 
 
 @pytest.mark.parametrize(
     "example",
-    [one for one in OWN_URL if not one.alone],
+    [one for one in APPS if one.file.stem in HANDLES],
     ids=lambda one: one.target.removeprefix("tests.apps."),
 )
 def test_apps_are_judged_as_on_sqlite(url: str, example: Example) -> None:
