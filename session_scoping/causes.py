@@ -113,17 +113,17 @@ def _unclosed(law: str, sight: Sight, recording: Recording) -> bool:
     session = sight.session
     return (
         session is not None
-        and (bool(session.close_error) or _left_by_error(sight, session))
+        and (bool(session.close_error) or _was_unclosed(sight, session))
         and session.maker in {FLASK_SQLALCHEMY, SCOPED_SESSION}
         and sight.kind in {"kept", "again", "open", "overlap", "revived"}
         and (not sight.kept_by or sight.kept_by[-1] == REGISTRY)
     )
 
 
-def _left_by_error(sight: Sight, session: Session) -> bool:
+def _was_unclosed(sight: Sight, session: Session) -> bool:
     """Was it there because it could not be closed? Since then it may have been."""
     uses = sight.request.uses if sight.request else ()
-    return any(use.session == session.number and use.left_by for use in uses)
+    return any(use.session == session.number and use.close_error for use in uses)
 
 
 @cause(

@@ -442,7 +442,7 @@ class Recorder:
         request, number = running.request, watched.session.number
         use = next((one for one in request.uses if one.session == number), None)
         if use is None:
-            use = Use(number, place, own, left_by=watched.session.close_error)
+            use = Use(number, place, own, close_error=watched.session.close_error)
             request.uses = (*request.uses, use)
             watched.late = running.answered
             if watched.closed and watched.closed_in is running:

@@ -72,7 +72,7 @@ class Use:
     ended_early: Place | None = None  # closed before the view had answered
     ended_unasked: bool = False  # and that by Flask, Flask-Admin or an extension
     revived: Place | None = None  # used once more after it was closed
-    left_by: str = ""  # where the request before it could not be closed: the error
+    close_error: str = ""  # by which it could not be closed before this request
 
 
 @dataclass(slots=True)

@@ -6,6 +6,8 @@ from contextlib import suppress
 
 from sqlalchemy.exc import DBAPIError
 
+UNCLOSED = "a lost connection leaves its session in the registry"  # what they mend
+
 
 def closing(base: t.Any) -> t.Any:
     """A class of sessions as finding 9 of the investigation wants it meanwhile."""

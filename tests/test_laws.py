@@ -580,6 +580,14 @@ KNOWN: dict[str, tuple[Recording, list[Recording]]] = {
                 [request(0, 0, failed="ROLLBACK")],
                 [session(0, kept=True, kept_by=["class UserView"], close_error="gone")],
             ),
+            recording(
+                [request(0, 0), request(1, use(0, close_error="gone"))],
+                [session(0, kept=True, kept_by=["class UserView"])],
+            ),
+            recording(
+                [request(0, 0), request(1, 0, use(1, close_error="gone"))],
+                [session(0), session(1, left_alone=True)],
+            ),
         ],
     ),
     "an app context around the test client": (
@@ -737,7 +745,7 @@ ALSO_KNOWN = {
         recording(
             [
                 request(0, 0, failed="ROLLBACK"),
-                request(1, use(0, left_by="gone"), status=500),
+                request(1, use(0, close_error="gone"), status=500),
             ],
             [session(0)],
         ),

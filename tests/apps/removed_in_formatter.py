@@ -56,7 +56,7 @@ def create_app(broken: bool) -> Flask:
         db.create_all()
         teams = [Team(name=name) for name in ("Ants", "Bees", "Cats", "Dogs", "Eels")]
         db.session.add_all(teams)
-        db.session.flush()
+        db.session.flush()  # a match refers to its team by the number that it gets here
         db.session.add_all(Match(team_id=team.id) for team in teams)
         db.session.commit()
 

@@ -2,7 +2,8 @@
 
 ``python -m tests.fire.faults`` prints a table. A cell says how often, on all databases
 together, and how many of these broke a law. The library closes its sessions as finding
-9 of the investigation says; the example apps do not, and show what that is about.
+9 of the investigation says; the example apps do not, and show what that is about. That
+anything else breaks, or that an app is not seen on its database, makes it fail.
 """
 
 import json
@@ -16,6 +17,8 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 
+from sqlalchemy.engine import make_url
+
 from session_scoping import judge
 from session_scoping import record
 from session_scoping import Recording
@@ -23,6 +26,7 @@ from session_scoping import Verdict
 from session_scoping.faults import FAULTS
 from tests.apps import APPS
 from tests.apps import Example
+from tests.closing import UNCLOSED
 from tests.fire.databases import mariadb
 from tests.fire.databases import missing_mariadb
 from tests.fire.databases import postgresql
@@ -84,7 +88,8 @@ def of_example(example: Example, url: str) -> Verdict:
     """In a process of its own."""
     with tempfile.TemporaryDirectory() as folder:
         seen = Path(folder) / "seen.json"
-        options = ["--app", example.target, "--faults", "--json", str(seen)]
+        options = ["--app", example.target, "--write", "--yes", "--faults"]
+        options += ["--json", str(seen)]
         if example.client:
             options += ["--client", example.client]
         subprocess.run(
@@ -102,19 +107,30 @@ def told(verdicts: list[Verdict]) -> str:
     return f"{faults} faults, {sum(len(one.violations) for one in verdicts)} violations"
 
 
-def main() -> None:
+def is_seen_on(url: str, verdict: Verdict) -> bool:
+    engine = make_url(url).render_as_string(hide_password=True)
+    return bool(verdict.seen) and engine in verdict.recording.engines
+
+
+def main() -> int:
     library, examples = Tally(), Tally()
-    healthy = [one for one in APPS if one.healthy and not one.alone]
+    healthy = [one for one in APPS if one.healthy]
+    unseen: list[str] = []
     with ExitStack() as stack:
         pool = stack.enter_context(ThreadPoolExecutor(os.cpu_count()))
         for name, new_database in databases(stack):
             of_one = [of_library(new_database())]
-            empty = [new_database() for _ in healthy]
-            of_many = [*pool.map(of_example, healthy, empty)]
+            urls = [new_database() for _ in healthy]
+            of_many = [*pool.map(of_example, healthy, urls)]
             print(f"- {name}: the library {told(of_one)}; the apps {told(of_many)}")
             for tally, verdicts in (library, of_one), (examples, of_many):
                 for verdict in verdicts:
                     tally.add(verdict)
+            unseen += [
+                f"{one.target} is not seen on {name}"
+                for one, url, verdict in zip(healthy, urls, of_many, strict=True)
+                if not is_seen_on(url, verdict)
+            ]
     for title, tally in (
         ("the library", library),
         (f"{len(healthy)} healthy example apps", examples),
@@ -124,7 +140,9 @@ def main() -> None:
         print("\n".join(tally.rows()))
         for cause, number in tally.causes.most_common():
             print(f"\n{number} violations by: {json.dumps(cause)}")
+    print(*unseen, sep="\n")
+    return 1 if unseen or library.causes or {*examples.causes} != {UNCLOSED} else 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -6,6 +6,7 @@ the stock of the start of the app.
 
 from flask import Flask
 
+from tests.apps.engines import URL
 from tests.apps.shop.admin import init_admin
 from tests.apps.shop.blueprint import storefront
 from tests.apps.shop.extensions import db
@@ -16,7 +17,7 @@ from tests.apps.shop.services import catalogue
 def create_app(broken: bool) -> Flask:
     app = Flask(__name__)
     app.config["SECRET_KEY"] = "shop"
-    app.config["SQLALCHEMY_DATABASE_URI"] = "sqlite://"
+    app.config["SQLALCHEMY_DATABASE_URI"] = URL
     db.init_app(app)
     app.register_blueprint(storefront)
     with app.app_context():
