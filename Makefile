@@ -48,7 +48,7 @@ mutants: $(READY)  ## Both guards on deliberate breaks of session scoping: SAMPL
 	$(BIN)/python -m tests.mutants $(if $(SAMPLE),--sample $(SAMPLE))
 
 RUNS ?= 1000
-flakes: $(READY)  ## The guard RUNS times: random order, in parallel, under load, without and with the garbage collector.
+flakes: $(READY)  ## The guard RUNS times: under load, in random order, in parallel, without and with the garbage collector.
 	$(BIN)/python -m tests.flakes $(RUNS)
 
 PART ?=
