@@ -108,8 +108,9 @@ def told(verdicts: list[Verdict]) -> str:
 
 
 def is_seen_on(url: str, verdict: Verdict) -> bool:
-    engine = make_url(url).render_as_string(hide_password=True)
-    return bool(verdict.seen) and engine in verdict.recording.engines
+    """By the name of the database: Flask-SQLAlchemy adds a charset to MariaDB's URL."""
+    databases = {make_url(one).database for one in verdict.recording.engines}
+    return bool(verdict.seen) and make_url(url).database in databases
 
 
 def main() -> int:
