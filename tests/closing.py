@@ -6,7 +6,8 @@ from contextlib import suppress
 
 from sqlalchemy.exc import DBAPIError
 
-UNCLOSED = "a lost connection leaves its session in the registry"  # what they mend
+# The cause that they are without.
+LEFT_IN_REGISTRY = "a lost connection leaves its session in the registry"
 
 
 def closing(base: t.Any) -> t.Any:

@@ -27,7 +27,7 @@ from session_scoping.laws import judge
 from session_scoping.recorder import Recorder
 from session_scoping.recording import Recording
 from tests.closing import closing
-from tests.closing import UNCLOSED
+from tests.closing import LEFT_IN_REGISTRY
 
 
 def make_app(
@@ -92,7 +92,9 @@ def test_an_in_memory_database_keeps_its_connection() -> None:
 
 def test_a_session_that_cannot_be_closed_stays_in_the_registry(url: str) -> None:
     verdict = judge(record(make_app(url, Session), faults=True))
-    assert {one.cause.name for one in verdict.violations if one.cause} == {UNCLOSED}
+    assert {one.cause.name for one in verdict.violations if one.cause} == {
+        LEFT_IN_REGISTRY
+    }
     assert "recovers" in {one.law for one in verdict.violations}
     broken = [verdict.recording.requests[number] for number in told(verdict)]
     first = [one for one in broken if not any(use.close_error for use in one.uses)]
@@ -104,7 +106,7 @@ def test_a_later_request_that_gets_it_is_told_by_the_same_name(url: str) -> None
     app = make_app(url, Session, scopefunc=threading.get_ident)
     verdict = judge(record(app, faults=True))
     assert {(one.law, one.cause and one.cause.name) for one in verdict.violations} == {
-        ("fresh", UNCLOSED)
+        ("fresh", LEFT_IN_REGISTRY)
     }
 
 

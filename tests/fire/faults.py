@@ -26,7 +26,7 @@ from session_scoping import Verdict
 from session_scoping.faults import FAULTS
 from tests.apps import APPS
 from tests.apps import Example
-from tests.closing import UNCLOSED
+from tests.closing import LEFT_IN_REGISTRY
 from tests.fire.databases import mariadb
 from tests.fire.databases import missing_mariadb
 from tests.fire.databases import postgresql
@@ -142,7 +142,9 @@ def main() -> int:
         for cause, number in tally.causes.most_common():
             print(f"\n{number} violations by: {json.dumps(cause)}")
     print(*unseen, sep="\n")
-    return 1 if unseen or library.causes or {*examples.causes} != {UNCLOSED} else 0
+    return (
+        1 if unseen or library.causes or {*examples.causes} != {LEFT_IN_REGISTRY} else 0
+    )
 
 
 if __name__ == "__main__":
