@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import typing as t
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -120,6 +121,8 @@ def test_an_interrupt_leaves_the_checkout_as_it_was(
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
+        # What a shell runs in the background inherits that interrupts are ignored.
+        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
     )
     started.open().close()  # until pytest has begun
     os.killpg(running.pid, signal.SIGINT)
