@@ -26,8 +26,10 @@ docs: $(READY)  ## Run the documents' code again and write down what it says.
 verdicts: $(READY)  ## The guard on every release, in every environment: verdicts.json, tables, picture.
 	$(BIN)/python -m tests.verdicts
 
-stacks: $(READY)  ## The guard for one's own app on older stacks.
-	$(BIN)/python -m tests.stacks
+SAMPLE ?=
+SOME := $(if $(SAMPLE),--sample $(SAMPLE))
+stacks: $(READY)  ## The guard for one's own app on older stacks: SAMPLE=N, only some.
+	$(BIN)/python -m tests.stacks $(SOME)
 
 CHECKOUT ?=
 fork: $(READY)  ## The guard in a Flask-Admin checkout: make fork CHECKOUT=PATH; without, in released ones.
@@ -43,9 +45,8 @@ fire: $(READY)  ## Real databases, real servers, faults and load, with figures.
 faults: $(READY)  ## Every operation failed in every way, on every database: a table.
 	$(BIN)/python -W ignore -m tests.fire.faults
 
-SAMPLE ?=
 mutants: $(READY)  ## Both guards on deliberate breaks of session scoping: SAMPLE=N, only some.
-	$(BIN)/python -m tests.mutants $(if $(SAMPLE),--sample $(SAMPLE))
+	$(BIN)/python -m tests.mutants $(SOME)
 
 RUNS ?= 1000
 flakes: $(READY)  ## The guard RUNS times: under load, in random order, in parallel, without and with the garbage collector.

@@ -50,10 +50,12 @@ def make_checkout(
     ],
 )
 def test_in_a_checkout(sdist: Sdist, release: str, status: int, says: str) -> None:
-    """Its own settings of pytest, ruff and mypy: every warning is an error there."""
+    """Its own settings of pytest, ruff and mypy: every warning is an error there. What
+    has the drop-in's name is overwritten in a copy only."""
     checkout = sdist(release)
+    (checkout / HOME / guard.NAME).write_text("# mine")
     before = contents(checkout)
-    done = fork(checkout)
+    done = fork(checkout, "--overwrite")
     assert done.exit_code == status, done.output
     assert says in done.output
     for tool in "ruff check", "ruff format", "mypy":
@@ -66,10 +68,13 @@ def test_what_a_checkout_says_against_it_is_told(sdist: Sdist) -> None:
     settings = checkout / "pyproject.toml"
     strict = settings.read_text().replace('    "B",  #', '    "D", "B",  #')
     settings.write_text(strict)
+    (checkout / HOME / "conftest.py").write_text("raise ValueError('no fixtures')")
     done = fork(checkout)
     assert done.exit_code == 1, done.output
     assert "ruff check   FAILS" in done.output
     assert "D103" in done.output
+    assert "pytest       FAILS" in done.output
+    assert "no fixtures" in done.output
 
 
 @pytest.mark.parametrize(
@@ -95,14 +100,6 @@ def test_a_module_that_is_there_is_not_overwritten(which: str, tmp_path: Path) -
     assert done.exit_code == 2
     assert f"is there already, and is {which}: --overwrite" in done.output
     assert there.read_text() == text
-
-
-def test_it_is_overwritten_in_a_copy_only(sdist: Sdist) -> None:
-    checkout = sdist("2.2.1")
-    (checkout / HOME / guard.NAME).write_text("# mine")
-    done = fork(checkout, "--overwrite")
-    assert done.exit_code == 0, done.output
-    assert (checkout / HOME / guard.NAME).read_text() == "# mine"
 
 
 def test_an_interrupt_leaves_the_checkout_as_it_was(

@@ -10,9 +10,9 @@ from tests.mutants import Mutant
 from tests.mutants import NONE
 from tests.mutants.__main__ import cell
 from tests.mutants.__main__ import run
-from tests.mutants.__main__ import sample
 from tests.mutants.__main__ import Trial
 from tests.mutants.catalogue import MUTANTS
+from tests.sample import sample
 
 ROOT = Path(__file__).parent.parent
 ONE = Mutant("one", "Breaks it.", ("fresh",), lambda: None)
@@ -65,6 +65,7 @@ def test_a_sample_is_some_of_them_and_always_the_same() -> None:
     assert len({*some}) == 7
     assert some == sample([*MUTANTS], 7)
     assert {*some} <= {*MUTANTS}
+    assert sample([*MUTANTS], None) == [*MUTANTS]
 
 
 def test_a_mutant_is_caught_by_both_guards() -> None:

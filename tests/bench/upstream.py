@@ -19,8 +19,8 @@ from session_scoping.environments import make
 from session_scoping.fork import pins_of
 from tests.bench.guard import seconds
 from tests.mutants.__main__ import run as both_guards
-from tests.mutants.__main__ import sample
 from tests.mutants.catalogue import MUTANTS
+from tests.sample import sample
 from tests.sdist import unpack
 
 ROOT = Path(__file__).parents[2]

@@ -6,7 +6,6 @@ law that does not name it.
 """
 
 import argparse
-import hashlib
 import json
 import os
 import subprocess
@@ -18,6 +17,7 @@ from pathlib import Path
 from tests.mutants import Mutant
 from tests.mutants import NONE
 from tests.mutants.catalogue import MUTANTS
+from tests.sample import sample
 
 ROOT = Path(__file__).parents[2]
 GUARDS = ("drop-in", "own app")
@@ -42,15 +42,6 @@ class Trial(t.NamedTuple):
         if guard == "own app" and self.mutant.beyond_own_app:
             return not self.laws(guard)  # else it has learned to see it
         return bool({*self.laws(guard)} & {*self.mutant.laws})
-
-
-def sample(names: list[str], number: int) -> list[str]:
-    """As many as that, others for each commit."""
-    # Whoever owns the folder: in CI it is somebody else.
-    git = ["git", "-c", "safe.directory=*", "rev-parse", "HEAD"]
-    commit = subprocess.check_output(git, cwd=ROOT, text=True)
-    order = {one: hashlib.sha256((commit + one).encode()).digest() for one in names}
-    return sorted(names, key=order.__getitem__)[:number]
 
 
 def run(mutant: Mutant) -> Trial:
@@ -82,9 +73,7 @@ def main() -> int:
     options = parser.parse_args()
     if unknown := {*options.names} - {*MUTANTS, NONE.name}:
         parser.error(f"no mutant is named {', '.join(sorted(unknown))}")
-    names = options.names or list(MUTANTS)
-    if options.sample is not None:
-        names = sample(names, options.sample)
+    names = sample(options.names or list(MUTANTS), options.sample)
     mutants = [NONE, *(MUTANTS[one] for one in names if one != NONE.name)]
     missed: list[str] = []
     print("| mutant | drop-in | own app |\n|---|---|---|")

@@ -1,0 +1,18 @@
+"""Some of many, for what has no time for all."""
+
+import hashlib
+import subprocess
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+
+
+def sample(names: list[str], number: int | None) -> list[str]:
+    """So many, others for each commit that is checked out; all for ``None``."""
+    if number is None:
+        return names
+    # Whoever owns the folder: in CI it is somebody else.
+    git = ["git", "-c", "safe.directory=*", "rev-parse", "HEAD"]
+    commit = subprocess.check_output(git, cwd=ROOT, text=True)
+    order = {one: hashlib.sha256((commit + one).encode()).digest() for one in names}
+    return sorted(names, key=order.__getitem__)[:number]
