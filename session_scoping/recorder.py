@@ -491,6 +491,8 @@ class Recorder:
             return
         watched.session.close_error = where(error) if error is not None else ""
         running, use = self._current(), watched.use
+        if use is not None and error is not None:
+            use.close_error = watched.session.close_error
         watched.closed = watched.session.closed = True
         watched.closed_in = running
         watched.closed_at = None
