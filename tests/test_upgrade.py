@@ -324,12 +324,14 @@ def test_a_break_is_told_with_the_guards_own_words(tmp_path: Path) -> None:
 
 
 @needs_index
+@pytest.mark.weekly
 def test_bisect_names_the_release_of_flask() -> None:
     done = command("bisect", "flask==3.1.0", "flask==3.1.3")
     assert done.exit_code == 1, done.output
     assert "Verdict: flask 3.1.2 broke alive." in done.output
 
 
+@pytest.mark.weekly
 def test_a_checkout_and_a_git_address_are_compared(sdist: Sdist) -> None:
     """A view of the checkout takes a session that is not the handle's."""
     checkout = sdist("2.2.1")
