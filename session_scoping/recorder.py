@@ -489,10 +489,11 @@ class Recorder:
         watched: Watched | None = session.__dict__.get(MARK)
         if watched is None or watched.recording is not self.recording:
             return
-        watched.session.close_error = where(error) if error is not None else ""
+        close_error = where(error) if error is not None else ""
+        watched.session.close_error = close_error
         running, use = self._current(), watched.use
-        if use is not None and error is not None:
-            use.close_error = watched.session.close_error
+        if use is not None and close_error:
+            use.close_error = close_error
         watched.closed = watched.session.closed = True
         watched.closed_in = running
         watched.closed_at = None

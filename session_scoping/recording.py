@@ -72,9 +72,7 @@ class Use:
     ended_early: Place | None = None  # closed before the view had answered
     ended_unasked: bool = False  # and that by Flask, Flask-Admin or an extension
     revived: Place | None = None  # used once more after it was closed
-    close_error: str = (
-        ""  # by which it could not be closed, before this request or by it
-    )
+    close_error: str = ""  # why it could not be closed, before this request or by it
 
 
 @dataclass(slots=True)

@@ -44,11 +44,11 @@ def make_checkout(
 @pytest.mark.parametrize(
     ("release", "status", "says"),
     [
-        pytest.param(
-            "2.1.0", 1, "pull/2953. Upgrade to 2.2.1.", marks=pytest.mark.weekly
-        ),
-        pytest.param(
-            "2.2.0", 1, "pull/2953. Upgrade to 2.2.1.", marks=pytest.mark.weekly
+        *(
+            pytest.param(
+                release, 1, "pull/2953. Upgrade to 2.2.1.", marks=pytest.mark.weekly
+            )
+            for release in ("2.1.0", "2.2.0")
         ),
         ("2.2.1", 0, "pytest       passes"),
     ],
