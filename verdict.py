@@ -1,6 +1,6 @@
-"""Run the reproduction and the guard, and print which law holds with which handle.
+"""Run the reproduction and the guard, and print which rule holds with which handle.
 
-Exit status: 0 when no law is broken but by a known defect that no release mends yet,
+Exit status: 0 when no rule is broken but by a known defect that no release mends yet,
 1 when one is, 2 when it could not tell.
 """
 
@@ -11,7 +11,7 @@ from pathlib import Path
 
 from session_scoping import guard
 from session_scoping.guard import GuardRun
-from session_scoping.laws import NAMES
+from session_scoping.rules import NAMES
 from session_scoping.stack import STACK
 
 HERE = Path(__file__).parent
@@ -25,12 +25,12 @@ def versions(run: GuardRun) -> str:
 
 
 def table(run: GuardRun, notes: list[str]) -> t.Iterator[str]:
-    """The laws and the handles. What needs more words than a cell goes to the notes."""
+    """The rules and the handles. What needs more words than a cell is a note."""
     widths = [max(len(handle), 13) for handle in run.handles]
-    rows = [("law", *run.handles)]
-    for law in NAMES if run.handles else ():
-        cells = (run.cell(law, handle) for handle in run.handles)
-        rows.append((law, *(written(one, notes) for one in cells)))
+    rows = [("rule", *run.handles)]
+    for rule in NAMES if run.handles else ():
+        cells = (run.cell(rule, handle) for handle in run.handles)
+        rows.append((rule, *(written(one, notes) for one in cells)))
     for first, *padded in rows:
         pairs = zip(padded, widths, strict=True)
         row = "  ".join(f"{cell:<{width}}" for cell, width in pairs)

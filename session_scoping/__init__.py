@@ -6,20 +6,20 @@ from importlib import import_module
 if t.TYPE_CHECKING:
     from session_scoping.crawler import record
     from session_scoping.errors import CannotTell
-    from session_scoping.laws import judge
-    from session_scoping.laws import Verdict
     from session_scoping.recorder import Recorder
     from session_scoping.recording import Recording
+    from session_scoping.rules import judge
+    from session_scoping.rules import Verdict
 
 __all__ = ["CannotTell", "judge", "record", "Recorder", "Recording", "Verdict"]
 
 HOMES = {
     "CannotTell": "errors",
-    "judge": "laws",
+    "judge": "rules",
     "record": "crawler",
     "Recorder": "recorder",
     "Recording": "recording",
-    "Verdict": "laws",
+    "Verdict": "rules",
 }
 
 

@@ -20,7 +20,7 @@ UNASKED = "unasked"  # the kind of what Flask-Admin does by itself
 
 
 class Sight(t.NamedTuple):
-    """One sight of a broken law."""
+    """One sight of a broken rule."""
 
     kind: str  # sights of one kind are told as one
     what: str  # was seen, in a line
@@ -34,7 +34,7 @@ class Sight(t.NamedTuple):
 
 @dataclass(frozen=True)
 class Cause:
-    """Why a law is broken, and what to change."""
+    """Why a rule is broken, and what to change."""
 
     name: str
     sentence: str
@@ -57,10 +57,10 @@ def cause(
     return keep
 
 
-def cause_of(law: str, sight: Sight, recording: Recording) -> Cause | None:
-    """The first known cause that a sight of a broken law fits."""
+def cause_of(rule: str, sight: Sight, recording: Recording) -> Cause | None:
+    """The first known cause that a sight of a broken rule fits."""
     for known, recognise in CAUSES:
-        if recognise(law, sight, recording):
+        if recognise(rule, sight, recording):
             return known
     return None
 
@@ -94,7 +94,7 @@ def stream():  # of what needs no context, with what was read before
     "https://github.com/pallets/flask/issues/6123",
     beneath_views=True,
 )
-def _ended_elsewhere(law: str, sight: Sight, recording: Recording) -> bool:
+def _ended_elsewhere(rule: str, sight: Sight, recording: Recording) -> bool:
     request = sight.request
     if request is None or not (request.outer_context or request.ended_on):
         return False
@@ -109,7 +109,7 @@ def _ended_elsewhere(law: str, sight: Sight, recording: Recording) -> bool:
     UNCLOSED.link,
     beneath_views=True,
 )
-def _unclosed(law: str, sight: Sight, recording: Recording) -> bool:
+def _unclosed(rule: str, sight: Sight, recording: Recording) -> bool:
     session = sight.session
     return (
         session is not None
@@ -138,7 +138,7 @@ with app.app_context():  # and your own queries another one
     "https://flask.palletsprojects.com/en/stable/appcontext/",
     beneath_views=True,
 )
-def _outer_context(law: str, sight: Sight, recording: Recording) -> bool:
+def _outer_context(rule: str, sight: Sight, recording: Recording) -> bool:
     return sight.request is not None and sight.request.outer_context
 
 
@@ -152,7 +152,7 @@ OUTER_CONTEXT = CAUSES[-1][0]
     "ModelView(User, db)  # not db.session(); before Flask-Admin 2.1: db.session",
     f"{FLASK_ADMIN}/issues/1272",
 )
-def _called_session(law: str, sight: Sight, recording: Recording) -> bool:
+def _called_session(rule: str, sight: Sight, recording: Recording) -> bool:
     return _held(sight, recording) and _maker(sight) in {
         FLASK_SQLALCHEMY,
         SCOPED_SESSION,
@@ -166,7 +166,7 @@ def _called_session(law: str, sight: Sight, recording: Recording) -> bool:
     "ModelView(User, db)  # not db.session; needs Flask-Admin 2.1 or newer",
     f"{FLASK_ADMIN}/issues/2585",
 )
-def _lite_session(law: str, sight: Sight, recording: Recording) -> bool:
+def _lite_session(rule: str, sight: Sight, recording: Recording) -> bool:
     return _held(sight, recording) and _maker(sight) == LITE
 
 
@@ -178,7 +178,7 @@ ModelView(User, db)  # Flask-SQLAlchemy, or
 ModelView(User, scoped_session(sessionmaker(engine)))  # removed on teardown""",
     f"{FLASK_ADMIN}/issues/1272",
 )
-def _raw_session(law: str, sight: Sight, recording: Recording) -> bool:
+def _raw_session(rule: str, sight: Sight, recording: Recording) -> bool:
     return _held(sight, recording)
 
 
@@ -188,7 +188,7 @@ def _raw_session(law: str, sight: Sight, recording: Recording) -> bool:
     UNIQUE.workaround,
     UNIQUE.link,
 )
-def _unique(law: str, sight: Sight, recording: Recording) -> bool:
+def _unique(rule: str, sight: Sight, recording: Recording) -> bool:
     return (
         UNIQUE.is_in(recording.stack.get(UNIQUE.package, ""))
         and _maker(sight) == LITE
@@ -205,7 +205,7 @@ def _unique(law: str, sight: Sight, recording: Recording) -> bool:
     "detached, what was not committed is lost.",
     "# leave it to the extension: it removes the session when the request is over",
 )
-def _closed_early(law: str, sight: Sight, recording: Recording) -> bool:
+def _closed_early(rule: str, sight: Sight, recording: Recording) -> bool:
     return (
         sight.kind in {"many", "revived", "ended early"}
         and sight.request is not None
@@ -219,7 +219,7 @@ def _closed_early(law: str, sight: Sight, recording: Recording) -> bool:
     STREAMED.workaround,
     STREAMED.link,
 )
-def _streamed(law: str, sight: Sight, recording: Recording) -> bool:
+def _streamed(rule: str, sight: Sight, recording: Recording) -> bool:
     request = sight.request
     return (
         request is not None
@@ -240,7 +240,7 @@ def remove_session(error):
     session.remove()  # and no commit: the views commit what is meant to stay""",
     beneath_views=True,
 )
-def _commits(law: str, sight: Sight, recording: Recording) -> bool:
+def _commits(rule: str, sight: Sight, recording: Recording) -> bool:
     return sight.kind == "commit at end"
 
 
@@ -253,7 +253,7 @@ def work():
         ...""",
     "https://docs.sqlalchemy.org/en/20/orm/session_basics.html#session-faq-threadsafe",
 )
-def _thread(law: str, sight: Sight, recording: Recording) -> bool:
+def _thread(rule: str, sight: Sight, recording: Recording) -> bool:
     return sight.kind == "thread"
 
 
@@ -267,7 +267,7 @@ scoped_session(sessionmaker(engine))  # with no scopefunc, or one that gives the
     f"{FLASK_ADMIN}/issues/2831",
     beneath_views=True,
 )
-def _small_scope(law: str, sight: Sight, recording: Recording) -> bool:
+def _small_scope(rule: str, sight: Sight, recording: Recording) -> bool:
     return (
         _maker(sight) == SCOPED_SESSION
         and sight.kind in {"many", "open", "kept"}
@@ -288,8 +288,8 @@ def _given(request: Request, recording: Recording) -> list[Session]:
 
 @cause(
     "a `scoped_session` that is never removed",
-    "Without `remove()` a scoped_session keeps the session of its scope, a thread as a "
-    "rule, and gives it to request after request.",
+    "Without `remove()` a scoped_session keeps the session of its scope, usually of a "
+    "thread, and hands it to request after request.",
     """\
 @app.teardown_appcontext
 def remove_session(error):
@@ -297,7 +297,7 @@ def remove_session(error):
     "https://docs.sqlalchemy.org/en/20/orm/contextual.html#using-thread-local-scope-with-web-applications",
     beneath_views=True,
 )
-def _never_removed(law: str, sight: Sight, recording: Recording) -> bool:
+def _never_removed(rule: str, sight: Sight, recording: Recording) -> bool:
     return (
         _maker(sight) == SCOPED_SESSION
         and sight.kind in {"open", "again", "overlap", "kept", "startup"}
@@ -318,7 +318,7 @@ def close_session(error):
     "https://flask.palletsprojects.com/en/stable/appcontext/#storing-data",
     beneath_views=True,
 )
-def _never_closed(law: str, sight: Sight, recording: Recording) -> bool:
+def _never_closed(rule: str, sight: Sight, recording: Recording) -> bool:
     return (
         _maker(sight) == BY_HAND
         and sight.kind in {"open", "kept"}
@@ -340,7 +340,7 @@ except SQLAlchemyError:  # and in an error handler that reads from the database
     "https://docs.sqlalchemy.org/en/20/faq/sessions.html"
     "#this-session-s-transaction-has-been-rolled-back-due-to-a-previous-exception-during-flush-or-similar",
 )
-def _not_rolled_back(law: str, sight: Sight, recording: Recording) -> bool:
+def _not_rolled_back(rule: str, sight: Sight, recording: Recording) -> bool:
     return sight.kind == "not rolled back"
 
 
@@ -352,7 +352,7 @@ def _not_rolled_back(law: str, sight: Sight, recording: Recording) -> bool:
 session-scoping upgrade flask-admin==2.2.1 flask-admin==THIS_RELEASE""",
     f"{FLASK_ADMIN}/issues",
 )
-def _flask_admin(law: str, sight: Sight, recording: Recording) -> bool:
+def _flask_admin(rule: str, sight: Sight, recording: Recording) -> bool:
     return sight.kind == UNASKED and bool(sight.place and sight.place.of_flask_admin)
 
 
@@ -365,7 +365,7 @@ self.session.query(User)  # in a view: the handle that it was given, or
 db.session.query(User)  # what Flask-SQLAlchemy gives to this request
 # is it meant to be another one? Then --leave-alone 'file.py:*', and close it: with""",
 )
-def _by_hand(law: str, sight: Sight, recording: Recording) -> bool:
+def _by_hand(rule: str, sight: Sight, recording: Recording) -> bool:
     return _maker(sight) == BY_HAND and not sight.kept_by
 
 
@@ -378,7 +378,7 @@ def _by_hand(law: str, sight: Sight, recording: Recording) -> bool:
 db.session.query(User)  # not: self.kept = db.session()""",
     f"{FLASK_ADMIN}/issues/1272",
 )
-def _kept_session(law: str, sight: Sight, recording: Recording) -> bool:
+def _kept_session(rule: str, sight: Sight, recording: Recording) -> bool:
     return sight.session is not None and (
         sight.session.kept or sight.kind in {"startup", "again"}
     )
@@ -392,5 +392,5 @@ def _kept_session(law: str, sight: Sight, recording: Recording) -> bool:
 cache[key] = user.id  # keep the key, or plain values, and load the row again
 user = db.session.get(User, cache[key])""",
 )
-def _kept_instance(law: str, sight: Sight, recording: Recording) -> bool:
+def _kept_instance(rule: str, sight: Sight, recording: Recording) -> bool:
     return sight.kind == "instance"

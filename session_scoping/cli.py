@@ -1,6 +1,6 @@
 """The command: ``flask --app X session-scoping``, ``python -m session_scoping``.
 
-Exit status: 0 when all laws hold, 1 when one is broken, 2 when it could not tell.
+Exit status: 0 when all rules hold, 1 when one is broken, 2 when it could not tell.
 
 ``flask`` imports this for each of its commands: what is heavy, or may be missing, is
 only imported when it is needed.
@@ -21,9 +21,9 @@ from session_scoping.errors import CannotTell
 if t.TYPE_CHECKING:
     import flask
 
-    from session_scoping.laws import Verdict
     from session_scoping.recorder import Recorder
     from session_scoping.recording import Recording
+    from session_scoping.rules import Verdict
 
 BROKEN, CANNOT_TELL, INTERRUPTED = 1, 2, 130
 
@@ -72,8 +72,8 @@ def options(command: t.Callable[..., t.Any]) -> t.Callable[..., t.Any]:
 def command(context: click.Context, /, **given: t.Any) -> None:
     """Prove that the admin keeps its SQLAlchemy sessions inside requests.
 
-    Drives all that can be read in it, and prints which law is broken, by which view, at
-    which line, and what to change. Writes nothing to the database without --write.
+    Reads everything in it, and prints which rule is broken, by which view, at which
+    line, and what to change. Writes nothing to the database without --write.
     """
     context.exit(run(context.ensure_object(ScriptInfo), **given))
 
@@ -87,8 +87,8 @@ def command(context: click.Context, /, **given: t.Any) -> None:
 def main(context: click.Context, /, app: str, **given: t.Any) -> None:
     """Prove that the admin of an app keeps its SQLAlchemy sessions inside requests.
 
-    Drives all that can be read in it, and prints which law is broken, by which view, at
-    which line, and what to change. Writes nothing to the database without --write.
+    Reads everything in it, and prints which rule is broken, by which view, at which
+    line, and what to change. Writes nothing to the database without --write.
     """
     context.exit(run(app, **given))
 
@@ -187,9 +187,9 @@ def drive(
 
 def tell(recording: "Recording") -> "Verdict":
     """Pass the verdict, and print it."""
-    from session_scoping.laws import judge
     from session_scoping.reports.terminal import render
     from session_scoping.reports.terminal import show
+    from session_scoping.rules import judge
 
     verdict = judge(recording)
     show(render(verdict))

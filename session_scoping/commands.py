@@ -80,7 +80,7 @@ def sides(command: t.Callable[..., t.Any]) -> t.Callable[..., t.Any]:
 @sides
 @click.pass_context
 def upgrade(context: click.Context, /, before: str, after: str, **given: t.Any) -> None:
-    """Compare two releases: which laws held BEFORE, and which hold AFTER.
+    """Compare two releases: which rules held BEFORE, and which hold AFTER.
 
     A side is a requirement, as flask-admin==2.2.0 or flask<3.1, or `latest`, the path
     of a checkout, or git+ an address. Each gets an environment of its own.
@@ -100,7 +100,7 @@ def upgrade(context: click.Context, /, before: str, after: str, **given: t.Any) 
 @sides
 @click.pass_context
 def bisect(context: click.Context, /, before: str, after: str, **given: t.Any) -> None:
-    """Find the first release from BEFORE to AFTER that breaks a law."""
+    """Find the first release from BEFORE to AFTER that breaks a rule."""
     from session_scoping.reports.upgrade import render
     from session_scoping.reports.upgrade import render_culprit
     from session_scoping.upgrade import bisect

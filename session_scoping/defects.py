@@ -23,7 +23,7 @@ class Defect:
     package: str
     releases: SpecifierSet
     handles: tuple[str, ...]  # of the drop-in; none: it does not drive that
-    laws: tuple[str, ...]  # none: it does not even import
+    rules: tuple[str, ...]  # none: it does not even import
     link: str  # upstream
     workaround: str  # code, or what to install
     finding: int  # in the investigation

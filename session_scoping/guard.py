@@ -1,4 +1,4 @@
-"""Runs the drop-in guard on what is installed: what becomes of each law and handle.
+"""Runs the drop-in guard on what is installed: what becomes of each rule and handle.
 
 ``python -m session_scoping.guard PATH`` writes it to a file as JSON. It needs pytest
 and Flask-Admin, and nothing else.
@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pytest
 
-from session_scoping.laws import NAMES
+from session_scoping.rules import NAMES
 from session_scoping.stack import stack
 
 HERE = Path(__file__).parent
@@ -33,9 +33,9 @@ WORST_FIRST = (BREAKS, KNOWN, UNKNOWN, HOLDS)
 
 @dataclass
 class Cell:
-    """What became of a law with a handle."""
+    """What became of a rule with a handle."""
 
-    law: str
+    rule: str
     handle: str
     state: str
     why: str = ""  # the known defect, or what keeps it from being tried
@@ -60,13 +60,13 @@ class GuardRun:
     def handles(self) -> list[str]:
         return list(dict.fromkeys(one.handle for one in self.cells))
 
-    def cell(self, law: str, handle: str) -> Cell:
-        """What is known of a law with a handle, which may be nothing."""
+    def cell(self, rule: str, handle: str) -> Cell:
+        """What is known of a rule with a handle, which may be nothing."""
         for one in self.cells:
-            if (one.law, one.handle) == (law, handle):
+            if (one.rule, one.handle) == (rule, handle):
                 return one
         why = f"does not import: {self.does_not_import}" if self.does_not_import else ""
-        return Cell(law, handle, UNKNOWN, why)
+        return Cell(rule, handle, UNKNOWN, why)
 
     def to_json(self) -> dict[str, t.Any]:
         return asdict(self)
@@ -87,7 +87,7 @@ def path() -> Path:
 class Outcomes:
     """A pytest plugin that keeps what became of each test, and why.
 
-    The guard names the law in the test's name or as its last parameter; the first
+    The guard names the rule in the test's name or as its last parameter; the first
     parameter is the handle.
     """
 
@@ -106,16 +106,16 @@ class Outcomes:
         if report.when != "call" and report.passed:
             return
         name, _, rest = report.nodeid.rpartition("::")[2].partition("[")
-        handle, _, law = rest.rstrip("]").partition("-")
-        law = law or name.split("_")[1]
+        handle, _, rule = rest.rstrip("]").partition("-")
+        rule = rule or name.split("_")[1]
         if name == "test_twin_is_caught":
             self.run.twins += 1
             self.run.caught += report.passed
         if report.failed:
             title = f"{name} {rest.rstrip(']')}".rstrip()
             self.run.failures.append(f"{title}\n{report.longreprtext}")
-        if law in NAMES and handle:
-            self.keep(Cell(law, handle, *self.outcome(report)))
+        if rule in NAMES and handle:
+            self.keep(Cell(rule, handle, *self.outcome(report)))
         elif hasattr(report, "wasxfail") and not report.passed:
             self.run.defects.append(reason(report))
 
@@ -130,10 +130,10 @@ class Outcomes:
         return BREAKS, "", report.longreprtext
 
     def keep(self, cell: Cell) -> None:
-        """Several tests are about one law and handle: the worst of them counts."""
+        """Several tests are about one rule and handle: the worst of them counts."""
         cells = self.run.cells
         for index, one in enumerate(cells):
-            if (one.law, one.handle) == (cell.law, cell.handle):
+            if (one.rule, one.handle) == (cell.rule, cell.handle):
                 if one.state == cell.state:
                     one.said = "\n".join(filter(None, [one.said, cell.said]))
                 else:

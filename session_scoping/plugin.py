@@ -13,10 +13,10 @@ if t.TYPE_CHECKING:
 
     from session_scoping.crawler import Crawler
     from session_scoping.crawler import MakeClient
-    from session_scoping.laws import Verdict
     from session_scoping.operations import Operation
     from session_scoping.recorder import Recorder
     from session_scoping.recording import Recording
+    from session_scoping.rules import Verdict
 
 T = t.TypeVar("T")
 WATCH = "session_scoping"
@@ -33,7 +33,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--session-scoping",
         action="store_true",
         help="Watch all requests that the tests make, and fail the tests in which a "
-        "session outlives its request, or breaks another law.",
+        "session outlives its request, or breaks another rule.",
     )
     group.addoption(
         "--session-scoping-app",
@@ -117,11 +117,11 @@ class SessionScoping:
         faults: bool = False,
         leave_alone: t.Sequence[str] = (),
     ) -> "Verdict":
-        """Drive all that can be read in the admin of ``app``. The test fails when a law
-        is broken, or when there is nothing to see."""
+        """Read all of the admin of ``app``. The test fails when a rule is broken,
+        or when there is nothing to see."""
         from session_scoping.crawler import record
         from session_scoping.errors import CannotTell
-        from session_scoping.laws import judge
+        from session_scoping.rules import judge
 
         try:
             recording = record(
@@ -144,7 +144,7 @@ class SessionScoping:
         self, app: "flask.Flask", *, leave_alone: t.Sequence[str] = ()
     ) -> "t.Iterator[Recording]":
         """Watch what the test requests in the block. The test fails at the end of it
-        when a law is broken, or when there was no request."""
+        when a rule is broken, or when there was no request."""
         from session_scoping.recorder import Recorder
 
         recorder = Recorder(self._leave_alone(leave_alone))
@@ -358,7 +358,7 @@ class DrivenApp:
 
     def judge_building(self) -> None:
         """Fails the test when building the app has opened a session that is there."""
-        from session_scoping.laws import judge
+        from session_scoping.rules import judge
 
         verdict = only(judge(self.built), set())
         if not verdict.holds:
@@ -366,7 +366,7 @@ class DrivenApp:
 
     def judge(self, operation: "Operation", client: "MakeClient | None") -> None:
         """Drive one thing, and fail the test by what is seen of it."""
-        from session_scoping.laws import judge
+        from session_scoping.rules import judge
 
         # Whatever contexts the fixtures of a suite push, the app is driven in none.
         recording = Context().run(self._drive, operation, client)
@@ -470,8 +470,8 @@ HELP = (
 
 def verdict_of(recorder: "Recorder", failed: bool = False) -> "Verdict":
     """The verdict on a test. What is kept by nothing of the app, the test keeps."""
-    from session_scoping.laws import judge
     from session_scoping.recording import SCOPED_SESSION
+    from session_scoping.rules import judge
 
     recording = recorder.stop()
     recording.kept_instances = [one for one in recording.kept_instances if one.kept_by]
@@ -516,7 +516,7 @@ def headline(verdict: "Verdict") -> str:
         return conclusion(verdict)
     first = verdict.findings[0]
     why = first.cause.name if first.cause else first.violations[0].what
-    return f"{views_of(verdict, first)} breaks {', '.join(first.laws)}: {why}"
+    return f"{views_of(verdict, first)} breaks {', '.join(first.rules)}: {why}"
 
 
 def nothing_seen(recording: "Recording") -> str:
@@ -526,6 +526,6 @@ def nothing_seen(recording: "Recording") -> str:
 
 
 def tell_beside(item: pytest.Item, verdict: "Verdict") -> None:
-    """Add a broken law to the report of a test that has failed by itself."""
+    """Add a broken rule to the report of a test that has failed by itself."""
     if not verdict.holds:
         item.add_report_section("call", "session scoping", message(verdict))

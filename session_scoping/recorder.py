@@ -93,7 +93,7 @@ class Recorder:
     """Watches all apps of this process, from ``start`` to ``stop``.
 
     ``leave_alone``: patterns, as in a shell, for ``file:line in function``. A session
-    made there is written down, but is held against no law.
+    made there is written down, but is held against no rule.
 
     One recorder watches at a time: while it does, one that was started before it rests.
     """

@@ -191,7 +191,7 @@ class Unseen:
 
 @dataclass
 class Recording:
-    """All that was seen: the laws judge by nothing else."""
+    """All that was seen: the rules judge by nothing else."""
 
     app: str = ""
     stack: dict[str, str] = field(default_factory=dict)  # package: version

@@ -1,4 +1,4 @@
-"""One release against another: which laws held before, and which hold after."""
+"""One release against another: which rules held before, and which hold after."""
 
 import json
 import subprocess
@@ -31,11 +31,11 @@ from session_scoping.guard import Cell
 from session_scoping.guard import GuardRun
 from session_scoping.guard import HOLDS
 from session_scoping.guard import UNKNOWN
-from session_scoping.laws import judge
-from session_scoping.laws import NAMES
-from session_scoping.laws import Verdict
 from session_scoping.recording import Recording
 from session_scoping.reports.terminal import label
+from session_scoping.rules import judge
+from session_scoping.rules import NAMES
+from session_scoping.rules import Verdict
 
 STEPS = ("resolving", "installing", "running the guard", "driving the app")
 Progress = t.Callable[[str, int], object]  # what is being done, and which step it is
@@ -72,20 +72,20 @@ class Tried:
     def cells(self) -> list[Cell]:
         return [*self.run.cells, *self.app]
 
-    def cell(self, law: str, handle: str) -> Cell:
+    def cell(self, rule: str, handle: str) -> Cell:
         for one in self.cells:
-            if (one.law, one.handle) == (law, handle):
+            if (one.rule, one.handle) == (rule, handle):
                 return one
         if self.trouble:
-            return Cell(law, handle, UNKNOWN, self.trouble)
-        return self.run.cell(law, handle)
+            return Cell(rule, handle, UNKNOWN, self.trouble)
+        return self.run.cell(rule, handle)
 
 
 @dataclass(frozen=True)
 class Change:
-    """A law with a handle, or in a view of the app, before and after."""
+    """A rule with a handle, or in a view of the app, before and after."""
 
-    law: str
+    rule: str
     handle: str
     before: Cell
     after: Cell
@@ -116,8 +116,8 @@ class Comparison:
     @property
     def changes(self) -> list[Change]:
         return [
-            Change(law, one, self.before.cell(law, one), self.after.cell(law, one))
-            for law in NAMES
+            Change(rule, one, self.before.cell(rule, one), self.after.cell(rule, one))
+            for rule in NAMES
             for one in self.handles
         ]
 
@@ -126,7 +126,7 @@ class Comparison:
 
     @property
     def failures(self) -> list[str]:
-        """What the guard complains of on the new side only, and that is no law."""
+        """What the guard complains of on the new side only, and that is no rule."""
         if self.after.run.does_not_import:
             return []  # which every cell tells
         cells = [one.said for one in self.after.run.cells]
@@ -317,16 +317,16 @@ def _drive_app(
 def _cells(verdict: Verdict) -> t.Iterator[Cell]:
     states = {"broken": BREAKS, "holds": HOLDS}
     for number in range(len(verdict.recording.views)):
-        for law in NAMES:
-            state = verdict.cell(number, law)
+        for rule in NAMES:
+            state = verdict.cell(number, rule)
             said = [
                 f"- {one.what}{f' ({one.own or one.place})' if one.place else ''}"
                 for one in verdict.violations
-                if one.view == number and one.law == law
+                if one.view == number and one.rule == rule
             ]
             known = states.get(state, UNKNOWN)
             why = state if known == UNKNOWN else ""
-            yield Cell(law, label(verdict, number), known, why, "\n".join(said))
+            yield Cell(rule, label(verdict, number), known, why, "\n".join(said))
 
 
 # ------------------------------------------------------------------------------- bisect
@@ -334,7 +334,7 @@ def _cells(verdict: Verdict) -> t.Iterator[Cell]:
 
 @dataclass(frozen=True)
 class Culprit:
-    """The release that broke a law, beside the one before it."""
+    """The release that broke a rule, beside the one before it."""
 
     comparison: Comparison  # of the two
     tried: int  # releases

@@ -1,9 +1,10 @@
 """Run the guard for one's own app on older stacks, each in an environment of its own.
 
 The example apps have to be judged there as they are on the newest one: what is broken
-by its law and line, and nothing healthy.  ``python -m tests.stacks [--sample N]``: with
-a number, only so many of them, chosen by the commit that is checked out.  Exit status:
-0 when they are judged so, 1 otherwise.
+by its rule and line, and nothing healthy.
+
+``python -m tests.stacks [--sample N]``: with a number, only so many of them, chosen by
+the commit that is checked out.  Exit status: 0 when they are judged so, 1 otherwise.
 """
 
 import argparse

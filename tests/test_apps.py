@@ -42,7 +42,7 @@ def unsupported(example: Example) -> str:
     for package in example.needs:
         if find_spec(package) is None:
             return f"{package} is not installed"
-    if example.law and release("flask") < example.since_flask:
+    if example.rule and release("flask") < example.since_flask:
         return f"is not broken before Flask {example.since_flask}"
     if release("flask-admin") < example.since:
         return f"Flask-Admin {version('flask-admin')} does not run it"
@@ -82,8 +82,8 @@ def run(example: Example, **environment: str) -> subprocess.CompletedProcess[str
     )
 
 
-def must_name(example: Example, verdict: Verdict, laws: t.Iterable[str]) -> None:
-    """The law, the view, the cause and the line, in the report that a user reads."""
+def must_name(example: Example, verdict: Verdict, rules: t.Iterable[str]) -> None:
+    """The rule, the view, the cause and the line, in the report that a user reads."""
     views = verdict.recording.views
     found = [
         one
@@ -91,8 +91,8 @@ def must_name(example: Example, verdict: Verdict, laws: t.Iterable[str]) -> None
         if not example.view
         or example.view in {views[n].name for n in one.views if n >= 0}
     ]
-    broken = {law for finding in found for law in finding.laws}
-    assert broken >= {*laws}, text(verdict)
+    broken = {rule for finding in found for rule in finding.rules}
+    assert broken >= {*rules}, text(verdict)
     if example.cause:
         causes = {one.cause.name for one in found if one.cause}
         assert example.cause in causes, text(verdict)
@@ -101,12 +101,12 @@ def must_name(example: Example, verdict: Verdict, laws: t.Iterable[str]) -> None
         assert place in text(verdict)
 
 
-@pytest.mark.parametrize("example", named(one for one in APPS if one.law))
+@pytest.mark.parametrize("example", named(one for one in APPS if one.rule))
 def test_what_is_broken_is_named(example: Example) -> None:
     if why := unsupported(example):
         pytest.skip(why)
-    laws = {example.law, *example.also} - {*example.at_once}
-    must_name(example, verdict_on(example), laws)
+    rules = {example.rule, *example.also} - {*example.at_once}
+    must_name(example, verdict_on(example), rules)
 
 
 @pytest.mark.parametrize("example", named(one for one in APPS if one.at_once))
@@ -116,8 +116,8 @@ def test_what_shows_only_at_the_same_time(example: Example, tmp_path: Path) -> N
         pytest.skip("SQLAlchemy 1.4 keeps a connection to SQLite in its own thread")
     done = run(example, DATABASE_URL=f"sqlite:///{tmp_path / 'app.db'}")
     assert done.returncode == 1, done.stderr
-    for law in example.at_once:
-        assert f"   {law}: " in done.stdout
+    for rule in example.at_once:
+        assert f"   {rule}: " in done.stdout
 
 
 @pytest.mark.parametrize("example", named(one for one in APPS if one.healthy))
@@ -147,8 +147,8 @@ def test_what_spoils_its_process(example: Example) -> None:
     if why := unsupported(example):
         pytest.skip(why)
     done = run(example)
-    assert done.returncode == (1 if example.law else 0), done.stdout + done.stderr
-    if example.law:
+    assert done.returncode == (1 if example.rule else 0), done.stdout + done.stderr
+    if example.rule:
         assert example.cause.lower() in " ".join(done.stdout.lower().split())
 
 

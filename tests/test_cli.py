@@ -14,9 +14,9 @@ from flask.cli import FlaskGroup
 
 from session_scoping.cli import command
 from session_scoping.cli import main
-from session_scoping.laws import judge
-from session_scoping.laws import NAMES
 from session_scoping.recording import Recording
+from session_scoping.rules import judge
+from session_scoping.rules import NAMES
 from tests.apps import APPS
 
 ROOT = Path(__file__).parent.parent
@@ -100,7 +100,7 @@ def leaking() -> Done:
         "Verdict: broken: handle, fresh, released.",
     ],
 )
-def test_a_leaking_app_is_told_by_law_view_line_and_change(
+def test_a_leaking_app_is_told_by_rule_view_line_and_change(
     says: str, leaking: Done
 ) -> None:
     assert says in leaking.out
@@ -216,7 +216,7 @@ def test_a_file_is_found_wherever_it_is(zoo: Path, scoping: Run) -> None:
 def test_json_is_what_a_recording_is_loaded_from(tmp_path: Path, scoping: Run) -> None:
     scoping(f"{RAW}:leaking", "--json", str(tmp_path / "seen.json"))
     verdict = judge(Recording.load(tmp_path / "seen.json"))
-    assert {one.law for one in verdict.violations} == {"handle", "fresh", "released"}
+    assert {one.rule for one in verdict.violations} == {"handle", "fresh", "released"}
 
 
 def test_html_is_a_page(tmp_path: Path, scoping: Run) -> None:
@@ -385,7 +385,7 @@ def test_ctrl_c_before_anything_was_seen(zoo: Path, scoping: Run) -> None:
     )
 
 
-def test_ctrl_c_hides_no_broken_law(zoo: Path, scoping: Run) -> None:
+def test_ctrl_c_hides_no_broken_rule(zoo: Path, scoping: Run) -> None:
     (zoo / "slow.py").write_text(
         f"{CTRL_C}\n    # of a leak\n"
         "def leak():\n"
@@ -400,7 +400,7 @@ def test_ctrl_c_hides_no_broken_law(zoo: Path, scoping: Run) -> None:
     assert "Verdict: broken: handle, fresh, released." in done.out
 
 
-def test_a_law_is_broken_whether_or_not_anybody_is_let_in(
+def test_a_rule_is_broken_whether_or_not_anybody_is_let_in(
     zoo: Path, scoping: Run
 ) -> None:
     (zoo / "shut.py").write_text(
@@ -819,6 +819,6 @@ def test_a_disk_that_is_full_is_told_after_the_verdict(scoping: Run) -> None:
     )
 
 
-def test_the_laws_are_named_in_the_table(leaking: Done) -> None:
+def test_the_rules_are_named_in_the_table(leaking: Done) -> None:
     [header] = [line for line in leaking.out.splitlines() if line.startswith("view")]
     assert header.split()[1:] == NAMES

@@ -85,7 +85,7 @@ GREEN = "def test_single_always(one): pass"
 RED = "def test_single_always(one): raise AssertionError('two sessions')"
 KNOWN = GREEN + "\n@pytest.mark.xfail(reason='known')\n" + RED.replace("always", "once")
 PARAMETER = (
-    "@pytest.mark.parametrize('law', ['single'])\ndef test_laws(law, one): 1 / 0"
+    "@pytest.mark.parametrize('rule', ['single'])\ndef test_rules(rule, one): 1 / 0"
 )
 SKIPPED = GREEN.replace("pass", "pytest.skip('not installed')")
 UNREADABLE = "import nothing_of_this_name"

@@ -350,5 +350,5 @@ def test_a_transaction_that_is_older_than_the_recording_is_seen(tmp_path: Path) 
     verdict = shop.verdict()
     [first, *_] = [one for one in verdict.recording.requests if one.operation == "list"]
     assert [use.session for use in first.uses] == [0]
-    assert "fresh" in {one.law for one in verdict.violations}
+    assert "fresh" in {one.rule for one in verdict.violations}
     shop.session.remove()

@@ -14,7 +14,7 @@ from session_scoping.defects import BY_ID
 from session_scoping.defects import Defect
 from session_scoping.defects import DEFECTS
 from session_scoping.defects import EVERY_HANDLE
-from session_scoping.laws import NAMES
+from session_scoping.rules import NAMES
 
 ROOT = Path(__file__).parent.parent
 INVESTIGATION = ROOT / "SESSION_SCOPING_INVESTIGATION.md"
@@ -65,8 +65,8 @@ def test_the_drop_in_expects_it_in_the_same_releases(name: str) -> None:
         names = {variable: Version(release), "Version": Version}
         assert value(here, **names) == defect.is_in(release), release
     assert defect.link in value(why)
-    laws = value(breaks[0]) if breaks else {}
-    assert {*laws} - {"effect"} == {*defect.laws}
+    rules = value(breaks[0]) if breaks else {}
+    assert {*rules} - {"effect"} == {*defect.rules}
     handles = {breaks[1].id} if len(breaks) > 1 else {*EVERY_HANDLE}  # type: ignore[attr-defined]
     assert handles == {*defect.handles}
 
@@ -77,8 +77,8 @@ def test_the_investigation_tells_of_it(defect: Defect) -> None:
     found = re.search(rf"^### {defect.finding}\. .*?(?=^### |^## )", text, re.M | re.S)
     assert found, f"there is no finding {defect.finding}"
     assert defect.link in found[0]
-    for law in defect.laws:
-        assert f"`{law}`" in found[0]
+    for rule in defect.rules:
+        assert f"`{rule}`" in found[0]
 
 
 def test_the_causes_take_their_words_from_it() -> None:
@@ -92,8 +92,8 @@ def test_the_causes_take_their_words_from_it() -> None:
         assert (one.sentence, one.workaround, one.link) in told
 
 
-def test_it_names_laws_that_there_are() -> None:
-    assert {law for one in DEFECTS for law in one.laws} <= {*NAMES}
+def test_it_names_rules_that_there_are() -> None:
+    assert {rule for one in DEFECTS for rule in one.rules} <= {*NAMES}
 
 
 def test_a_release_that_is_not_known_has_no_defect() -> None:

@@ -23,9 +23,9 @@ from session_scoping.faults import FAULTS
 from session_scoping.faults import in_memory
 from session_scoping.faults import LOST
 from session_scoping.faults import ROLLBACK
-from session_scoping.laws import judge
 from session_scoping.recorder import Recorder
 from session_scoping.recording import Recording
+from session_scoping.rules import judge
 from tests.closing import closing
 from tests.closing import LEFT_IN_REGISTRY
 
@@ -95,7 +95,7 @@ def test_a_session_that_cannot_be_closed_stays_in_the_registry(url: str) -> None
     assert {one.cause.name for one in verdict.violations if one.cause} == {
         LEFT_IN_REGISTRY
     }
-    assert "recovers" in {one.law for one in verdict.violations}
+    assert "recovers" in {one.rule for one in verdict.violations}
     recording = verdict.recording
     unclosed = {
         one.number: [use.session for use in one.uses if use.close_error]
@@ -112,7 +112,7 @@ def test_a_later_request_that_gets_it_is_told_by_the_same_name(url: str) -> None
     """With a session for each thread that is the next one, which closes it at last."""
     app = make_app(url, Session, scopefunc=threading.get_ident)
     verdict = judge(record(app, faults=True))
-    assert {(one.law, one.cause and one.cause.name) for one in verdict.violations} == {
+    assert {(one.rule, one.cause and one.cause.name) for one in verdict.violations} == {
         ("fresh", LEFT_IN_REGISTRY)
     }
 
@@ -133,7 +133,7 @@ def test_who_left_it_is_told_where_it_is_closed_long_after(url: str) -> None:
         recorder.find_kept()
         assert app.test_client().get("/nowhere").status_code == 404
     [one] = judge(recorder.recording).violations
-    assert one.law == "released"
+    assert one.rule == "released"
     assert one.cause is not None
     assert one.cause.name == LEFT_IN_REGISTRY
 
@@ -231,6 +231,6 @@ def test_a_session_kept_after_a_fault_is_found(url: str) -> None:
     Careless.kept.clear()
     verdict = judge(record(make_app(url, view=Careless), faults=True))
     Careless.kept.clear()
-    assert {one.law for one in verdict.violations} == {"recovers"}
+    assert {one.rule for one in verdict.violations} == {"recovers"}
     found = {verdict.recording.requests[number].fault for number in told(verdict)}
     assert found == {BEFORE, AFTER, LOST}  # without a connection it holds nothing

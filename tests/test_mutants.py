@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from session_scoping.laws import NAMES
+from session_scoping.rules import NAMES
 from tests.mutants import Mutant
 from tests.mutants import NONE
 from tests.mutants.__main__ import cell
@@ -18,10 +18,10 @@ ROOT = Path(__file__).parent.parent
 ONE = Mutant("one", "Breaks it.", ("fresh",), lambda: None)
 
 
-def test_every_law_is_broken_in_five_ways() -> None:
-    ways = Counter(law for one in MUTANTS.values() for law in one.laws)
+def test_every_rule_is_broken_in_five_ways() -> None:
+    ways = Counter(rule for one in MUTANTS.values() for rule in one.rules)
     assert {*ways} == {*NAMES, "effect"}
-    assert min(ways[law] for law in NAMES) >= 5, ways
+    assert min(ways[rule] for rule in NAMES) >= 5, ways
     assert len(MUTANTS) >= 40
 
 
@@ -46,7 +46,7 @@ def test_every_mutant_says_what_it_breaks() -> None:
         ({"released": ["it"], "fresh": ["it"]}, True, "fresh, released"),
     ],
 )
-def test_a_mutant_is_caught_by_a_law_that_names_it(
+def test_a_mutant_is_caught_by_a_rule_that_names_it(
     broken: dict[str, list[str]], caught: bool, says: str
 ) -> None:
     trial = Trial(ONE, {"drop-in": broken})
@@ -71,5 +71,5 @@ def test_a_sample_is_some_of_them_and_always_the_same() -> None:
 def test_a_mutant_is_caught_by_both_guards() -> None:
     trial = run(MUTANTS["the list: of its own"])
     assert not trial.died
-    assert "single" in trial.laws("drop-in")
-    assert "single" in trial.laws("own app")
+    assert "single" in trial.rules("drop-in")
+    assert "single" in trial.rules("own app")

@@ -9,9 +9,9 @@ import pytest
 from flask_sqlalchemy.session import Session
 
 from session_scoping.crawler import record
-from session_scoping.laws import judge
-from session_scoping.laws import Verdict
 from session_scoping.recorder import Recorder
+from session_scoping.rules import judge
+from session_scoping.rules import Verdict
 from tests.test_faults import make_app
 
 PACKAGES = sysconfig.get_path("purelib")
@@ -85,7 +85,7 @@ def test_the_app_may_end_a_context_of_its_own(
                 return found
     """
     seen = verdict(tmp_path, code, where)
-    assert {one.law for one in seen.violations} == {"single"}
+    assert {one.rule for one in seen.violations} == {"single"}
 
 
 CLOSES = """
@@ -159,7 +159,7 @@ PAST = """
 
 
 @pytest.mark.parametrize(
-    ("law", "code"),
+    ("rule", "code"),
     [
         ("alive", CLOSES),
         ("isolated", COMMITS),
@@ -171,9 +171,11 @@ PAST = """
 )
 @pytest.mark.parametrize("where", OF_FLASK_ADMIN.values(), ids=OF_FLASK_ADMIN)
 def test_flask_admin_may_not(
-    tmp_path: Path, where: tuple[str, str], law: str, code: str
+    tmp_path: Path, where: tuple[str, str], rule: str, code: str
 ) -> None:
-    found = [one for one in verdict(tmp_path, code, where).violations if one.law == law]
+    found = [
+        one for one in verdict(tmp_path, code, where).violations if one.rule == rule
+    ]
     assert {one.cause.name for one in found if one.cause} == {"Flask-Admin itself"}
     assert {one.place.file for one in found if one.place} == {
         "flask_admin/contrib/sqla/view.py"
@@ -187,7 +189,7 @@ def test_it_does_not_matter_from_where_it_is_judged(
     monkeypatch.chdir(Path(sysconfig.get_path("stdlib")).parent)
     where = OF_FLASK_ADMIN["in a package"]
     seen = verdict(tmp_path, ON_A_THREAD, where)
-    assert "single" in {one.law for one in seen.violations}
+    assert "single" in {one.rule for one in seen.violations}
 
 
 @pytest.mark.parametrize(

@@ -103,7 +103,7 @@ def test_its_options_have_a_group_in_the_help(run: Run) -> None:
 
 
 def test_check(pytester: pytest.Pytester, run: Run) -> None:
-    """A healthy app passes, and a leaking one fails by its law, view and line."""
+    """A healthy app passes, and a leaking one fails by its rule, view and line."""
     pytester.makeconftest(SHOP)
     pytester.makepyfile("""
         from tests.apps import captured_at_startup as shop

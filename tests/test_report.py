@@ -10,8 +10,6 @@ from pathlib import Path
 import pytest
 
 from session_scoping import reports
-from session_scoping.laws import judge
-from session_scoping.laws import NAMES
 from session_scoping.recording import BUILDING
 from session_scoping.recording import Outside
 from session_scoping.recording import Place
@@ -23,6 +21,8 @@ from session_scoping.recording import Unseen
 from session_scoping.recording import Use
 from session_scoping.recording import View
 from session_scoping.reports.html import html
+from session_scoping.rules import judge
+from session_scoping.rules import NAMES
 from tests.conftest import insist
 
 if t.TYPE_CHECKING or importlib.util.find_spec("playwright"):
@@ -120,8 +120,8 @@ def test_the_data_in_the_file_parses_back() -> None:
     assert (leak["kept"], leak["kept_by"]) == (True, list(KEEPER))
     assert data["places"][leak["place"]] == str(LIBRARY)
     assert data["places"][leak["own"]] == str(OWN)
-    assert [one["law"] for one in data["violations"]] == [
-        one.law for one in verdict.violations
+    assert [one["rule"] for one in data["violations"]] == [
+        one.rule for one in verdict.violations
     ]
 
 
@@ -155,7 +155,7 @@ def stopped(recording: Recording) -> Recording:
     [
         (healthy(40), "Sessions are request-scoped, in 4 of 4 views."),
         (healthy(3), "Sessions are request-scoped, in 3 of 4 views."),
-        (leaking(40), "3 of 7 laws are broken, in 1 of 4 views."),
+        (leaking(40), "3 of 7 rules are broken, in 1 of 4 views."),
         (
             stopped(healthy(40)),
             "Sessions are request-scoped, in 4 of 4 views; 1 request tried to write.",
@@ -169,7 +169,7 @@ def test_the_verdict_stands_in_one_sentence(
     assert f"</span> {sentence}</h1>" in html(judge(recording))
 
 
-def test_a_law_that_no_view_has_put_to_the_test_is_named() -> None:
+def test_a_rule_that_no_view_has_put_to_the_test_is_named() -> None:
     page = html(judge(overlapping(healthy(40))))
 
     assert "Not tried in any view: recovers." in page
@@ -182,7 +182,7 @@ def test_each_cell_of_the_table_is_that_of_the_verdict() -> None:
 
     for view, row in enumerate(rows):
         cells = re.findall(r"<span>([a-z ]+)</span>", row)
-        assert cells == [verdict.cell(view, law) for law in NAMES]
+        assert cells == [verdict.cell(view, rule) for rule in NAMES]
 
 
 def test_what_fails_again_and_again_is_told_once() -> None:
@@ -348,7 +348,7 @@ def test_requests_that_failed_are_marked(open_report: Open) -> None:
     assert (drawn(page, "crosses"), drawn(page, "circles")) == (2, 1)
 
 
-def test_filter_by_view_law_and_only_broken(open_report: Open) -> None:
+def test_filter_by_view_rule_and_only_broken(open_report: Open) -> None:
     page = open_report(leaking(40))
 
     page.get_by_role("combobox", name="View").select_option("1")
@@ -356,23 +356,23 @@ def test_filter_by_view_law_and_only_broken(open_report: Open) -> None:
     page.get_by_role("combobox", name="View").select_option("2")
     assert (drawn(page, "healthy"), drawn(page, "broken")) == (0, 1)
     page.get_by_role("combobox", name="View").select_option("")
-    page.get_by_role("combobox", name="Law").select_option("fresh")
+    page.get_by_role("combobox", name="Rule").select_option("fresh")
     assert (drawn(page, "healthy"), drawn(page, "broken")) == (0, 1)
-    page.get_by_role("combobox", name="Law").select_option("alive")
+    page.get_by_role("combobox", name="Rule").select_option("alive")
     expect(page.locator("#nothing")).to_have_text("No session is like that.")
-    page.get_by_role("combobox", name="Law").select_option("")
+    page.get_by_role("combobox", name="Rule").select_option("")
     page.get_by_label("only broken").check()
     assert (drawn(page, "healthy"), drawn(page, "broken")) == (0, 1)
     page.get_by_label("only broken").uncheck()
     assert (drawn(page, "healthy"), drawn(page, "broken")) == (40, 1)
 
 
-def test_a_broken_law_that_names_no_session_names_its_request(
+def test_a_broken_rule_that_names_no_session_names_its_request(
     open_report: Open,
 ) -> None:
     recording = healthy(40)
     recording.requests[6].taken = 2
-    page = open_report(recording, "#law=released")
+    page = open_report(recording, "#rule=released")
 
     page.locator("#nothing").get_by_role("link", name="request 6").click()
     expect(page.locator("#panel")).to_contain_text("2 taken, 1 returned")
@@ -381,20 +381,20 @@ def test_a_broken_law_that_names_no_session_names_its_request(
 def test_the_address_keeps_what_is_looked_at(open_report: Open) -> None:
     page = open_report(leaking(40))
     page.get_by_role("combobox", name="View").select_option("2")
-    page.get_by_role("combobox", name="Law").select_option("fresh")
+    page.get_by_role("combobox", name="Rule").select_option("fresh")
     page.get_by_label("only broken").check()
     page.mouse.click(*middle(page, "broken"))
     address = page.evaluate("location.hash")
-    assert address == "#view=2&law=fresh&broken=1&session=40"
+    assert address == "#view=2&rule=fresh&broken=1&session=40"
 
     again = open_report(leaking(40), address)
     expect(again.get_by_role("combobox", name="View")).to_have_value("2")
-    expect(again.get_by_role("combobox", name="Law")).to_have_value("fresh")
+    expect(again.get_by_role("combobox", name="Rule")).to_have_value("fresh")
     expect(again.get_by_label("only broken")).to_be_checked()
     expect(again.get_by_role("dialog", name="Session 40")).to_be_visible()
 
     again.keyboard.press("Escape")
-    again.wait_for_url(lambda url: url.endswith("#view=2&law=fresh&broken=1"))
+    again.wait_for_url(lambda url: url.endswith("#view=2&rule=fresh&broken=1"))
 
 
 def test_the_address_keeps_the_zoom(open_report: Open) -> None:
@@ -419,7 +419,7 @@ def test_a_cell_of_the_table_leads_to_its_sessions(open_report: Open) -> None:
     row.get_by_role("link", name="broken").first.click()
 
     expect(page.locator("#count")).to_have_text("1 of 41 sessions, 1 broken")
-    expect(page.get_by_role("combobox", name="Law")).to_have_value("handle")
+    expect(page.get_by_role("combobox", name="Rule")).to_have_value("handle")
 
 
 def test_a_click_on_a_bar_tells_all_of_its_session(open_report: Open) -> None:
@@ -520,7 +520,7 @@ def test_hostile_text_stays_text(open_report: Open, address: str) -> None:
         expect(page.locator("#panel")).to_contain_text(f"→ {HOSTILE}")
 
 
-@pytest.mark.parametrize("address", ["#session=x", "#view=77&law=no", "#at=a&zoom=b"])
+@pytest.mark.parametrize("address", ["#session=x", "#view=77&rule=no", "#at=a&zoom=b"])
 def test_an_address_that_makes_no_sense_does_no_harm(
     open_report: Open, address: str
 ) -> None:
@@ -595,7 +595,7 @@ def test_light_and_dark(open_report: Open) -> None:
 def test_on_paper_stand_the_table_the_findings_and_the_timeline(
     open_report: Open,
 ) -> None:
-    page = open_report(leaking(40), "#law=fresh")
+    page = open_report(leaking(40), "#rule=fresh")
     page.evaluate("dispatchEvent(new Event('beforeprint'))")
     page.emulate_media(media="print")
 
@@ -609,7 +609,7 @@ def test_on_paper_stand_the_table_the_findings_and_the_timeline(
 def test_without_javascript_all_but_the_timeline_is_there(open_report: Open) -> None:
     page = open_report(leaking(40), java_script_enabled=False)
 
-    expect(page.locator("h1")).to_contain_text("3 of 7 laws are broken")
+    expect(page.locator("h1")).to_contain_text("3 of 7 rules are broken")
     expect(page.locator(".finding")).to_contain_text(KEEPER[1])
     expect(page.locator("noscript")).to_be_visible()
     expect(page.locator("#controls")).to_be_hidden()

@@ -24,11 +24,11 @@ from session_scoping.guard import GuardRun
 from session_scoping.guard import HOLDS
 from session_scoping.guard import KNOWN
 from session_scoping.guard import UNKNOWN
-from session_scoping.laws import NAMES
 from session_scoping.reports.terminal import plain
 from session_scoping.reports.upgrade import html
 from session_scoping.reports.upgrade import render
 from session_scoping.reports.upgrade import sentence
+from session_scoping.rules import NAMES
 from session_scoping.upgrade import bisect
 from session_scoping.upgrade import BROKE
 from session_scoping.upgrade import Comparison
@@ -43,9 +43,9 @@ from tests.conftest import Sdist
 
 
 def tried(*cells: Cell, release: str = "1.0", **more: t.Any) -> Tried:
-    """All laws hold with the handle ``db``, but for these cells."""
-    other = {(one.law, one.handle) for one in cells}
-    rest = [Cell(law, "db", HOLDS) for law in NAMES if (law, "db") not in other]
+    """All rules hold with the handle ``db``, but for these cells."""
+    other = {(one.rule, one.handle) for one in cells}
+    rest = [Cell(rule, "db", HOLDS) for rule in NAMES if (rule, "db") not in other]
     run = GuardRun(cells=[*cells, *rest], finished=True, **more)
     return Tried(f"shop=={release}", release, {"shop": release}, run)
 
@@ -81,7 +81,7 @@ def test_a_change_is_told_by_what_it_is(
     before: Tried, after: Tried, kind: str, status: int
 ) -> None:
     found = comparison(before, after)
-    [change] = [one for one in found.changes if one.law == "released"]
+    [change] = [one for one in found.changes if one.rule == "released"]
     assert (change.kind, found.status) == (kind, status)
 
 
@@ -100,7 +100,7 @@ def test_what_else_is_different_is_told() -> None:
     }
 
 
-def test_the_report_names_law_handle_and_reason() -> None:
+def test_the_report_names_rule_handle_and_reason() -> None:
     found = comparison(tried(), tried(DEFECT, release="2.0"))
     text = plain(render(found))
     assert "holds → breaks" in text
@@ -117,7 +117,7 @@ def test_what_does_not_import_is_told_once() -> None:
     found = comparison(tried(), Tried("shop==2", "2.0", {}, GONE))
     text = plain(render(found))
     assert text.count("cannot import name 'X'") == 1
-    assert "every law: db: does not import" in text
+    assert "every rule: db: does not import" in text
     assert sentence(found) == "shop 1.0 → 2.0: could not tell."
 
 

@@ -12,7 +12,7 @@ from session_scoping.guard import GuardRun
 from session_scoping.guard import HOLDS
 from session_scoping.guard import KNOWN
 from session_scoping.guard import UNKNOWN
-from session_scoping.laws import NAMES
+from session_scoping.rules import NAMES
 from tests import verdicts
 from tests.verdicts import changed
 from tests.verdicts import DATA
@@ -49,28 +49,28 @@ def test_every_environment_of_tox_has_a_verdict() -> None:
 
 @pytest.mark.parametrize("one", FOUND, ids=lambda one: one.name)
 def test_what_is_broken_is_known(one: Environment) -> None:
-    """And what is known is broken: where it can be tried, by the law that it says."""
+    """And what is known is broken: where it can be tried, by the rule that it says."""
     if one.run.does_not_import:
-        [defect] = [known for known in DEFECTS if not known.laws]
+        [defect] = [known for known in DEFECTS if not known.rules]
         assert defect.is_in(one.run.stack["Flask-Admin"])
         assert "Flask-SQLAlchemy" not in one.run.stack
         return
-    for law in NAMES:
+    for rule in NAMES:
         for handle in HANDLES:
-            cell = one.cell(law, handle)
+            cell = one.cell(rule, handle)
             assert cell.state != BREAKS, cell
             if cell.state != UNKNOWN:
-                assert (cell.state == KNOWN) == bool(one.defects(law, handle)), cell
+                assert (cell.state == KNOWN) == bool(one.defects(rule, handle)), cell
 
 
 def test_every_defect_is_seen_somewhere() -> None:
     seen = {
         defect.id
         for one in FOUND
-        for law in NAMES
+        for rule in NAMES
         for handle in HANDLES
-        if one.cell(law, handle).state == KNOWN
-        for defect in one.defects(law, handle)
+        if one.cell(rule, handle).state == KNOWN
+        for defect in one.defects(rule, handle)
     }
     seen |= {"does-not-import"} if any(o.run.does_not_import for o in FOUND) else set()
     assert seen == {one.id for one in DEFECTS if one.handles}

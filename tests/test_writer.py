@@ -25,11 +25,11 @@ from flask_admin import Admin
 from session_scoping.crawler import record
 from session_scoping.forms import Making
 from session_scoping.forms import Page
-from session_scoping.laws import judge
 from session_scoping.ledger import databases
 from session_scoping.recording import AT_ONCE
 from session_scoping.recording import Recording
 from session_scoping.recording import Request
+from session_scoping.rules import judge
 from tests.closing import closing
 
 pytestmark = [
@@ -388,7 +388,7 @@ def test_a_session_made_by_hand_when_a_row_is_saved_is_found(shop: Shop) -> None
     assert judge(record(shop.app)).holds
     kept.clear()
     verdict = judge(record(shop.app, write=True))
-    found = {one.law: one.own for one in verdict.violations}
+    found = {one.rule: one.own for one in verdict.violations}
     assert set(found) == {"single", "released"}
     assert {place.line for place in found.values() if place} == {line_of(MARKER)}
 
@@ -497,7 +497,7 @@ def test_a_session_that_is_lent_to_who_comes_meanwhile(shop: Shop) -> None:
     shop.add(View, shop.models.category)
     before = shop.rows
     verdict = judge(record(shop.app, write=True))
-    assert {"single", "fresh"} <= {one.law for one in verdict.violations}
+    assert {"single", "fresh"} <= {one.rule for one in verdict.violations}
     assert shop.rows == before
 
 

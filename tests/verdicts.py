@@ -27,7 +27,7 @@ from session_scoping.guard import Cell
 from session_scoping.guard import GuardRun
 from session_scoping.guard import KNOWN
 from session_scoping.guard import UNKNOWN
-from session_scoping.laws import NAMES
+from session_scoping.rules import NAMES
 
 ROOT = Path(__file__).parent.parent
 DATA = ROOT / "verdicts.json"
@@ -60,15 +60,15 @@ class Environment(t.NamedTuple):
         _, extensions, sqlalchemy, flask = self.name.split("-")
         return extensions, sqlalchemy, flask
 
-    def cell(self, law: str, handle: str) -> Cell:
-        return self.run.cell(law, handle)
+    def cell(self, rule: str, handle: str) -> Cell:
+        return self.run.cell(rule, handle)
 
-    def defects(self, law: str, handle: str) -> list[Defect]:
-        """The known ones that break a law with a handle here."""
+    def defects(self, rule: str, handle: str) -> list[Defect]:
+        """The known ones that break a rule with a handle here."""
         return [
             one
             for one in DEFECTS
-            if law in one.laws
+            if rule in one.rules
             and handle in one.handles
             and one.is_in(self.run.stack.get(one.package, ""))
         ]
@@ -118,16 +118,16 @@ def save(found: t.Iterable[Environment]) -> None:
     texts: dict[str, int] = {"": 0}
     verdicts = {}
     for one in sorted(found, key=_order):
-        laws: dict[str, dict[str, list[t.Any]]] = {}
+        rules: dict[str, dict[str, list[t.Any]]] = {}
         for cell in sorted(one.run.cells, key=_place):
             numbers = (
                 texts.setdefault(_plain(w), len(texts)) for w in (cell.why, cell.said)
             )
-            laws.setdefault(cell.law, {})[cell.handle] = [cell.state, *numbers]
+            rules.setdefault(cell.rule, {})[cell.handle] = [cell.state, *numbers]
         verdicts[one.name] = {
             "versions": one.run.stack,
             "does_not_import": one.run.does_not_import,
-            "laws": laws,
+            "rules": rules,
         }
     lines = [
         '{"texts": [',
@@ -141,8 +141,8 @@ def save(found: t.Iterable[Environment]) -> None:
 
 def _unpack(name: str, data: dict[str, t.Any], texts: list[str]) -> Environment:
     cells = [
-        Cell(law, handle, state, texts[why], texts[said])
-        for law, handles in data["laws"].items()
+        Cell(rule, handle, state, texts[why], texts[said])
+        for rule, handles in data["rules"].items()
         for handle, (state, why, said) in handles.items()
     ]
     seen = GuardRun(
@@ -157,7 +157,7 @@ def _plain(text: str) -> str:
 
 
 def _place(cell: Cell) -> tuple[int, int]:
-    return NAMES.index(cell.law), HANDLES.index(cell.handle)
+    return NAMES.index(cell.rule), HANDLES.index(cell.handle)
 
 
 def _order(one: Environment) -> tuple[t.Any, ...]:
@@ -183,26 +183,26 @@ def verdict(runs: t.Sequence[Environment], handle: str, document: str) -> str:
     tried, imports = False, True
     for one in runs:
         imports &= not one.run.does_not_import
-        for law in NAMES:
-            cell = one.cell(law, handle)
+        for rule in NAMES:
+            cell = one.cell(rule, handle)
             tried |= cell.state != UNKNOWN
-            if cell.state == BREAKS and f"**{law} breaks**" not in new:
-                new.append(f"**{law} breaks**")
+            if cell.state == BREAKS and f"**{rule} breaks**" not in new:
+                new.append(f"**{rule} breaks**")
             elif cell.state == KNOWN:
-                broken[law].update(one.defects(law, handle))
+                broken[rule].update(one.defects(rule, handle))
     if not tried:
         gone = "does not import" if not imports else "–"
         return f"{gone} {link(DEFECTS[1], document)}" if not imports else gone
     said = []
     by_defects: dict[tuple[Defect, ...], list[str]] = defaultdict(list)
-    for law in NAMES:
-        if law in broken:
-            ordered = sorted(broken[law], key=lambda defect: defect.finding)
-            by_defects[tuple(ordered)].append(law)
-    for defects, laws in by_defects.items():
+    for rule in NAMES:
+        if rule in broken:
+            ordered = sorted(broken[rule], key=lambda defect: defect.finding)
+            by_defects[tuple(ordered)].append(rule)
+    for defects, rules in by_defects.items():
         links = ", ".join(link(defect, document) for defect in defects)
-        said.append(f"`{'`, `'.join(laws)}` {links}")
-    known = f"all but {', '.join(said)}" if said else "all laws"
+        said.append(f"`{'`, `'.join(rules)}` {links}")
+    known = f"all but {', '.join(said)}" if said else "all rules"
     return "; ".join([*new, known])
 
 
@@ -290,33 +290,33 @@ SIZE, GAP, LEFT, TOP = 30, 4, 210, 64
 
 
 def picture(found: t.Sequence[Environment]) -> str:
-    """Releases across, laws and handles down; a broken cell leads to its finding."""
+    """Releases across, rules and handles down; a broken cell leads to its finding."""
     groups = _by_release(found)
-    rows = [(law, handle) for law in NAMES for handle in HANDLES]
+    rows = [(rule, handle) for rule in NAMES for handle in HANDLES]
     width = LEFT + len(groups) * (58 + GAP) + 16
     height = TOP + len(rows) * (SIZE - 12 + GAP) + len(NAMES) * 10 + 66
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" '
         f'width="{width}" height="{height}" role="img" aria-labelledby="title">',
-        '<title id="title">Which law holds with which handle, in which release</title>',
+        '<title id="title">Which rule holds with each handle, in each release</title>',
         f"<style>{STYLE}</style>",
         f'<rect class="ground" width="{width}" height="{height}"/>',
     ]
     for column, release in enumerate(groups):
         x = LEFT + column * (58 + GAP) + 29
         parts.append(f'<text class="head" x="{x}" y="{TOP - 18}">{release}</text>')
-    parts.append(f'<text class="law" x="16" y="{TOP - 18}">Flask-Admin</text>')
+    parts.append(f'<text class="rule" x="16" y="{TOP - 18}">Flask-Admin</text>')
     y = TOP
-    for number, (law, handle) in enumerate(rows):
+    for number, (rule, handle) in enumerate(rows):
         if number % len(HANDLES) == 0:
             y += 10
-            parts.append(f'<text class="law" x="16" y="{y + 14}">{law}</text>')
+            parts.append(f'<text class="rule" x="16" y="{y + 14}">{rule}</text>')
         parts.append(
             f'<text class="handle" x="{LEFT - 10}" y="{y + 14}">{handle}</text>'
         )
         for column, runs in enumerate(groups.values()):
             x = LEFT + column * (58 + GAP)
-            parts.append(_square(x, y, law, handle, runs))
+            parts.append(_square(x, y, rule, handle, runs))
         y += SIZE - 12 + GAP
     parts += _legend(y + 26, width)
     parts.append("</svg>")
@@ -324,14 +324,14 @@ def picture(found: t.Sequence[Environment]) -> str:
 
 
 def _square(
-    x: int, y: int, law: str, handle: str, runs: t.Sequence[Environment]
+    x: int, y: int, rule: str, handle: str, runs: t.Sequence[Environment]
 ) -> str:
-    cells = [(one, one.cell(law, handle)) for one in runs]
+    cells = [(one, one.cell(rule, handle)) for one in runs]
     tried = [(one, cell) for one, cell in cells if cell.state != UNKNOWN]
     broken = [(one, cell) for one, cell in tried if cell.state in (KNOWN, BREAKS)]
     gone = [one for one in runs if one.run.does_not_import]
     box = f'x="{x}" y="{y}" width="58" height="{SIZE - 12}" rx="3"'
-    title = f"{law}, {handle}, Flask-Admin {runs[0].release}: "
+    title = f"{rule}, {handle}, Flask-Admin {runs[0].release}: "
     if not tried:
         title += "not supported"
         return f'<g><title>{title}</title><rect class="none" {box}/></g>'
@@ -349,7 +349,7 @@ def _square(
         title += f"; does not import in {len(gone)}"
         shapes.append(f'<circle class="gone" cx="{x + 8}" cy="{y + 9}" r="3"/>')
     drawn = f"<title>{escape(title)}</title>{''.join(shapes)}"
-    found = {d.finding: d for one, _ in broken for d in one.defects(law, handle)}
+    found = {d.finding: d for one, _ in broken for d in one.defects(rule, handle)}
     if not found:
         return f"<g>{drawn}</g>"
     target = link(found[min(found)], "docs")[:-1].partition("(")[2]
@@ -384,7 +384,7 @@ def _legend(y: int, width: int) -> list[str]:
 
 STYLE = """
 .ground { fill: #ffffff } text { font: 12px system-ui, sans-serif; fill: #1b1f23 }
-.head { text-anchor: middle; font-weight: 600 } .law { font-weight: 600 }
+.head { text-anchor: middle; font-weight: 600 } .rule { font-weight: 600 }
 .handle { text-anchor: end; fill: #58616a } .legend { fill: #58616a }
 .holds { fill: #8fc3a2 } .breaks { fill: #b3261e } .none { fill: #eceef0 }
 .gone { fill: #1b1f23 }
@@ -401,14 +401,14 @@ STYLE = """
 
 def changed(now: Environment, before: Environment) -> t.Iterator[str]:
     """The cells that are not as they are written down."""
-    for law in NAMES:
+    for rule in NAMES:
         for handle in HANDLES:
-            was, cell = before.cell(law, handle), now.cell(law, handle)
+            was, cell = before.cell(rule, handle), now.cell(rule, handle)
             if was.state != cell.state:
                 name = f"Flask-Admin {now.run.stack.get('Flask-Admin', '?')}"
                 said = cell.said or cell.why or was.why
                 yield (
-                    f"{name} ({_with([now])}): {law} with {handle}: {was.state} in "
+                    f"{name} ({_with([now])}): {rule} with {handle}: {was.state} in "
                     f"{before.name}, {cell.state} now: {said}"
                 )
 

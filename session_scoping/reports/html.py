@@ -14,12 +14,12 @@ from jinja2 import StrictUndefined
 from markupsafe import escape
 from markupsafe import Markup
 
-from session_scoping.laws import LAWS
-from session_scoping.laws import Verdict
 from session_scoping.recording import NOBODY
 from session_scoping.recording import Place
 from session_scoping.recording import Recording
 from session_scoping.recording import Request
+from session_scoping.rules import RULES
+from session_scoping.rules import Verdict
 
 Tally = list[tuple[Request, str, int]]  # the first of its kind, what it did, how many
 
@@ -42,8 +42,8 @@ def html(verdict: Verdict) -> str:
         state=_state(verdict),
         sentence=_sentence(verdict),
         remarks=_remarks(verdict),
-        laws=LAWS,
-        sentences={law.name: law.sentence for law in LAWS},
+        rules=RULES,
+        sentences={rule.name: rule.sentence for rule in RULES},
         views=_rows(recording),
         label=lambda view: _label(recording, view),
         distinct=lambda values: list(dict.fromkeys(filter(None, values))),
@@ -81,8 +81,8 @@ def _sentence(verdict: Verdict) -> str:
     known = _count(len(verdict.recording.views), "view")
     seen = verdict.seen - {NOBODY}
     if verdict.violations:
-        broken = {one.law for one in verdict.violations}
-        said = f"{len(broken)} of {len(LAWS)} laws "
+        broken = {one.rule for one in verdict.violations}
+        said = f"{len(broken)} of {len(RULES)} rules "
         said += "is broken" if len(broken) == 1 else "are broken"
         within = {one.view for one in verdict.violations} - {NOBODY}
         if within:
@@ -102,9 +102,9 @@ def _remarks(verdict: Verdict) -> t.Iterator[str]:
     """What keeps the sentence from being the whole truth."""
     seen = verdict.seen - {NOBODY}
     untried = [
-        law.name
-        for law in LAWS
-        if seen and all(verdict.cell(view, law.name) == "not tried" for view in seen)
+        rule.name
+        for rule in RULES
+        if seen and all(verdict.cell(view, rule.name) == "not tried" for view in seen)
     ]
     if untried:
         yield f"Not tried in any view: {', '.join(untried)}."
@@ -166,7 +166,7 @@ def _data(verdict: Verdict) -> dict[str, t.Any]:
     recording = verdict.recording
     places: dict[str, int] = {}
     return {
-        "laws": {law.name: law.sentence for law in LAWS},
+        "rules": {rule.name: rule.sentence for rule in RULES},
         "engines": recording.engines,
         "views": [
             _slim(one, places) | {"label": _label(recording, number)}

@@ -32,7 +32,7 @@ for (const bar of bars) {
   const { session, uses } = bar;
   const last = uses.at(-1);
   bar.broken = bar.violations.length > 0;
-  bar.laws = [...new Set(bar.violations.map((violation) => violation.law))];
+  bar.rules = [...new Set(bar.violations.map((violation) => violation.rule))];
   bar.open = Boolean(session.kept || !session.closed);
   session.born_in ??= NOBODY;
   bar.from = session.born_in < 0 ? NOBODY : (uses[0]?.column ?? columnOf[session.born_in]);
@@ -58,7 +58,7 @@ const failed = (request) => Boolean(request.error || request.broke_off || reques
 
 /* What is asked for: it stands in the address, so that it can be linked. */
 
-const asked = { view: "", law: "", broken: "", session: "", request: "", zoom: "", at: "" };
+const asked = { view: "", rule: "", broken: "", session: "", request: "", zoom: "", at: "" };
 
 function address(changes) {
   const given = Object.entries({ ...asked, ...changes }).filter(([, value]) => value !== "");
@@ -318,7 +318,7 @@ function told(request) {
 }
 
 function short(bar) {
-  return `Session ${bar.session.number}` + (bar.broken ? ` · breaks ${bar.laws.join(", ")}` : "") + (bar.open ? " · open end" : "");
+  return `Session ${bar.session.number}` + (bar.broken ? ` · breaks ${bar.rules.join(", ")}` : "") + (bar.open ? " · open end" : "");
 }
 
 const spot = (column) => (column === NOBODY ? "outside of any request" : `request ${columns[column].number}`);
@@ -365,10 +365,10 @@ function list(values, item) {
 }
 
 function why(violation) {
-  const { law, what, cause, kept_by } = violation;
+  const { rule, what, cause, kept_by } = violation;
   return el("article", {},
-    el("h4", {}, el("span", { className: "law" }, law), " ", withCode(what)),
-    el("p", { className: "hint" }, data.laws[law]),
+    el("h4", {}, el("span", { className: "rule" }, rule), " ", withCode(what)),
+    el("p", { className: "hint" }, data.rules[rule]),
     facts([
       ["In the app’s own code", code(place(violation.own))],
       ["In a library", violation.place !== violation.own && code(place(violation.place))],
@@ -406,7 +406,7 @@ function aboutSession(bar) {
       ["Used outside of any request", list(session.outside ?? [], (one) => [`thread ${one.thread} `, code(place(one.own ?? one.place)), one.request !== undefined && [" during ", toRequest(one.request)]].flat())],
       ["Kept rows that it loaded", list(instances, (one) => [`a ${one.model}, by `, steps(one.kept_by)])],
     ]),
-    el("h3", {}, bar.broken ? "What it breaks" : "It breaks no law"),
+    el("h3", {}, bar.broken ? "What it breaks" : "It breaks no rule"),
     ...bar.violations.map(why),
     el("h3", {}, `Requests that it served: ${uses.length.toLocaleString("en")}`),
     ...list(uses, (use) => [
@@ -461,7 +461,7 @@ function openPanel() {
   panel.replaceChildren(
     close,
     el("h2", { id: "panel-title" }, bar ? `Session ${bar.session.number}` : `Request ${request.number}`),
-    bar?.broken ? el("p", { className: "laws" }, el("span", { className: "state broken" }, "broken"), bar.laws.map((law) => el("span", { className: "law" }, law))) : "",
+    bar?.broken ? el("p", { className: "rules" }, el("span", { className: "state broken" }, "broken"), bar.rules.map((rule) => el("span", { className: "rule" }, rule))) : "",
     ...(bar ? aboutSession(bar) : aboutRequest(request)),
   );
   if (!panel.open) panel.showModal();
@@ -477,13 +477,13 @@ function filter() {
   const view = asked.view === "" ? null : Number(asked.view);
   const accused = new Set();
   for (const violation of data.violations) {
-    if (violation.law === asked.law && (view === null || violation.view === view)) {
+    if (violation.rule === asked.rule && (view === null || violation.view === view)) {
       violation.sessions.forEach((number) => accused.add(number));
     }
   }
   shown = ordered.filter((bar) =>
     (view === null || bar.views.has(view)) &&
-    (!asked.law || accused.has(bar.session.number)) &&
+    (!asked.rule || accused.has(bar.session.number)) &&
     (!asked.broken || bar.broken));
   cursor.row = clamp(0, cursor.row, Math.max(0, shown.length - 1));
   const broken = shown.filter((bar) => bar.broken).length;
@@ -492,17 +492,17 @@ function filter() {
   plot.hidden = !shown.length;
   find("nothing").hidden = Boolean(shown.length);
   const unnamed = data.violations.filter((violation) =>
-    violation.law === asked.law && (view === null || violation.view === view) && !violation.sessions.length);
+    violation.rule === asked.rule && (view === null || violation.view === view) && !violation.sessions.length);
   find("nothing").replaceChildren(
     bars.length ? "No session is like that." : "No session was seen.",
-    ...unnamed.flatMap((violation) => [" This law is broken without one: ", violation.what, ", in ",
+    ...unnamed.flatMap((violation) => [" This rule is broken without one: ", violation.what, ", in ",
       ...(violation.requests ?? []).slice(0, 8).flatMap((one, index) => [index ? ", " : "", toRequest(one)]), "."]),
   );
 }
 
 function show() {
   find("view").value = asked.view;
-  find("law").value = asked.law;
+  find("rule").value = asked.rule;
   find("broken").checked = Boolean(asked.broken);
   zoom = Number(asked.zoom) || 1;
   filter();
@@ -664,7 +664,7 @@ find("bar").addEventListener("keydown", (event) => {
 find("in").onclick = () => magnifyHere(2);
 find("out").onclick = () => magnifyHere(0.5);
 find("fit").onclick = () => magnifyHere(0);
-for (const name of ["view", "law", "broken"]) {
+for (const name of ["view", "rule", "broken"]) {
   find(name).onchange = ({ target }) => {
     go({ [name]: target.type === "checkbox" ? (target.checked ? "1" : "") : target.value, at: "" });
     show();
@@ -682,7 +682,7 @@ addEventListener("beforeprint", () => document.querySelectorAll("details").forEa
 function arrive() {
   read();
   show();
-  if (asked.view || asked.law || asked.broken) find("timeline").scrollIntoView();
+  if (asked.view || asked.rule || asked.broken) find("timeline").scrollIntoView();
 }
 
 const theme = find("theme"), dark = matchMedia("(prefers-color-scheme: dark)");

@@ -1,4 +1,4 @@
-"""The verdict as text: a table of views and laws, then what to change, worst first."""
+"""The verdict as text: a table of views and rules, then what to change, worst first."""
 
 import io
 import sys
@@ -14,11 +14,11 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from session_scoping.laws import Finding
-from session_scoping.laws import NAMES
-from session_scoping.laws import Verdict
 from session_scoping.recording import NOBODY
 from session_scoping.recording import Request
+from session_scoping.rules import Finding
+from session_scoping.rules import NAMES
+from session_scoping.rules import Verdict
 
 CELLS = {
     "broken": Text("BROKEN", "bold red"),
@@ -85,9 +85,11 @@ def _parts(verdict: Verdict) -> t.Iterator[RenderableType]:
 def conclusion(verdict: Verdict) -> str:
     """The verdict in a sentence."""
     if verdict.findings:
-        laws = [name for name in NAMES if any(name in f.laws for f in verdict.findings)]
+        rules = [
+            name for name in NAMES if any(name in f.rules for f in verdict.findings)
+        ]
         return (
-            f"broken: {', '.join(laws)}. {_count(verdict.findings, 'finding')} above."
+            f"broken: {', '.join(rules)}. {_count(verdict.findings, 'finding')} above."
         )
     if not verdict.proven:
         return "could not tell: no view was seen to use a session."
@@ -106,7 +108,7 @@ def _table(verdict: Verdict) -> Table:
     if any(one.view == NOBODY for one in verdict.recording.requests):
         numbers.append(NOBODY)
     for number in numbers:
-        cells = [CELLS[verdict.cell(number, law)] for law in NAMES]
+        cells = [CELLS[verdict.cell(number, rule)] for rule in NAMES]
         table.add_row(label(verdict, number), *cells)
     return table
 
@@ -122,14 +124,14 @@ def _finding(
     )
     if cause:
         yield _line(cause.sentence)
-    alike = {one.law: one for one in reversed(finding.violations)}
-    # Beneath several views it breaks each law in each of them: of each law one will do.
+    alike = {one.rule: one for one in reversed(finding.violations)}
+    # Beneath several views it breaks each rule in each of them: one of each will do.
     seen = alike.values() if len(finding.views) > 1 else finding.violations
-    for one in sorted(seen, key=lambda one: NAMES.index(one.law)):
+    for one in sorted(seen, key=lambda one: NAMES.index(one.rule)):
         where = f", in {_few(one.operations)}" if one.operations else ""
         if len(finding.views) > 1:
             where += f" of {label(verdict, one.view)}, for example"
-        yield _line(Text.assemble((f"{one.law}:", "bold"), f" {one.what}{where}"))
+        yield _line(Text.assemble((f"{one.rule}:", "bold"), f" {one.what}{where}"))
     told: dict[str, None] = {}
     for one in finding.violations:
         if one.made and one.made != one.own:

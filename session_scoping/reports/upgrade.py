@@ -16,7 +16,7 @@ from rich.text import Text
 
 from session_scoping.guard import HOLDS
 from session_scoping.guard import UNKNOWN
-from session_scoping.laws import NAMES
+from session_scoping.rules import NAMES
 from session_scoping.upgrade import BROKE
 from session_scoping.upgrade import Change
 from session_scoping.upgrade import Comparison
@@ -30,25 +30,25 @@ STYLES = {BROKE: "bold red", MENDED: "green", INCOMPARABLE: "yellow"}
 class Told(t.NamedTuple):
     """Changes that are told as one: of one kind, and for one reason."""
 
-    laws: list[str]
+    rules: list[str]
     handles: list[str]
     why: str  # the known defect, or what keeps it from being compared
     said: list[str]  # by the guard
 
     @property
     def title(self) -> str:
-        laws = "every law" if len(self.laws) == len(NAMES) else ", ".join(self.laws)
-        return f"{laws}: {', '.join(self.handles)}"
+        rules = "every rule" if len(self.rules) == len(NAMES) else ", ".join(self.rules)
+        return f"{rules}: {', '.join(self.handles)}"
 
 
 def told(comparison: Comparison, kind: str) -> list[Told]:
-    """The changes of a kind by their reason; what was said of each law, once."""
+    """The changes of a kind by their reason; what was said of each rule, once."""
     groups: dict[str, Told] = {}
     for one in comparison.of(kind):
         side = _telling(one)
         group = groups.setdefault(side.why, Told([], [], side.why, []))
-        if one.law not in group.laws:
-            group.laws.append(one.law)
+        if one.rule not in group.rules:
+            group.rules.append(one.rule)
             group.said.extend(filter(None, [side.said]))
         if one.handle not in group.handles:
             group.handles.append(one.handle)
@@ -73,11 +73,11 @@ def cell(change: Change) -> str:
 
 
 def sentence(comparison: Comparison) -> str:
-    """What the upgrade does to the laws, in a sentence."""
+    """What the upgrade does to the rules, in a sentence."""
     name = f"{comparison.package} {comparison.before.name} → {comparison.after.name}"
     broke, mended = comparison.of(BROKE), comparison.of(MENDED)
     does = [
-        f"{verb} {', '.join(dict.fromkeys(one.law for one in changes))}"
+        f"{verb} {', '.join(dict.fromkeys(one.rule for one in changes))}"
         for verb, changes in (("breaks", broke), ("mends", mended))
         if changes
     ]
@@ -117,11 +117,11 @@ def _parts(comparison: Comparison) -> t.Iterator[RenderableType]:
 
 def _table(comparison: Comparison) -> Table:
     table = Table(
-        "law", *comparison.handles, box=None, pad_edge=False, padding=(0, 2, 0, 0)
+        "rule", *comparison.handles, box=None, pad_edge=False, padding=(0, 2, 0, 0)
     )
-    for law in NAMES:
-        row = [one for one in comparison.changes if one.law == law]
-        table.add_row(law, *(Text(cell(one), STYLES.get(one.kind, "")) for one in row))
+    for rule in NAMES:
+        row = [one for one in comparison.changes if one.rule == rule]
+        table.add_row(rule, *(Text(cell(one), STYLES.get(one.kind, "")) for one in row))
     return table
 
 
@@ -131,10 +131,10 @@ def _indented(text: str) -> RenderableType:
 
 def render_culprit(culprit: Culprit) -> RenderableType:
     found = culprit.comparison
-    laws = ", ".join(dict.fromkeys(one.law for one in found.of(BROKE)))
+    rules = ", ".join(dict.fromkeys(one.rule for one in found.of(BROKE)))
     parts: list[RenderableType] = [*_parts(found)]
     parts[-1] = Text(
-        f"\nVerdict: {found.package} {found.after.name} broke {laws}.", "bold"
+        f"\nVerdict: {found.package} {found.after.name} broke {rules}.", "bold"
     )
     parts.append(Text(f"{culprit.tried} of {culprit.of} releases were tried.", "dim"))
     if culprit.untried:
@@ -158,7 +158,8 @@ def html(comparison: Comparison) -> str:
     return page.render(
         comparison=comparison,
         rows={
-            law: [one for one in comparison.changes if one.law == law] for law in NAMES
+            rule: [one for one in comparison.changes if one.rule == rule]
+            for rule in NAMES
         },
         cell=cell,
         told={

@@ -1,4 +1,4 @@
-"""Small apps, as people write them: each breaks one law, beside the same app mended.
+"""Small apps, as people write them: each breaks one rule, beside the same app mended.
 
 They are what the guard is pointed at. `APPS` says what it has to find in each.
 """
@@ -14,10 +14,10 @@ class Example(t.NamedTuple):
     """An app, and what is wrong with it."""
 
     target: str
-    law: str = ""  # the main law that it breaks; empty: none
+    rule: str = ""  # the main rule that it breaks; empty: none
     view: str = ""  # the class of the view that breaks it; empty: no view in particular
     cause: str = ""  # the name of the known cause
-    also: tuple[str, ...] = ()  # other laws that it surely breaks
+    also: tuple[str, ...] = ()  # other rules that it surely breaks
     line_marker: str = ""  # what stands at the end of the app's own line to name
     needs: tuple[str, ...] = ()  # packages, beyond Flask-Admin and SQLAlchemy
     since: tuple[int, ...] = ()  # the first Flask-Admin to run it
@@ -32,7 +32,7 @@ class Example(t.NamedTuple):
 
     @property
     def healthy(self) -> bool:
-        return not self.law and not self.writes
+        return not self.rule and not self.writes
 
     @property
     def file(self) -> Path:
@@ -78,7 +78,7 @@ UNIQUE = (
 
 def pair(
     module: str,
-    law: str,
+    rule: str,
     view: str,
     cause: str,
     *,
@@ -96,7 +96,7 @@ def pair(
     """The leaking app of a module, and the healthy one."""
     leaking = Example(
         f"tests.apps.{module}:leaking",
-        law,
+        rule,
         view,
         cause,
         also,

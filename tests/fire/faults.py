@@ -1,7 +1,7 @@
 """Every operation failed in every way, on every database.
 
 ``python -m tests.fire.faults`` prints a table. A cell says how often, on all databases
-together, and how many of these broke a law. The library closes its sessions as finding
+together, and how many of these broke a rule. The library closes its sessions as finding
 9 of the investigation says; the example apps do not, and show what that is about. That
 anything else breaks, or that an app is not seen on its database, makes it fail.
 """
@@ -35,7 +35,7 @@ ROOT = Path(__file__).parents[2]
 
 
 class Tally:
-    """How often what was failed, and how often a law broke by it."""
+    """How often what was failed, and how often a rule broke by it."""
 
     def __init__(self) -> None:
         self.made: Counter[tuple[str, str]] = Counter()

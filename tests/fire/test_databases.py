@@ -13,8 +13,8 @@ import sqlalchemy as sa
 from session_scoping import guard
 from session_scoping import judge
 from session_scoping import record
-from session_scoping.laws import NAMES
 from session_scoping.reports.terminal import text
+from session_scoping.rules import NAMES
 from tests.apps import APPS
 from tests.apps import Example
 from tests.fire.databases import Server
@@ -75,7 +75,7 @@ def test_the_guard_for_an_app_holds(make_app: Make, url: str, monitor: Monitor) 
     assert verdict.holds, text(verdict)
     for view in ("AuthorView", "BookView"):
         [number] = [n for n, one in enumerate(recording.views) if one.name == view]
-        assert [verdict.cell(number, law) for law in NAMES] == ["holds"] * len(NAMES)
+        assert [verdict.cell(number, rule) for rule in NAMES] == ["holds"] * len(NAMES)
     assert left == {}
     assert monitor.in_transaction() == []
 
@@ -88,7 +88,7 @@ def test_a_session_that_stays_is_seen_by_the_server(
     assert app.test_client().get("/admin/author/").status_code == 200
     assert len(monitor.in_transaction()) == 1
     verdict = judge(record(app))
-    assert {"fresh", "released"} <= {one.law for one in verdict.violations}
+    assert {"fresh", "released"} <= {one.rule for one in verdict.violations}
 
 
 # Each ends its sessions, or does not, by itself: where a server may show another thing.
@@ -113,9 +113,9 @@ def test_apps_are_judged_as_on_sqlite(url: str, example: Example) -> None:
         text=True,
         capture_output=True,
     )
-    assert done.returncode == (1 if example.law or example.writes else 0), done
-    if example.law:
-        assert f"   {example.law}: " in done.stdout
+    assert done.returncode == (1 if example.rule or example.writes else 0), done
+    if example.rule:
+        assert f"   {example.rule}: " in done.stdout
     if example.at_once:  # or both get an error from a driver that is used by two
         assert {"isolated:", "recovers:"} & {*done.stdout.split()}
 

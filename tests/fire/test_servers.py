@@ -29,7 +29,7 @@ ELSEWHERE = "a stream that was ended on another thread than it began on"
 
 
 def must_hold(recordings: list[Recording]) -> None:
-    """Every law over every request, every session closed, every connection returned."""
+    """Every rule in every request, every session closed, every connection returned."""
     served = [one for one in recordings if one.requests]
     assert served, "nothing was seen, so nothing is proven"
     for recording in served:
@@ -90,7 +90,7 @@ def test_a_leak_is_seen_in_a_server(url: str, server: Server) -> None:
         for _ in range(4):
             client.get("author/")
         running.end()
-    broken = {one.law for one in judge(running.recordings[0]).violations}
+    broken = {one.rule for one in judge(running.recordings[0]).violations}
     assert "released" in broken
     with pytest.raises(AssertionError):
         must_hold(running.recordings)
@@ -159,7 +159,7 @@ def test_a_stream_that_is_ended_on_another_thread() -> None:
     verdict = judge(recorder.recording)
     causes = {one.cause.name for one in verdict.violations if one.cause}
     assert causes == {ELSEWHERE}, text(verdict)
-    assert "fresh" in {one.law for one in verdict.violations}
+    assert "fresh" in {one.rule for one in verdict.violations}
 
 
 def test_workers_are_replaced_under_load(

@@ -1,8 +1,8 @@
 """Deliberate breaks of session scoping, patched into what is installed.
 
 A mutant is a function that patches Flask-Admin, Flask-SQLAlchemy, -Lite or SQLAlchemy
-when it is called. Its name says what is broken, its docstring how, and its law which
-law a guard has to name. ``python -m tests.mutants`` lets both guards loose on each.
+when it is called. Its name says what is broken, its docstring how, and its rule which
+rule a guard has to name. ``python -m tests.mutants`` lets both guards loose on each.
 """
 
 import typing as t
@@ -27,7 +27,7 @@ class Mutant:
 
     name: str
     sentence: str
-    laws: tuple[str, ...]  # by one of which it is caught, if it is told rightly
+    rules: tuple[str, ...]  # by one of which it is caught, if it is told rightly
     apply: t.Callable[[], None]
     beyond_own_app: str = ""  # why the guard for one's own app cannot see it
 
@@ -39,22 +39,22 @@ NONE = Mutant("none", "Everything as it was installed.", (), lambda: None)
 def add(
     name: str,
     sentence: str,
-    laws: t.Sequence[str],
+    rules: t.Sequence[str],
     apply: t.Callable[[], None],
     beyond_own_app: str = "",
 ) -> None:
     assert name not in MUTANTS, name
-    MUTANTS[name] = Mutant(name, sentence, tuple(laws), apply, beyond_own_app)
+    MUTANTS[name] = Mutant(name, sentence, tuple(rules), apply, beyond_own_app)
 
 
 def mutant(
-    *laws: str, beyond_own_app: str = ""
+    *rules: str, beyond_own_app: str = ""
 ) -> t.Callable[[t.Callable[[], None]], t.Callable[[], None]]:
-    """The function breaks one of these laws when it is called."""
+    """The function breaks one of these rules when it is called."""
 
     def keep(apply: t.Callable[[], None]) -> t.Callable[[], None]:
         name = apply.__name__.replace("_", " ")
-        add(name, (apply.__doc__ or "").strip(), laws, apply, beyond_own_app)
+        add(name, (apply.__doc__ or "").strip(), rules, apply, beyond_own_app)
         return apply
 
     return keep

@@ -2,7 +2,7 @@
 
 ``python -m tests.mutants [--sample N] [NAME…]``: with a number, only so many of them,
 chosen by the commit that is checked out. Exit status 1 when one is not caught, or by a
-law that does not name it.
+rule that does not name it.
 """
 
 import argparse
@@ -29,19 +29,19 @@ class Trial(t.NamedTuple):
     """What the guards said of a mutant."""
 
     mutant: Mutant
-    broken: dict[str, dict[str, list[str]]]  # guard: law: what it said
+    broken: dict[str, dict[str, list[str]]]  # guard: rule: what it said
     died: str = ""
 
-    def laws(self, guard: str) -> list[str]:
+    def rules(self, guard: str) -> list[str]:
         return sorted(self.broken.get(guard, ()))
 
     def rightly(self, guard: str) -> bool:
-        """Is it caught, and by a law that names it?"""
+        """Is it caught, and by a rule that names it?"""
         if self.mutant is NONE:
             return self.broken.get(guard) == {}
         if guard == "own app" and self.mutant.beyond_own_app:
-            return not self.laws(guard)  # else it has learned to see it
-        return bool({*self.laws(guard)} & {*self.mutant.laws})
+            return not self.rules(guard)  # else it has learned to see it
+        return bool({*self.rules(guard)} & {*self.mutant.rules})
 
 
 def run(mutant: Mutant) -> Trial:
@@ -61,8 +61,8 @@ def run(mutant: Mutant) -> Trial:
 def cell(trial: Trial, guard: str) -> str:
     if guard == "own app" and trial.mutant.beyond_own_app and trial.rightly(guard):
         return f"– ({trial.mutant.beyond_own_app})"
-    laws = ", ".join(trial.laws(guard)) or "nothing"
-    return laws if trial.rightly(guard) else f"NOT RIGHTLY: {laws}"
+    rules = ", ".join(trial.rules(guard)) or "nothing"
+    return rules if trial.rightly(guard) else f"NOT RIGHTLY: {rules}"
 
 
 def main() -> int:

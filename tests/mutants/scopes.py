@@ -164,17 +164,17 @@ SPARE: dict[str, t.Callable[[], None]] = {
     "an error": _spare_errors,
 }
 for what, spare in SPARE.items():
-    laws = ("recovers", "fresh", "released")
+    rules = ("recovers", "fresh", "released")
     add(
         f"flask sqlalchemy does not end after {what}",
         f"The extension's teardown is skipped after {what}.",
-        laws,
+        rules,
         partial(_flask_sqlalchemy_spares, spare),
     )
     add(
         f"lite does not end after {what}",
         f"Lite's teardown forgets the sessions after {what}.",
-        laws,
+        rules,
         partial(_lite_spares, spare),
     )
 

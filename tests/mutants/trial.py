@@ -15,7 +15,7 @@ from tests.mutants.app import create_app
 from tests.mutants.app import HANDLES
 from tests.mutants.catalogue import MUTANTS
 
-Broken = dict[str, list[str]]  # law: what the guard said, with the handle
+Broken = dict[str, list[str]]  # rule: what the guard said, with the handle
 
 
 def drop_in() -> Broken:
@@ -23,7 +23,7 @@ def drop_in() -> Broken:
     run = guard.run()
     for cell in run.cells:
         if cell.state == guard.BREAKS:
-            broken.setdefault(cell.law, []).append(f"{cell.handle}: {cell.said}")
+            broken.setdefault(cell.rule, []).append(f"{cell.handle}: {cell.said}")
     if not run.cells:
         broken["nothing was seen"] = run.failures
     effect = [one for one in run.failures if one.split("\n")[0].endswith("-effect")]
@@ -47,7 +47,7 @@ def own_app(faults: bool) -> Broken:
             for one in judge(recording).violations:
                 cause = one.cause.name if one.cause else ""
                 said = f"{make_handle.__name__}: {one.what} ({cause})"
-                broken.setdefault(one.law, []).append(said)
+                broken.setdefault(one.rule, []).append(said)
     return broken
 
 
@@ -56,7 +56,7 @@ def main(name: str) -> None:
     warnings.simplefilter("ignore")
     mutant = NONE if name == NONE.name else MUTANTS[name]
     mutant.apply()
-    faults = mutant is NONE or "recovers" in mutant.laws
+    faults = mutant is NONE or "recovers" in mutant.rules
     print(json.dumps({"drop-in": drop_in(), "own app": own_app(faults)}))
 
 

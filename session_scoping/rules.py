@@ -1,4 +1,4 @@
-"""The seven laws: each a pure function from what was seen to what broke it."""
+"""The seven rules: each a pure function from what was seen to what broke it."""
 
 import typing as t
 from collections import defaultdict
@@ -29,7 +29,7 @@ Check = t.Callable[[Recording], t.Iterator[Sight]]
 
 
 @dataclass(frozen=True)
-class Law:
+class Rule:
     name: str
     sentence: str
     check: Check
@@ -37,9 +37,9 @@ class Law:
 
 @dataclass(frozen=True)
 class Violation:
-    """One law, broken in one way at one place, however often."""
+    """One rule, broken in one way at one place, however often."""
 
-    law: str
+    rule: str
     what: str
     view: int
     operations: tuple[str, ...]
@@ -54,7 +54,7 @@ class Violation:
 
 @dataclass(frozen=True)
 class Finding:
-    """What one change would mend: all the laws that one cause breaks, in one view or,
+    """What one change would mend: all the rules that one cause breaks, in one view or,
     where it lies beneath them, in all."""
 
     cause: Cause | None
@@ -65,20 +65,20 @@ class Finding:
         return list(dict.fromkeys(one.view for one in self.violations))
 
     @property
-    def laws(self) -> list[str]:
-        return sorted({one.law for one in self.violations}, key=NAMES.index)
+    def rules(self) -> list[str]:
+        return sorted({one.rule for one in self.violations}, key=NAMES.index)
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What the laws say of a recording."""
+    """What the rules say of a recording."""
 
     recording: Recording
     violations: tuple[Violation, ...]
 
     @property
     def holds(self) -> bool:
-        """No law is broken, no request wrote what it should not."""
+        """No rule is broken, no request wrote what it should not."""
         return not self.violations and not self.stopped
 
     @cached_property
@@ -86,14 +86,14 @@ class Verdict:
         """The violations by cause and view, worst first."""
         groups: dict[t.Any, list[Violation]] = defaultdict(list)
         for one in self.violations:
-            alone = None if one.cause else (one.law, one.what)
+            alone = None if one.cause else (one.rule, one.what)
             view = None if one.cause and one.cause.beneath_views else one.view
             groups[one.cause, view, alone].append(one)
         found = [Finding(cause, tuple(group)) for (cause, *_), group in groups.items()]
         return sorted(
             found,
             key=lambda one: (
-                -len(one.laws),
+                -len(one.rules),
                 -len({number for v in one.violations for number in v.requests}),
             ),
         )
@@ -105,7 +105,7 @@ class Verdict:
 
     @property
     def failures(self) -> list[Request]:
-        """The requests that did not work, for a reason that no law knows of."""
+        """The requests that did not work, for a reason that no rule knows of."""
         told = {number for one in self.violations for number in one.requests}
         return [
             one
@@ -147,7 +147,7 @@ class Verdict:
 
     @cached_property
     def _tried(self) -> set[tuple[int, str]]:
-        """The views that have met what a law needs to be put to the test."""
+        """The views that have met what a rule needs to be put to the test."""
         tried = set()
         latest: dict[int, float] = {}
         for one in self.recording.requests:
@@ -158,18 +158,18 @@ class Verdict:
             latest[one.view] = max(latest.get(one.view, 0), one.ended)
         return tried
 
-    def cell(self, view: int, law: str) -> str:
-        """What is known of a law in a view: broken, holds, not tried, or not seen."""
-        broken = {one.law for one in self.violations if one.view == view}
-        if law in broken:
+    def cell(self, view: int, rule: str) -> str:
+        """What is known of a rule in a view: broken, holds, not tried, or not seen."""
+        broken = {one.rule for one in self.violations if one.view == view}
+        if rule in broken:
             return "broken"
         if view not in self.shown:
             return "not seen"
         if view not in self._using:
             return "not tried"
-        if law in {"isolated", "recovers"} and (view, law) not in self._tried:
+        if rule in {"isolated", "recovers"} and (view, rule) not in self._tried:
             return "not tried"
-        if law == "isolated" and broken & {"fresh", "released"}:
+        if rule == "isolated" and broken & {"fresh", "released"}:
             return "not tried"  # who gets that session next sees all that is in it
         return "holds"
 
@@ -190,25 +190,25 @@ def _answered(request: Request) -> bool:
 
 
 def judge(recording: Recording) -> Verdict:
-    """Hold a recording against the seven laws."""
-    sights = [(law.name, one) for law in LAWS for one in law.check(recording)]
+    """Hold a recording against the seven rules."""
+    sights = [(rule.name, one) for rule in RULES for one in rule.check(recording)]
     healthy = {
-        (law, one.kind, one.place)
-        for law, one in sights
+        (rule, one.kind, one.place)
+        for rule, one in sights
         if not (one.request and _in_trouble(one.request))
     }
     groups: dict[t.Any, list[Sight]] = defaultdict(list)
-    for law, one in sights:
-        if one.request and _in_trouble(one.request) and _by_trouble(law, one.request):
-            if (law, one.kind, one.place) not in healthy:
-                one = one._replace(what=f"`{law}` is broken when it fails: {one.what}")
-                law = "recovers"
-        cause = cause_of(law, one, recording)
+    for rule, one in sights:
+        if one.request and _in_trouble(one.request) and _by_trouble(rule, one.request):
+            if (rule, one.kind, one.place) not in healthy:
+                one = one._replace(what=f"`{rule}` is broken when it fails: {one.what}")
+                rule = "recovers"
+        cause = cause_of(rule, one, recording)
         view = one.request.view if one.request else one.view
-        groups[law, one.kind, view, _source(one), cause].append(one)
+        groups[rule, one.kind, view, _source(one), cause].append(one)
     violations = [
-        _violation(law, view, cause, group)
-        for (law, _, view, _, cause), group in groups.items()
+        _violation(rule, view, cause, group)
+        for (rule, _, view, _, cause), group in groups.items()
     ]
     return Verdict(recording, tuple(_with_echoes(violations)))
 
@@ -224,7 +224,7 @@ def _with_echoes(violations: list[Violation]) -> t.Iterator[Violation]:
                 same = same or bool({*one.requests} & {*echo.requests})
             else:
                 same = bool(one.cause and one.cause.beneath_views and one.made)
-                same = same and (one.law, one.made) == (echo.law, echo.made)
+                same = same and (one.rule, one.made) == (echo.rule, echo.made)
             if same:
                 echo = replace(echo, cause=one.cause)
                 break
@@ -232,7 +232,7 @@ def _with_echoes(violations: list[Violation]) -> t.Iterator[Violation]:
 
 
 def _violation(
-    law: str, view: int, cause: Cause | None, sights: list[Sight]
+    rule: str, view: int, cause: Cause | None, sights: list[Sight]
 ) -> Violation:
     first = max(sights, key=lambda one: len(one.kept_by))
     requests = dict.fromkeys(one.request.number for one in sights if one.request)
@@ -243,7 +243,7 @@ def _violation(
     )
     sessions = dict.fromkeys(one.session.number for one in sights if one.session)
     return Violation(
-        law,
+        rule,
         first.what,
         view,
         tuple(operations),
@@ -264,12 +264,12 @@ def _source(sight: Sight) -> Place | None:
     return born or sight.own or sight.place
 
 
-def _by_trouble(law: str, request: Request) -> bool:
-    """Is the law broken because of it? What two requests share they share before one of
-    them is failed."""
-    shared = law in {"single", "fresh", "isolated"}
+def _by_trouble(rule: str, request: Request) -> bool:
+    """Is the rule broken because of it? What two requests share they share before one
+    of them is failed."""
+    shared = rule in {"single", "fresh", "isolated"}
     at_once = request.operation.endswith(AT_ONCE)
-    return law != "recovers" and not (shared and at_once)
+    return rule != "recovers" and not (shared and at_once)
 
 
 def _of_no_row(request: Request) -> bool:
@@ -569,47 +569,47 @@ def _pending_rollback(recording: Recording, request: Request) -> t.Iterator[Sigh
             break
 
 
-LAWS = [
-    Law(
+RULES = [
+    Rule(
         "handle",
         "A view keeps the handle it was given, the same object for the life of the "
         "app, and never a session.",
         handle,
     ),
-    Law(
+    Rule(
         "single",
         "Everything the admin does in one request goes through one session: the one "
         "that the handle gives to that request.",
         single,
     ),
-    Law(
+    Rule(
         "fresh",
         "No session serves two requests, and none is opened by building the app.",
         fresh,
     ),
-    Law(
+    Rule(
         "isolated",
         "What a request has not committed nobody else sees: not the next request, not "
         "one that runs at the same time.",
         isolated,
     ),
-    Law(
+    Rule(
         "alive",
         "The session lives until the response is complete, a streamed one included.",
         alive,
     ),
-    Law(
+    Rule(
         "released",
         "Then it is gone: closed, its transaction over, its connection back in the "
         "pool, the registry empty, and nothing in the app refers to it or to an "
         "instance it loaded.",
         released,
     ),
-    Law(
+    Rule(
         "recovers",
-        "Whatever goes wrong in a request, the other laws still hold, and the next "
+        "Whatever goes wrong in a request, the other rules still hold, and the next "
         "request works.",
         recovers,
     ),
 ]
-NAMES = [law.name for law in LAWS]
+NAMES = [rule.name for rule in RULES]

@@ -1,6 +1,6 @@
-"""Each law and each known cause, of recordings that are written out by hand.
+"""Each rule and each known cause, of recordings that are written out by hand.
 
-Every case is a pair: a recording that breaks laws, and the same with one thing mended.
+Every case is a pair: a recording that breaks rules, and the same with one thing mended.
 """
 
 import json
@@ -11,9 +11,6 @@ from pathlib import Path
 import pytest
 
 from session_scoping.causes import CAUSES
-from session_scoping.laws import judge
-from session_scoping.laws import NAMES
-from session_scoping.laws import Verdict
 from session_scoping.recording import BUILDING
 from session_scoping.recording import BY_HAND
 from session_scoping.recording import COMMIT
@@ -37,6 +34,9 @@ from session_scoping.recording import Unasked
 from session_scoping.recording import Unreturned
 from session_scoping.recording import Use
 from session_scoping.recording import View
+from session_scoping.rules import judge
+from session_scoping.rules import NAMES
+from session_scoping.rules import Verdict
 
 LIBRARY = Place("flask_admin/contrib/sqla/view.py", 1041, "get_list")
 VALIDATORS = Place("flask_admin/contrib/sqla/validators.py", 40, "__call__")
@@ -129,11 +129,11 @@ def held(maker: str) -> Recording:
     return recording(alone(), [given], [view(session=0, handle="Session")])
 
 
-# ------------------------------------------------------------------------------- laws
+# ------------------------------------------------------------------------------- rules
 
 
 class Case(t.NamedTuple):
-    laws: str  # that are broken, in their order
+    rules: str  # that are broken, in their order
     says: str
     broken: Recording
     mended: Recording
@@ -401,19 +401,19 @@ CASES = {
 
 
 def broken(verdict: Verdict) -> str:
-    laws = {one.law for one in verdict.violations}
-    return " ".join(name for name in NAMES if name in laws)
+    rules = {one.rule for one in verdict.violations}
+    return " ".join(name for name in NAMES if name in rules)
 
 
 @pytest.mark.parametrize("case", CASES.values(), ids=list(CASES))
-def test_a_law_is_broken(case: Case) -> None:
+def test_a_rule_is_broken(case: Case) -> None:
     verdict = judge(case.broken)
-    assert broken(verdict) == case.laws
+    assert broken(verdict) == case.rules
     assert case.says in [one.what for one in verdict.violations]
 
 
 @pytest.mark.parametrize("case", CASES.values(), ids=list(CASES))
-def test_a_law_holds_again(case: Case) -> None:
+def test_a_rule_holds_again(case: Case) -> None:
     assert judge(case.mended).violations == ()
 
 
@@ -432,8 +432,8 @@ def test_what_is_broken_only_in_trouble_breaks_recovers(
     assert broken(judge(recording(requests, [session(0), session(1)]))) == "recovers"
 
 
-def test_every_law_has_a_case() -> None:
-    assert {law for case in CASES.values() for law in case.laws.split()} == {*NAMES}
+def test_every_rule_has_a_case() -> None:
+    assert {rule for case in CASES.values() for rule in case.rules.split()} == {*NAMES}
 
 
 HEALTHY = {
@@ -481,7 +481,7 @@ HEALTHY = {
 
 
 @pytest.mark.parametrize("seen", HEALTHY.values(), ids=list(HEALTHY))
-def test_all_laws_hold(seen: Recording) -> None:
+def test_all_rules_hold(seen: Recording) -> None:
     assert judge(seen).violations == ()
 
 
@@ -512,8 +512,8 @@ def test_a_session_that_a_view_holds_is_not_a_second_one_too() -> None:
 
 def test_a_session_of_startup_that_is_used_is_told_once() -> None:
     sessions = [session(0, **STARTUP, closed=False)]
-    laws = [one.law for one in judge(recording(alone(0), sessions)).violations]
-    assert laws == ["fresh", "released"]
+    rules = [one.rule for one in judge(recording(alone(0), sessions)).violations]
+    assert rules == ["fresh", "released"]
 
 
 def test_one_request_ends_when_the_next_one_starts() -> None:
@@ -522,7 +522,7 @@ def test_one_request_ends_when_the_next_one_starts() -> None:
 
 
 def test_what_is_broken_without_any_trouble_is_not_a_matter_of_recovery() -> None:
-    """The law itself is told, although it is broken in a request that fails, too."""
+    """The rule itself is told, although it is broken in a request that fails, too."""
     requests = [request(0, use(0, closed=False)), request(1, use(1, closed=False))]
     requests[1].error = "ValueError: no"
     verdict = judge(recording(requests, [session(0), session(1)]))
@@ -825,7 +825,7 @@ def two_views(first: Recording, second: Recording) -> Recording:
 
 def test_what_one_cause_breaks_in_one_view_is_one_finding() -> None:
     [finding] = judge(shared(SCOPED_SESSION)).findings
-    assert finding.laws == ["fresh", "released"]
+    assert finding.rules == ["fresh", "released"]
 
 
 def test_what_one_cause_breaks_in_two_views_is_two_findings() -> None:
@@ -836,7 +836,7 @@ def test_what_one_cause_breaks_in_two_views_is_two_findings() -> None:
 
 def test_what_one_cause_breaks_beneath_two_views_is_one_finding() -> None:
     verdict = judge(two_views(shared(SCOPED_SESSION), shared(SCOPED_SESSION)))
-    assert [(one.views, one.laws) for one in verdict.findings] == [
+    assert [(one.views, one.rules) for one in verdict.findings] == [
         ([0, 1], ["fresh", "released"])
     ]
 
@@ -853,11 +853,11 @@ def test_two_causes_in_one_view_are_two_findings() -> None:
 def test_what_has_no_known_cause_is_grouped_by_what_it_is() -> None:
     uses = use(0, closed=False), use(1, closed=False)
     seen = recording(alone(*uses), [session(0), session(1, born_in=0)])
-    assert [one.laws for one in judge(seen).findings] == [["single"], ["released"]]
+    assert [one.rules for one in judge(seen).findings] == [["single"], ["released"]]
 
 
 WORST_FIRST = {
-    "that breaks more laws": (shared(SCOPED_SESSION), [1, 0]),
+    "that breaks more rules": (shared(SCOPED_SESSION), [1, 0]),
     "that breaks as many, in more requests": (
         recording(
             [request(n, 2 * n, 2 * n + 1) for n in range(2)],
@@ -995,7 +995,7 @@ def test_a_violation_without_an_operation_is_told_by_its_request() -> None:
 CELLS = {
     "seen": (staircase(), "single", "holds"),
     "seen, and broken": (shared(LITE), "fresh", "broken"),
-    "another law is broken": (shared(LITE), "single", "holds"),
+    "another rule is broken": (shared(LITE), "single", "holds"),
     "no request": (recording([], []), "single", "not seen"),
     "sent to a login": (recording(alone(status=302), []), "single", "not seen"),
     "failed": (recording(alone(**CRASH), []), "single", "not seen"),
@@ -1040,9 +1040,9 @@ CELLS = {
 }
 
 
-@pytest.mark.parametrize(("seen", "law", "cell"), CELLS.values(), ids=list(CELLS))
-def test_a_cell_says_what_is_known(seen: Recording, law: str, cell: str) -> None:
-    assert judge(seen).cell(0, law) == cell
+@pytest.mark.parametrize(("seen", "rule", "cell"), CELLS.values(), ids=list(CELLS))
+def test_a_cell_says_what_is_known(seen: Recording, rule: str, cell: str) -> None:
+    assert judge(seen).cell(0, rule) == cell
 
 
 def test_a_cell_is_about_one_view() -> None:
@@ -1069,25 +1069,25 @@ FAILURES = {
         {"error": "no", "stopped": [Stopped("DELETE")]},
         False,
     ),
-    "what a law tells": ({"broke_off": DETACHED}, False),
+    "what a rule tells": ({"broke_off": DETACHED}, False),
 }
 
 
 @pytest.mark.parametrize(("more", "told"), FAILURES.values(), ids=list(FAILURES))
-def test_a_failure_is_what_no_law_tells(more: dict[str, t.Any], told: bool) -> None:
+def test_a_failure_is_what_no_rule_tells(more: dict[str, t.Any], told: bool) -> None:
     seen = recording(alone(**more), [])
     assert judge(seen).failures == (seen.requests if told else [])
 
 
-def test_a_broken_law_does_not_hold() -> None:
+def test_a_broken_rule_does_not_hold() -> None:
     assert not judge(shared(LITE)).holds
 
 
-def test_a_failure_breaks_no_law() -> None:
+def test_a_failure_breaks_no_rule() -> None:
     assert judge(recording(alone(**CRASH), [])).holds
 
 
-def test_a_write_that_was_stopped_is_as_bad_as_a_broken_law() -> None:
+def test_a_write_that_was_stopped_is_as_bad_as_a_broken_rule() -> None:
     verdict = judge(recording(alone(stopped=[Stopped("DELETE")]), []))
     assert (verdict.stopped, verdict.holds) == (verdict.recording.requests, False)
 
