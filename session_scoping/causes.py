@@ -4,6 +4,7 @@ import typing as t
 from dataclasses import dataclass
 
 from session_scoping.defects import BY_ID
+from session_scoping.defects import Defect
 from session_scoping.defects import FLASK_ADMIN
 from session_scoping.recording import BY_HAND
 from session_scoping.recording import FLASK_SQLALCHEMY
@@ -41,6 +42,7 @@ class Cause:
     fix: str  # code, or what to install
     link: str = ""
     beneath_views: bool = False  # is it the app's, or its tests', and not a view's?
+    defect: Defect | None = None  # the documented defect of a release that it is
 
 
 Recognise = t.Callable[[str, Sight, Recording], bool]
@@ -50,8 +52,20 @@ CAUSES: list[tuple[Cause, Recognise]] = []
 def cause(
     name: str, sentence: str, fix: str, link: str = "", beneath_views: bool = False
 ) -> t.Callable[[Recognise], Recognise]:
+    return _keep(Cause(name, sentence, fix, link, beneath_views))
+
+
+def documented(
+    name: str, defect: Defect, beneath_views: bool = False
+) -> t.Callable[[Recognise], Recognise]:
+    """A cause that is a known defect of a release."""
+    texts = defect.sentence, defect.workaround, defect.link
+    return _keep(Cause(name, *texts, beneath_views, defect))
+
+
+def _keep(known: Cause) -> t.Callable[[Recognise], Recognise]:
     def keep(recognise: Recognise) -> Recognise:
-        CAUSES.append((Cause(name, sentence, fix, link, beneath_views), recognise))
+        CAUSES.append((known, recognise))
         return recognise
 
     return keep
@@ -102,12 +116,8 @@ def _ended_elsewhere(rule: str, sight: Sight, recording: Recording) -> bool:
     return any(one.ended_on and one.thread == request.thread for one in earlier)
 
 
-@cause(
-    "a lost connection leaves its session in the registry",
-    UNCLOSED.sentence,
-    UNCLOSED.workaround,
-    UNCLOSED.link,
-    beneath_views=True,
+@documented(
+    "a lost connection leaves its session in the registry", UNCLOSED, beneath_views=True
 )
 def _unclosed(rule: str, sight: Sight, recording: Recording) -> bool:
     session = sight.session
@@ -182,11 +192,9 @@ def _raw_session(rule: str, sight: Sight, recording: Recording) -> bool:
     return _held(sight, recording)
 
 
-@cause(
+@documented(
     "Flask-Admin 2.1.0 and 2.2.0: the Unique validator keeps the session of startup",
-    UNIQUE.sentence,
-    UNIQUE.workaround,
-    UNIQUE.link,
+    UNIQUE,
 )
 def _unique(rule: str, sight: Sight, recording: Recording) -> bool:
     return (
@@ -213,12 +221,7 @@ def _closed_early(rule: str, sight: Sight, recording: Recording) -> bool:
     )
 
 
-@cause(
-    "Flask 3.1.2 and newer: a streamed export outlives its session",
-    STREAMED.sentence,
-    STREAMED.workaround,
-    STREAMED.link,
-)
+@documented("Flask 3.1.2 and newer: a streamed export outlives its session", STREAMED)
 def _streamed(rule: str, sight: Sight, recording: Recording) -> bool:
     request = sight.request
     return (

@@ -11,6 +11,9 @@ from session_scoping.causes import Cause
 from session_scoping.causes import cause_of
 from session_scoping.causes import Sight
 from session_scoping.causes import UNASKED
+from session_scoping.cells import Cell
+from session_scoping.cells import State
+from session_scoping.defects import Defect
 from session_scoping.recording import AT_ONCE
 from session_scoping.recording import BUILDING
 from session_scoping.recording import BY_HAND
@@ -26,6 +29,14 @@ from session_scoping.recording import Session
 from session_scoping.recording import Use
 
 Check = t.Callable[[Recording], t.Iterator[Sight]]
+
+WORST_FIRST = (
+    State.BROKEN,
+    State.KNOWN,
+    State.HOLDS,  # somewhere, which is enough for all views together
+    State.NOT_TRIED,
+    State.NOT_REACHED,
+)
 
 
 @dataclass(frozen=True)
@@ -50,6 +61,15 @@ class Violation:
     made: Place | None  # where the session was made
     kept_by: tuple[str, ...]
     cause: Cause | None
+
+    def __str__(self) -> str:
+        where = self.own or self.place
+        return f"{self.what} ({where})" if where else self.what
+
+    @property
+    def defect(self) -> Defect | None:
+        """The documented defect of a release that it comes from."""
+        return self.cause.defect if self.cause else None
 
 
 @dataclass(frozen=True)
@@ -158,20 +178,36 @@ class Verdict:
             latest[one.view] = max(latest.get(one.view, 0), one.ended)
         return tried
 
-    def cell(self, view: int, rule: str) -> str:
-        """What is known of a rule in a view: broken, holds, not tried, or not seen."""
-        broken = {one.rule for one in self.violations if one.view == view}
-        if rule in broken:
-            return "broken"
+    def cell(self, view: int, rule: str) -> State:
+        """What is known of a rule in a view."""
+        broken = [one for one in self.violations if one.view == view]
+        by = [one.defect for one in broken if one.rule == rule]
+        if by:
+            return State.KNOWN if all(by) else State.BROKEN
         if view not in self.shown:
-            return "not seen"
+            return State.NOT_REACHED
         if view not in self._using:
-            return "not tried"
+            return State.NOT_TRIED
         if rule in {"isolated", "recovers"} and (view, rule) not in self._tried:
-            return "not tried"
-        if rule == "isolated" and broken & {"fresh", "released"}:
-            return "not tried"  # who gets that session next sees all that is in it
-        return "holds"
+            return State.NOT_TRIED
+        if rule == "isolated" and {one.rule for one in broken} & {"fresh", "released"}:
+            return State.NOT_TRIED  # the next request sees all that is in that session
+        return State.HOLDS
+
+    def summed(self, rule: str, subject: str, view: int | None = None) -> Cell:
+        """What is known of a rule in a view, or in all views together."""
+        everywhere = [*range(len(self.recording.views)), NOBODY]
+        views = everywhere if view is None else [view]
+        states = {self.cell(number, rule) for number in views}
+        worst = next(one for one in WORST_FIRST if one in states)
+        broken = [
+            one
+            for one in self.violations
+            if one.rule == rule and (view is None or one.view == view)
+        ]
+        defects = dict.fromkeys(one.defect.id for one in broken if one.defect)
+        seen = dict.fromkeys(map(str, broken))
+        return Cell(rule, subject, worst, "", tuple(defects), tuple(seen))
 
     def to_json(self) -> dict[str, t.Any]:
         """What ``Recording.load`` can read again, and what was made of it."""

@@ -254,7 +254,7 @@ def test_another_pattern_leaves_it_and_is_told(scoping: Run) -> None:
 def test_without_a_client_that_may_enter_nothing_is_told_as_fine(scoping: Run) -> None:
     done = scoping(LOGIN)
     assert "holds" not in done.out
-    assert "UserView   not seen" in done.out
+    assert "UserView   not reached" in done.out
     assert done.err.startswith(
         "session-scoping: nothing was seen: UserView, list answers 302"
     )
@@ -263,7 +263,7 @@ def test_without_a_client_that_may_enter_nothing_is_told_as_fine(scoping: Run) -
 def test_a_client_that_may_enter_sees_more(scoping: Run) -> None:
     done = scoping(LOGIN, "--client", CLIENT)
     assert done.status == 0
-    assert "not seen" not in done.out
+    assert "not reached" not in done.out
 
 
 def test_a_client_can_be_of_another_file_in_the_current_directory(zoo: Path) -> None:

@@ -996,10 +996,10 @@ CELLS = {
     "seen": (staircase(), "single", "holds"),
     "seen, and broken": (shared(LITE), "fresh", "broken"),
     "another rule is broken": (shared(LITE), "single", "holds"),
-    "no request": (recording([], []), "single", "not seen"),
-    "sent to a login": (recording(alone(status=302), []), "single", "not seen"),
-    "failed": (recording(alone(**CRASH), []), "single", "not seen"),
-    "forbidden": (recording(alone(status=403), []), "handle", "not seen"),
+    "no request": (recording([], []), "single", "not reached"),
+    "sent to a login": (recording(alone(status=302), []), "single", "not reached"),
+    "failed": (recording(alone(**CRASH), []), "single", "not reached"),
+    "forbidden": (recording(alone(status=403), []), "handle", "not reached"),
     "a form was saved": (
         recording([replace(request(0, 0, status=302), method="POST")], [session(0)]),
         "single",
@@ -1008,12 +1008,12 @@ CELLS = {
     "a form was refused": (
         recording([replace(request(0, status=400), method="POST")], []),
         "single",
-        "not seen",
+        "not reached",
     ),
     "a form without an answer": (
         recording([replace(request(0, status=0), method="POST")], []),
         "single",
-        "not seen",
+        "not reached",
     ),
     "broken, though never seen": (
         replace(held(BY_HAND), requests=[]),

@@ -14,6 +14,7 @@ from jinja2 import StrictUndefined
 from markupsafe import escape
 from markupsafe import Markup
 
+from session_scoping.cells import State
 from session_scoping.recording import NOBODY
 from session_scoping.recording import Place
 from session_scoping.recording import Recording
@@ -104,7 +105,8 @@ def _remarks(verdict: Verdict) -> t.Iterator[str]:
     untried = [
         rule.name
         for rule in RULES
-        if seen and all(verdict.cell(view, rule.name) == "not tried" for view in seen)
+        if seen
+        and all(verdict.cell(view, rule.name) is State.NOT_TRIED for view in seen)
     ]
     if untried:
         yield f"Not tried in any view: {', '.join(untried)}."

@@ -14,6 +14,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from session_scoping.cells import State
 from session_scoping.recording import NOBODY
 from session_scoping.recording import Request
 from session_scoping.rules import Finding
@@ -21,10 +22,11 @@ from session_scoping.rules import NAMES
 from session_scoping.rules import Verdict
 
 CELLS = {
-    "broken": Text("BROKEN", "bold red"),
-    "holds": Text("holds", "green"),
-    "not seen": Text("not seen", "yellow"),
-    "not tried": Text("–", "dim"),
+    State.BROKEN: Text("BROKEN", "bold red"),
+    State.KNOWN: Text("BROKEN", "bold red"),
+    State.HOLDS: Text("holds", "green"),
+    State.NOT_REACHED: Text("not reached", "yellow"),
+    State.NOT_TRIED: Text("–", "dim"),
 }
 WIDTH = 100  # of a verdict that is not for a terminal
 FEW = 4  # operations to name in a line
