@@ -14,13 +14,12 @@ from pathlib import Path
 
 from session_scoping.cells import Cell
 from session_scoping.cells import State
+from session_scoping.handles import HANDLES
 from session_scoping.recording import Recording
 from session_scoping.rules import judge
 from session_scoping.rules import NAMES
 from session_scoping.rules import Verdict
 from session_scoping.stack import stack
-
-HANDLES = ("db", "db.session", "lite", "scoped_session")
 
 
 @dataclass
