@@ -24,7 +24,7 @@ class Defect:
     id: str
     sentence: str
     package: str
-    releases: SpecifierSet
+    releases: str  # that have it, as a specifier
     handles: tuple[str, ...]  # of the bookshop; none: the bookshop works around it
     rules: tuple[str, ...]  # none: Flask-Admin does not import
     link: str  # upstream
@@ -35,7 +35,8 @@ class Defect:
 
     def is_in(self, release: str) -> bool:
         """Does a release of the package have it?"""
-        return bool(release) and self.releases.contains(release, prereleases=True)
+        there = SpecifierSet(self.releases)
+        return bool(release) and there.contains(release, prereleases=True)
 
     def shows_in(self, versions: t.Mapping[str, str]) -> bool:
         """Does an environment with these versions, by package, have it?"""
@@ -49,7 +50,7 @@ DEFECTS = (
         "Flask 3.1.2 and newer end the app context, and the session, before they "
         "stream: a column that loads lazily then has none.",
         "Flask",
-        SpecifierSet(">=3.1.2"),
+        ">=3.1.2",
         HANDLES,
         ("alive",),
         "https://github.com/pallets/flask/issues/5774",
@@ -65,7 +66,7 @@ class UserView(ModelView):
         "does-not-import",
         "Flask-Admin 2.2.1 does not import without Flask-SQLAlchemy.",
         "Flask-Admin",
-        SpecifierSet("==2.2.1"),
+        "==2.2.1",
         HANDLES,
         (),
         f"{SQLA}/_types.py",
@@ -78,7 +79,7 @@ class UserView(ModelView):
         "With Flask-SQLAlchemy-Lite the form's `Unique` validator takes the session of "
         "the moment in which the view is built, and uses it in every request.",
         "Flask-Admin",
-        SpecifierSet(">=2.1,<2.2.1"),
+        ">=2.1,<2.2.1",
         ("lite",),
         ("single", "fresh", "released", "recovers"),
         f"{FLASK_ADMIN}/pull/2953",
@@ -91,7 +92,7 @@ class UserView(ModelView):
         "Flask-Admin's delete action does not roll back when its commit fails: the "
         "next request to get that connection finds what was not committed.",
         "Flask-Admin",
-        SpecifierSet("<=2.2.1"),
+        "<=2.2.1",
         HANDLES,
         ("recovers",),
         f"{SQLA}/view.py",
@@ -109,7 +110,7 @@ class UserView(ModelView):
         "fails, as it does when the request has lost its connection, the registry "
         "keeps it, and may give it to a later request.",
         "SQLAlchemy",
-        SpecifierSet("<=2.1.9"),
+        "<=2.1.9",
         (),
         ("fresh", "released", "recovers"),
         "https://docs.sqlalchemy.org/en/20/orm/contextual.html#sqlalchemy.orm.scoped_session.remove",
@@ -140,17 +141,29 @@ def expected(rule: str, handle: str, versions: t.Mapping[str, str]) -> list[Defe
     ]
 
 
+def not_importing(versions: t.Mapping[str, str]) -> list[Defect]:
+    """The known defects by which Flask-Admin does not import in an environment."""
+    return [one for one in DEFECTS if not one.rules and one.shows_in(versions)]
+
+
 def word(cell: Cell) -> str:
     """The state of a cell as every report prints it: ``known broken [1, 8]``."""
-    if cell.state != State.KNOWN:
-        return cell.state.value
-    numbers = sorted(BY_ID[one].finding for one in cell.defects)
-    return f"{cell.state.value} [{', '.join(map(str, numbers))}]"
+    state = str(cell.state.value)
+    return f"{state} {numbers(cell)}" if cell.state == State.KNOWN else state
+
+
+def numbers(cell: Cell) -> str:
+    """The findings that a cell comes from, as ``[1, 8]``; empty where there are none,
+    and where the cell is broken by something else, too."""
+    if cell.state == State.BROKEN or not cell.defects:
+        return ""
+    found = sorted(BY_ID[one].finding for one in cell.defects)
+    return f"[{', '.join(map(str, found))}]"
 
 
 def notes(cells: t.Iterable[Cell]) -> list[str]:
-    """What the numbers in these cells mean: a line for each known defect."""
-    found = {one for cell in cells if cell.state == State.KNOWN for one in cell.defects}
+    """What the numbers of these cells mean: a line for each known defect."""
+    found = {one for cell in cells if numbers(cell) for one in cell.defects}
     lines = []
     for one in DEFECTS:
         if one.id in found:
