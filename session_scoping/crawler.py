@@ -4,6 +4,7 @@ import gc
 import logging
 import re
 import typing as t
+from concurrent.futures import Future
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from contextlib import nullcontext
@@ -16,11 +17,11 @@ import sqlalchemy as sa
 from flask.testing import FlaskClient
 from sqlalchemy.pool import QueuePool
 
-from session_scoping.driven import DrivenRequest
-from session_scoping.driven import Meeting
+from session_scoping.driven import Driven
+from session_scoping.driven import Failing
 from session_scoping.driven import only_read
+from session_scoping.driven import Overtaken
 from session_scoping.driven import Reading
-from session_scoping.driven import Rival
 from session_scoping.driven import Writing
 from session_scoping.errors import CannotTell
 from session_scoping.faults import Faults
@@ -29,7 +30,7 @@ from session_scoping.hooks import DRIVE
 from session_scoping.operations import Operation
 from session_scoping.operations import plan
 from session_scoping.recorder import Recorder
-from session_scoping.recording import AT_ONCE
+from session_scoping.recording import NOBODY
 from session_scoping.recording import Recording
 from session_scoping.recording import Request
 from session_scoping.recording import Unseen
@@ -50,7 +51,8 @@ class Crawler:
         self.app = app
         self.recorder = recorder
         self.make_client = make_client or flask.Flask.test_client
-        self.client, *self.pair = (self._client() for _ in range(3))
+        # The writer reads what an answer has to say in the next one: others get theirs.
+        self.client, self.other_client = self._client(), self._client()
         self.pages: dict[int, str] = {}  # the list of each view
         self.leads_to = ""  # the latest answer, where it redirects
         self.refused: set[int] = set()  # the views whose list does not open
@@ -81,7 +83,7 @@ class Crawler:
         only_read(self.recorder.recording.requests[-1], sql, self.recorder.places)
 
     def drive(self, operation: Operation, faults: bool = False) -> None:
-        """Do one thing twice, and then against itself at the same time."""
+        """Do one thing twice; the second time it is overtaken."""
         self.recorder.refuse = self.refuse
         try:
             self._drive(operation, faults)
@@ -105,9 +107,7 @@ class Crawler:
             if operation.name == "list":
                 self.refused.add(operation.view)
             return
-        self.send(resolved)
-        if not self.in_memory(first):
-            self.at_once(resolved)
+        self.send_overtaken(resolved, first)
         if faults:
             self.fail(resolved)
 
@@ -144,52 +144,57 @@ class Crawler:
 
     def send(self, operation: Operation, fail_at: int = 0) -> tuple[Request, str]:
         """Make one request that reads. There is no app context around it."""
-        # The writer reads what an answer has to say in the next one.
-        client = self.pair[0] if operation.absent else self.client
-        return self._send(self._reading(operation), client, fail_at)
+        client = self.other_client if operation.absent else self.client
+        return self._send(Reading(operation, self.recorder.places), client, fail_at)
+
+    def send_overtaken(self, operation: Operation, first: Request) -> None:
+        """Make a request that reads, overtaken by others that do the same.
+
+        ``first``: how it went without.
+        """
+        if self.in_memory(first):
+            self.send(operation)
+            return
+        places = self.recorder.places
+        self._overtaken(
+            Reading(operation, places),
+            lambda number: Reading(operation, places, number),
+        )
 
     def write(self, operation: Operation, fail_at: int = 0) -> tuple[Request, str]:
         """Make one request that may write."""
         return self._send(Writing(operation), self.client, fail_at)
 
-    def write_beside_rival(self, operation: Operation) -> tuple[Request, str]:
-        """Make one while another does the same, and is failed where it would write."""
-        operation = operation._replace(name=f"{operation.name}, {AT_ONCE}")
-        rival = Rival(operation)
+    def write_overtaken(self, operation: Operation) -> tuple[Request, str]:
+        """Make one that may write, overtaken by others that fail before they write."""
+        return self._overtaken(
+            Writing(operation), lambda number: Failing(operation, number)
+        )
+
+    def _overtaken(
+        self, driven: Driven, make: t.Callable[[int], Driven]
+    ) -> tuple[Request, str]:
+        """Make a request, and before each of its statements another one."""
         with ThreadPoolExecutor(1) as pool:
-            other = pool.submit(self._send, rival, self.pair[0])
-            other.add_done_callback(lambda _: rival.ended())
-            answer = self._send(Writing(operation, rival), self.client)
-        other.result()
-        self._after_two(operation, rival.meeting)
+
+            def overtake(number: int) -> "Future[object] | None":
+                if any(map(exhausted, self.recorder.engines)):
+                    return None
+                return pool.submit(self._send, make(number), self.other_client)
+
+            driven.overtaken = Overtaken(overtake)
+            answer = self._send(driven, self.client)
+        self.refill()
+        if driven.overtaken.impossible:
+            view = self.recorder.recording.views[driven.view].name
+            self.note(
+                f"{view}: {driven.operation}: of two requests at the same time one "
+                "keeps the other waiting, for a connection or for a lock"
+            )
         return answer
 
-    def at_once(self, operation: Operation) -> None:
-        """Make two that read, and that meet before each statement."""
-        meeting = Meeting()
-        with ThreadPoolExecutor(2) as pool:
-            both = [
-                pool.submit(self._send, self._reading(operation, meeting), client)
-                for client in self.pair
-            ]
-        for one in both:
-            one.result()
-        self._after_two(operation, meeting)
-
-    def _after_two(self, operation: Operation, meeting: Meeting) -> None:
-        self.refill()
-        if meeting.in_vain:
-            view = self.recorder.recording.views[operation.view].name
-            self.note(
-                f"{view}: {operation.name}: of two requests at the same time one keeps "
-                "the other waiting, it may be for a connection or for a lock"
-            )
-
-    def _reading(self, operation: Operation, meeting: Meeting | None = None) -> Reading:
-        return Reading(operation, self.recorder.places, meeting)
-
     def _send(
-        self, driven: DrivenRequest, client: FlaskClient, fail_at: int = 0
+        self, driven: Driven, client: FlaskClient, fail_at: int = 0
     ) -> tuple[Request, str]:
         operation = driven.does
         engines = self.recorder.engines
@@ -208,7 +213,7 @@ class Crawler:
                 page = b"".join(islice(response.iter_encoded(), operation.chunks))
             finally:
                 response.close()
-        if driven.meeting is None:
+        if driven.overtakes == NOBODY and driven.overtaken is None:
             self.refill()
         if driven.request is None:
             raise CannotTell(
@@ -221,16 +226,11 @@ class Crawler:
         """Give the app connections to go on with, where leaked sessions have them all:
         it would wait half a minute for each."""
         for engine in self.recorder.engines:
-            if self._drained(engine) and self.collecting:
+            if drained(engine) and self.collecting:
                 gc.collect()
-                self.collecting = not self._drained(engine)
-            if self._drained(engine):
+                self.collecting = not drained(engine)
+            if drained(engine):
                 engine.dispose(close=False)
-
-    def _drained(self, engine: sa.engine.Engine) -> bool:
-        """Is more than half of its pool out, now that nobody is at work?"""
-        pool = engine.pool
-        return isinstance(pool, QueuePool) and 2 * pool.checkedout() > pool.size()
 
     def fail(self, operation: Operation) -> None:
         """Fail each step in turn, and do the operation again after each."""
@@ -239,6 +239,18 @@ class Crawler:
             if not request.failed:
                 break
             self.send(operation)
+
+
+def drained(engine: sa.engine.Engine) -> bool:
+    """Is more than half of its pool out, now that no request is running?"""
+    pool = engine.pool
+    return isinstance(pool, QueuePool) and 2 * pool.checkedout() > pool.size()
+
+
+def exhausted(engine: sa.engine.Engine) -> bool:
+    """Is its pool out? Another request would wait for a connection, half a minute."""
+    pool = engine.pool
+    return isinstance(pool, QueuePool) and 0 < pool.size() <= pool.checkedout()
 
 
 @contextmanager

@@ -1,12 +1,15 @@
-"""A request that is driven: what it may send, and whom it waits for before it does."""
+"""A request that is driven: what it may send, and what overtakes it before it does."""
 
 import re
-import threading
+import typing as t
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeout
 
 from session_scoping.faults import failure
 from session_scoping.faults import short
 from session_scoping.operations import Operation
 from session_scoping.places import Places
+from session_scoping.recording import NOBODY
 from session_scoping.recording import Request
 from session_scoping.recording import Stopped
 
@@ -23,9 +26,9 @@ LOCKS = re.compile(
     r"|FOR\s+(KEY\s+)?SHARE|SHARE\s+MODE)\b",
     re.IGNORECASE,
 )
-# Seconds to wait for the other of two requests at the same time: less than the five for
-# which Python waits for SQLite (https://docs.python.org/3/library/sqlite3.html).
-PATIENCE = 2
+# An app may have a lock of its own that one of two requests waits for. Then the other
+# one goes on after so many seconds.
+DEADLOCK = 10
 
 
 class WriteStopped(Exception):
@@ -40,62 +43,39 @@ def only_read(request: Request, sql: str, places: Places) -> None:
         raise WriteStopped(f"nothing may be written: {stopped.sql[:60]}")
 
 
-class Meeting:
-    """Where two requests that do the same wait for each other, before each statement:
-    until one of them is over, or may have a lock that the other has to wait for."""
-
-    def __init__(self) -> None:
-        self._barrier = threading.Barrier(2)
-        self._is_over = False
-        self.locked = False
-        self.in_vain = False  # has one of them not come?
-
-    def wait(self, sql: str) -> None:
-        try:
-            self._barrier.wait(PATIENCE)
-        except threading.BrokenBarrierError:
-            self.in_vain = self.in_vain or not self._is_over
-        if LOCKS.search(sql):
-            self.locked = True
-            self.over()
-
-    def over(self) -> None:
-        self._is_over = True
-        self._barrier.abort()
-
-
-class DrivenRequest:
+class Driven:
     """One request that the crawler makes."""
 
     writes = False
 
-    def __init__(self, operation: Operation, meeting: Meeting | None = None) -> None:
+    def __init__(self, operation: Operation, overtakes: int = NOBODY) -> None:
+        """``overtakes``: the number of a request that is running."""
         self.does = operation
-        self.request: Request | None = None
         self.view = operation.view
         self.operation = operation.name
-        self.meeting = meeting
+        self.overtakes = overtakes
+        self.request: Request | None = None  # the first, where it is redirected
+        self.overtaken: Overtaken | None = None
 
     def begun(self, request: Request) -> None:
+        """The request begins, or the next of those that it is redirected to."""
         self.request = self.request or request
+        request.absent = self.does.absent
+        request.overtakes = self.overtakes
 
     def step(self, request: Request, sql: str) -> None:
-        if self.meeting is not None:
-            self.meeting.wait(sql)
-
-    def ended(self) -> None:
-        """Nobody waits for a request that is over."""
-        if self.meeting is not None:
-            self.meeting.over()
+        """A statement or a commit is about to be sent."""
+        if self.overtaken is not None:
+            self.overtaken.before(request, sql)
 
 
-class Reading(DrivenRequest):
-    """One that may not write."""
+class Reading(Driven):
+    """A request that may not write."""
 
     def __init__(
-        self, operation: Operation, places: Places, meeting: Meeting | None = None
+        self, operation: Operation, places: Places, overtakes: int = NOBODY
     ) -> None:
-        super().__init__(operation, meeting)
+        super().__init__(operation, overtakes)
         self.places = places
 
     def step(self, request: Request, sql: str) -> None:
@@ -103,43 +83,47 @@ class Reading(DrivenRequest):
         super().step(request, sql)
 
 
-class Rival(DrivenRequest):
-    """One that does the same as one that writes, and fails where it would write."""
-
-    meeting: Meeting
-
-    def __init__(self, operation: Operation) -> None:
-        super().__init__(operation, Meeting())
-        self._over = threading.Event()
-
-    def step(self, request: Request, sql: str) -> None:
-        super().step(request, sql)
-        if not READS.match(sql):
-            self.meeting.over()
-            request.failed = short(sql)
-            raise failure(sql)
-
-    def ended(self) -> None:
-        super().ended()
-        self._over.set()
-
-    def make_way(self) -> None:
-        """Wait until it is over, unless it waits for a lock that one has."""
-        if not self.meeting.locked:
-            self._over.wait(PATIENCE)
-
-
-class Writing(DrivenRequest):
-    """One that may write, when its rival is over: a database could have them wait for
-    each other."""
+class Writing(Driven):
+    """A request that may write."""
 
     writes = True
 
-    def __init__(self, operation: Operation, rival: Rival | None = None) -> None:
-        super().__init__(operation, rival.meeting if rival else None)
-        self.rival = rival
+
+class Failing(Driven):
+    """A request that does the same as one that writes, and fails before it writes."""
 
     def step(self, request: Request, sql: str) -> None:
-        super().step(request, sql)
-        if self.rival is not None and not READS.match(sql):
-            self.rival.make_way()
+        if not READS.match(sql):
+            request.failed = short(sql)
+            raise failure(sql)
+
+
+class Overtaken:
+    """Has a request overtaken by others that do the same: before each statement that it
+    has not sent before, another one is made on another thread, and finished.
+
+    The last is made before the first statement that takes a lock: those that came later
+    would wait for it.
+    """
+
+    def __init__(self, make: t.Callable[[int], "Future[object] | None"]) -> None:
+        """``make``: makes a request that overtakes the one of this number. ``None``: it
+        cannot, as there is no connection left for it."""
+        self.make: t.Callable[[int], Future[object] | None] | None = make
+        self.sent: set[str] = set()
+        self.impossible = False
+
+    def before(self, request: Request, sql: str) -> None:
+        if self.make is None or sql in self.sent:
+            return
+        self.sent.add(sql)
+        other = self.make(request.number)
+        if LOCKS.search(sql) or not READS.match(sql):
+            self.make = None
+        try:
+            if other is not None:
+                other.result(DEADLOCK)
+                return
+        except FutureTimeout:
+            pass
+        self.make, self.impossible = None, True

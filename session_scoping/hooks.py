@@ -32,9 +32,6 @@ class Drive(t.Protocol):
     def step(self, request: Request, sql: str) -> None:
         """A statement or a commit is about to be sent. May raise, so that it is not."""
 
-    def ended(self) -> None:
-        """The request is over."""
-
 
 class Running:
     """A request that is running."""

@@ -56,7 +56,7 @@ class Expected(t.NamedTuple):
     mapper: Mapper  # of one row
     inlines: tuple[Mapper, ...]  # of any number of rows
     found: list[OwnRow]
-    most: int = 1  # rows of its own; two, if a rival shares its session
+    most: int = 1  # rows of its own; two, if another request shares its session
 
     def wants(self, mapper: Mapper) -> bool:
         found = sum(one.mapper.isa(self.mapper) for one in self.found)

@@ -14,7 +14,6 @@ from werkzeug.routing import BuildError
 from werkzeug.routing import MapAdapter
 
 from session_scoping.recorder import Recorder
-from session_scoping.recording import NO_SUCH_ROW
 
 # The endpoints of a ModelView that are driven here by name, or by writing only.
 KNOWN = {
@@ -124,7 +123,7 @@ def _of_model(
         absent = absent_id(view.model)
         if speaks and absent:
             query = f"id={absent}"
-            yield operation(f"{name}, {NO_SUCH_ROW}", endpoint, query, absent=True)
+            yield operation(f"{name}, no such row", endpoint, query, absent=True)
         yield operation(name, endpoint, f"id={ID}")
 
     yield operation("list", "index_view")

@@ -352,8 +352,6 @@ class Recorder:
         if running.unreturned is not None:
             unreturned = Unreturned(request.number, running.unreturned)
             self.recording.unreturned.append(unreturned)
-        if running.drive is not None:
-            running.drive.ended()
 
     def _on_answer(
         self, app: flask.Flask, response: flask.Response, **_: object

@@ -13,7 +13,7 @@ from dataclasses import fields
 from dataclasses import is_dataclass
 from pathlib import Path
 
-FORMAT = 1
+FORMAT = 2
 NOBODY = -1  # the number of no view, no request, no session
 FLASK_SQLALCHEMY = "flask_sqlalchemy"  # the makers of sessions
 LITE = "flask_sqlalchemy_lite"
@@ -21,8 +21,6 @@ SCOPED_SESSION = "scoped_session"
 BY_HAND = "hand"
 REGISTRY = "the registry of a scoped_session"  # the keeper that is no mistake by itself
 STATEMENT = "a statement that SQLAlchemy has compiled and keeps"  # nor is this
-NO_SUCH_ROW = "no such row"  # the ends of an operation's name
-AT_ONCE = "twice at once"
 COMMIT = "commit"  # what is done unasked
 PAST = "past the session"
 BUILDING = -2  # the number of no request, while the app is built
@@ -99,6 +97,8 @@ class Request:
     thread: str = ""
     ended_on: str = ""  # the thread, where that was another one than it began on
     parent: int = NOBODY  # the request that made this one
+    overtakes: int = NOBODY  # the request that was running, and had to wait
+    absent: bool = False  # does it ask for a row that is not there?
     streamed: bool = False
     outer_context: bool = False  # was an app context there before it began?
     error: str = ""  # the exception that ended the view

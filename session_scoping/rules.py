@@ -14,11 +14,9 @@ from session_scoping.causes import UNASKED
 from session_scoping.cells import Cell
 from session_scoping.cells import State
 from session_scoping.defects import Defect
-from session_scoping.recording import AT_ONCE
 from session_scoping.recording import BUILDING
 from session_scoping.recording import BY_HAND
 from session_scoping.recording import COMMIT
-from session_scoping.recording import NO_SUCH_ROW
 from session_scoping.recording import NOBODY
 from session_scoping.recording import Outside
 from session_scoping.recording import PAST
@@ -304,13 +302,12 @@ def _by_trouble(rule: str, request: Request) -> bool:
     """Is the rule broken because of it? What two requests share they share before one
     of them is failed."""
     shared = rule in {"single", "fresh", "isolated"}
-    at_once = request.operation.endswith(AT_ONCE)
-    return rule != "recovers" and not (shared and at_once)
+    return rule != "recovers" and not (shared and request.overtakes != NOBODY)
 
 
 def _of_no_row(request: Request) -> bool:
     """Nobody has a link to it: an error is told, and proves nothing."""
-    return request.operation.endswith(NO_SUCH_ROW)
+    return request.absent
 
 
 def _in_trouble(request: Request) -> bool:

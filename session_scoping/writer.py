@@ -124,14 +124,13 @@ class ViewWriter:
         self.urls = writer.app.url_map.bind("localhost")
         self.trials: dict[str, Trial] = {}
         self.created: Data = {}  # what the last row was made of
-        self.beside_rival = False  # does another request post the same?
+        self.overtaken = False  # do other requests post the same?
 
     def drive(self) -> None:
         self.drive_all()
         listed = Operation(self.number, "list", self.url("index_view"))
         last, _ = self.crawler.send(listed)  # what a view keeps is as after reading
-        if not self.crawler.in_memory(last):
-            self.crawler.at_once(listed)  # and its rival knows what it was told
+        self.crawler.send_overtaken(listed, last)  # and the other client has its answer
 
     def drive_all(self) -> None:
         if not allows(self.view, "can_create"):
@@ -177,15 +176,16 @@ class ViewWriter:
                 self.unseen(operation, "there is no row of its own to do it with")
 
     def often(self, do: Do) -> bool:
-        """Twice, then while a rival does the same, then failed at each step in turn,
-        and done again after each."""
+        """Twice, overtaken the second time; then failed at each step in turn, and done
+        again after each."""
         first = do(0)
-        if first is None or do(0) is None:
+        if first is None:
             return False
-        if not self.crawler.in_memory(first):
-            self.beside_rival = True
-            do(0)
-            self.beside_rival = False
+        self.overtaken = not self.crawler.in_memory(first)
+        second = do(0)
+        self.overtaken = False
+        if second is None:
+            return False
         for fail_at in count(1) if self.faults else ():
             request = do(fail_at)
             if request is None or not request.failed:
@@ -228,13 +228,13 @@ class ViewWriter:
         if inserts is not None:
             inlines = {self.owner(name)[0] for name in data} - {self.mapper, inserts}
             key = self.view.get_pk_value if inserts is self.mapper else _key
-            most = 2 if self.beside_rival else 1
+            most = 2 if self.overtaken else 1
             expected = Expected(self.number, key, inserts, tuple(inlines), found, most)
             self.ledger.expected = expected
         try:
             posted = Operation(self.number, operation, url, data=data)
-            if self.beside_rival:
-                request, page = self.crawler.write_beside_rival(posted)
+            if self.overtaken:
+                request, page = self.crawler.write_overtaken(posted)
             else:
                 request, page = self.crawler.write(posted, fail_at)
         finally:
