@@ -16,6 +16,8 @@ import typing as t
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 from packaging.requirements import InvalidRequirement
 from packaging.requirements import Requirement
@@ -32,6 +34,9 @@ NEEDS = ("blinker", "packaging", "rich")  # of this package, beside Flask-Admin
 EXTENSIONS = ("flask-sqlalchemy", "flask-sqlalchemy-lite")  # whose handles are tried
 BOOKSHOP = (*NEEDS, *EXTENSIONS, "flask-admin", "flask[async]", "tablib")
 
+# What a copy of a checkout is without.
+NOT_COPIED = (".venv", "venv", ".tox", "__pycache__", ".*cache")
+
 # What Flask-Admin 1 works with, where its own metadata promise more.
 FIRST_NEW = Version("2")
 NOT_BESIDE_OLD = ("flask-sqlalchemy-lite",)
@@ -42,6 +47,8 @@ OLD_STACK = (
     "wtforms<3.1",
     "setuptools<80",
 )
+
+RUNNING: set["subprocess.Popen[str]"] = set()
 
 
 @cache
@@ -63,13 +70,24 @@ def uv(
     """Run ``uv`` in a folder, with these variables added to the environment's."""
     mine = {k: v for k, v in os.environ.items() if not foreign(k)}
     mine |= {"NO_COLOR": "1", "UV_NO_PROGRESS": "1", "PYTHONWARNINGS": "ignore"}
-    return subprocess.run(
+    with subprocess.Popen(
         [uv_path(), *arguments],
         cwd=folder,
         env={**mine, **variables},
         text=True,
-        capture_output=True,
-    )
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as process:
+        RUNNING.add(process)
+        out, error = process.communicate()
+        RUNNING.discard(process)
+    return subprocess.CompletedProcess(arguments, process.returncode, out, error)
+
+
+def stop() -> None:
+    """End what runs: nobody waits for it any more."""
+    for one in [*RUNNING]:
+        one.terminate()
 
 
 def run_with(
@@ -91,8 +109,6 @@ def _run(*options: str) -> list[str]:
 def _with(requirements: t.Iterable[str], pre: bool) -> t.Iterator[str]:
     for one in requirements:
         yield from ("--with", one)
-        if " @ " in one:  # a folder or a branch, which may be another one by now
-            yield from ("--refresh-package", name_of(one))
     yield from ("--prerelease", "allow" if pre else "if-necessary-or-explicit")
 
 
@@ -122,13 +138,13 @@ def survey(
     ``without`` names the extensions to leave out, ``beside`` more requirements. Raises
     ``CannotTell``.
     """
-    old = name_of(side) == "flask-admin" and _ends_before(side, FIRST_NEW)
+    old = name_of(side) == "flask-admin" and only_before(side, FIRST_NEW)
     left_out = NOT_BESIDE_OLD if old else ()
     stack = [one for one in BOOKSHOP if one not in left_out and one not in without]
-    wanted = [side, *stack, *beside, *(OLD_STACK if old else ())]
+    stack += [*beside, *(OLD_STACK if old else ())]
     command = ("python", "-m", "session_scoping.survey", "survey.json")
-    with tempfile.TemporaryDirectory() as name, package_alone() as path:
-        folder = Path(name)
+    with as_it_is(side) as it, package_alone() as path, temporary_folder() as folder:
+        wanted = [it, *stack]
         done = run_with(wanted, *command, folder=folder, pre=pre, PYTHONPATH=path)
         file = folder / "survey.json"
         if not file.exists():
@@ -142,12 +158,12 @@ def drive(side: str, app: str, client: str, pre: bool = False) -> Recording:
 
     Raises ``CannotTell`` with what the command that checks an app says.
     """
-    with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / "seen.json"
+    with as_it_is(side) as it, temporary_folder() as folder:
+        file = folder / "seen.json"
         command = ["python", "-m", "session_scoping", "--app", app, "--json", str(file)]
         if client:
             command += ["--client", client]
-        done = uv(*_run(*_with([side], pre)), *command)
+        done = uv(*_run(*_with([it], pre)), *command)
         if not file.exists():
             said = in_a_line(done).removeprefix("session-scoping: ")
             raise CannotTell(f"{app} with {side}: {said}")
@@ -169,10 +185,32 @@ def releases(package: str, pre: bool = False) -> list[Version]:
 def package_alone() -> t.Iterator[str]:
     """A folder that holds this package, and nothing else of the environment that it is
     installed in."""
+    with temporary_folder() as folder:
+        left_out = shutil.ignore_patterns("__pycache__", "drop_in")
+        shutil.copytree(HERE, folder / HERE.name, ignore=left_out)
+        yield str(folder)
+
+
+@contextmanager
+def as_it_is(side: str) -> t.Iterator[str]:
+    """The side; of a folder, which ``uv`` builds once and keeps, a new copy."""
+    name, _, address = side.partition(" @ ")
+    if not address.startswith("file:"):
+        yield side
+        return
+    with temporary_folder() as folder:
+        left_out = shutil.ignore_patterns(*NOT_COPIED)
+        checkout = Path(url2pathname(urlsplit(address).path))
+        copy = folder / checkout.name
+        shutil.copytree(checkout, copy, ignore=left_out, symlinks=True)
+        yield f"{name} @ {copy.as_uri()}"
+
+
+@contextmanager
+def temporary_folder() -> t.Iterator[Path]:
+    """A folder for as long as it is needed."""
     with tempfile.TemporaryDirectory() as folder:
-        ignore = shutil.ignore_patterns("__pycache__", "drop_in")
-        shutil.copytree(HERE, Path(folder) / HERE.name, ignore=ignore)
-        yield folder
+        yield Path(folder)
 
 
 def name_of(requirement: str) -> str:
@@ -183,7 +221,7 @@ def name_of(requirement: str) -> str:
         return ""
 
 
-def _ends_before(requirement: str, version: Version) -> bool:
+def only_before(requirement: str, version: Version) -> bool:
     """Does it allow older releases than this one only?"""
     return any(_bound(one, version) for one in Requirement(requirement).specifier)
 

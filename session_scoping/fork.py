@@ -7,13 +7,14 @@ import re
 import shutil
 import subprocess
 import sys
-import tempfile
 import typing as t
 from pathlib import Path
 
 from packaging.utils import canonicalize_name
 
 from session_scoping.environments import in_a_line
+from session_scoping.environments import NOT_COPIED
+from session_scoping.environments import temporary_folder
 from session_scoping.environments import uv
 from session_scoping.errors import CannotTell
 
@@ -24,7 +25,6 @@ FILE = str(HOME / NAME)
 # What the checkout asks for, to be tested and checked.
 GROUPS = ("--all-extras", "--no-default-groups", "--group=tests", "--group=typing")
 TOOLS = ("mypy", "pytest", "ruff")
-NOT_COPIED = (".git", ".venv", "venv", ".tox", "__pycache__", ".*cache")
 
 Done = subprocess.CompletedProcess[str]
 
@@ -48,9 +48,9 @@ def check(
     """
     checkout = Path(path).expanduser().resolve()
     refuse(checkout, overwrite)
-    with tempfile.TemporaryDirectory() as folder:
-        copy = Path(folder) / checkout.name
-        left_out = shutil.ignore_patterns(*NOT_COPIED)
+    with temporary_folder() as folder:
+        copy = folder / checkout.name
+        left_out = shutil.ignore_patterns(".git", *NOT_COPIED)
         shutil.copytree(checkout, copy, ignore=left_out, symlinks=True)
         shutil.copy(drop_in(), copy / FILE)
         return list(_try(copy, progress))

@@ -1,7 +1,10 @@
 """One release against another: which rules held before, and which hold after."""
 
+import re
 import typing as t
+from concurrent.futures import FIRST_EXCEPTION
 from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import wait
 from dataclasses import asdict
 from dataclasses import dataclass
 from enum import Enum
@@ -230,31 +233,43 @@ def compare(
     package, *both = requirements(before, after, job.without)
     environments.uv_path()  # once, before two threads look for it
     with ThreadPoolExecutor(2) as pool:
-        first, second = pool.map(
-            lambda side, doing: attempt(package, side, job, doing), both, progress
-        )
+        tried = [
+            pool.submit(attempt, package, side, job, doing)
+            for side, doing in zip(both, progress, strict=True)
+        ]
+        wait(tried, return_when=FIRST_EXCEPTION)
+        for one in tried:
+            if one.done() and (error := one.exception()):
+                environments.stop()  # the other side
+                raise error
+        first, second = (one.result() for one in tried)
     return Comparison(package, first, second)
 
 
 def attempt(package: str, side: str, job: Job, progress: Progress) -> Side:
     """Drive the bookshop, and the user's app, with one side. Raises ``CannotTell``."""
-    progress("driving the bookshop")
-    survey = environments.survey(side, job.without, job.pre)
-    verdicts = dict(survey.verdicts)
-    cells, stack = survey.cells, {**survey.stack}
-    release = next(
-        (v for name, v in stack.items() if canonicalize_name(name) == package), ""
-    )
-    if job.app:
+    verdicts: dict[str, Verdict] = {}
+    cells: list[Cell] = []
+    stack: dict[str, str] = {}
+    if job.app:  # first: it takes less time, and may not load
         progress("driving the app")
         recording = environments.drive(side, job.app, job.client, job.pre)
         verdicts[job.app] = verdict = judge(recording)
-        cells = [*cells, *_of_views(verdict)]
+        cells += _of_views(verdict)
         for name, version in recording.stack.items():
             if canonicalize_name(name) != package:
                 stack[f"{name} of {job.app}"] = version
-    release = release or side.partition(" @ ")[2] or side
-    return Side(release, stack, cells, [*_failures(verdicts)])
+    progress("driving the bookshop")
+    survey = environments.survey(side, job.without, job.pre)
+    installed: dict[str, str] = {
+        canonicalize_name(name): version for name, version in survey.stack.items()
+    }
+    return Side(
+        installed.get(package) or side.partition(" @ ")[2] or side,
+        {**survey.stack, **stack},
+        [*survey.cells, *cells],
+        [*_failures({**survey.verdicts, **verdicts})],
+    )
 
 
 def _of_views(verdict: Verdict) -> t.Iterator[Cell]:
@@ -264,13 +279,14 @@ def _of_views(verdict: Verdict) -> t.Iterator[Cell]:
 
 
 def _failures(verdicts: dict[str, Verdict]) -> t.Iterator[str]:
+    """The requests that did not work, in the same words on each side."""
     for subject, verdict in verdicts.items():
         lines = (
             f"{subject}, {one.operation or one.path}: "
             f"{one.error or one.broke_off or one.wrong}"
             for one in verdict.failures
         )
-        yield from dict.fromkeys(lines)
+        yield from dict.fromkeys(re.sub(r"\b0x[0-9a-f]+", "0x…", one) for one in lines)
 
 
 # ------------------------------------------------------------------------------- bisect
