@@ -24,6 +24,7 @@ from session_scoping.driven import Overtaken
 from session_scoping.driven import Reading
 from session_scoping.driven import Writing
 from session_scoping.errors import CannotTell
+from session_scoping.faults import FAULTS
 from session_scoping.faults import Faults
 from session_scoping.faults import in_memory
 from session_scoping.hooks import DRIVE
@@ -46,9 +47,15 @@ class Crawler:
     """Drives what a client of an app can see."""
 
     def __init__(
-        self, app: flask.Flask, recorder: Recorder, make_client: MakeClient | None
+        self,
+        app: flask.Flask,
+        recorder: Recorder,
+        make_client: MakeClient | None,
+        faults: t.Collection[str] = (),
     ) -> None:
+        """``faults``: the ways in which each operation is failed at each of its steps."""
         self.app = app
+        self.faults = faults
         self.recorder = recorder
         self.make_client = make_client or flask.Flask.test_client
         # The writer reads what an answer has to say in the next one: others get theirs.
@@ -82,15 +89,15 @@ class Crawler:
         of a request made by a view, of what is done when the answer is sent."""
         only_read(self.recorder.recording.requests[-1], sql, self.recorder.places)
 
-    def drive(self, operation: Operation, faults: bool = False) -> None:
+    def drive(self, operation: Operation) -> None:
         """Do one thing twice; the second time it is overtaken."""
         self.recorder.refuse = self.refuse
         try:
-            self._drive(operation, faults)
+            self._drive(operation)
         finally:
             self.recorder.refuse = None
 
-    def _drive(self, operation: Operation, faults: bool) -> None:
+    def _drive(self, operation: Operation) -> None:
         if operation.view in self.refused:
             return
         resolved = operation.resolve(self.pages.get(operation.view, ""))
@@ -108,7 +115,7 @@ class Crawler:
                 self.refused.add(operation.view)
             return
         self.send_overtaken(resolved, first)
-        if faults:
+        if self.faults:
             self.fail(resolved)
 
     def unseen(self, operation: Operation, why: str) -> None:
@@ -198,9 +205,11 @@ class Crawler:
     ) -> tuple[Request, str]:
         operation = driven.does
         engines = self.recorder.engines
-        faults = Faults(driven, fail_at, engines) if fail_at else nullcontext()
         page = b""
-        with faults, suppress(Exception):
+        with (
+            Faults(driven, fail_at, self.faults, engines) if fail_at else nullcontext(),
+            suppress(Exception),
+        ):
             # of what goes wrong; the recorder has seen it
             response = client.open(
                 operation.url,
@@ -268,7 +277,7 @@ def record(
     app: flask.Flask,
     *,
     client: MakeClient | None = None,
-    faults: bool = False,
+    faults: bool | t.Collection[str] = False,
     write: bool = False,
     leave_alone: t.Sequence[str] = (),
     progress: Progress = lambda name, done, total: None,
@@ -277,7 +286,7 @@ def record(
     """Drive all that can be read in the admin of ``app``, and write down what is seen.
 
     ``client`` takes the app and returns a test client, logged in where that is needed.
-    ``faults`` fails each operation at each of its steps. ``write`` drives what
+    ``faults`` fails each operation at each of its steps, in all or in some ways. ``write`` drives what
     writes too, on rows that it creates and deletes. ``leave_alone``: see
     ``Recorder``; one that has watched the app being built can be given, running.
     Raises ``CannotTell`` when there is no Admin, no SQLAlchemy view, or no answer.
@@ -286,18 +295,19 @@ def record(
         recorder = Recorder(leave_alone)
         recorder.start()
     try:
-        crawler = Crawler(app, recorder, client)
+        ways = FAULTS if faults is True else faults or ()
+        crawler = Crawler(app, recorder, client, ways)
         operations = crawler.plan()
         with silence():
             for done, operation in enumerate(operations):
                 progress(operation.name, done, len(operations))
-                crawler.drive(operation, faults)
+                crawler.drive(operation)
             if write:
                 recorder.find_kept()  # writing would put other things in their place
                 with Writer(app, crawler) as writer:
                     for done, number in enumerate(writer.views):
                         progress("create, edit, delete", done, len(writer.views))
-                        writer.drive(number, faults)
+                        writer.drive(number)
         progress("", len(operations), len(operations))
     finally:
         recording = recorder.stop()
