@@ -35,7 +35,7 @@ class Faults:
         faults: t.Collection[str],
         engines: t.Iterable[sa.engine.Engine],
     ) -> None:
-        """``faults``: in which ways it may fail. ``engines``: whose pools may be out."""
+        """``faults``: the ways in which it may fail. ``engines``: of the pools."""
         self.drive = drive
         self.faults = faults
         self.fail_at = fail_at

@@ -123,7 +123,7 @@ class ViewWriter:
         self.urls = writer.app.url_map.bind("localhost")
         self.trials: dict[str, Trial] = {}
         self.created: Data = {}  # what the last row was made of
-        self.overtaken = False  # do other requests post the same?
+        self.overtaken: Request | None = None  # the request before one that is
 
     def drive(self) -> None:
         self.drive_all()
@@ -180,12 +180,12 @@ class ViewWriter:
         first = do(0)
         if first is None:
             return False
-        self.overtaken = not self.crawler.in_memory(first)
+        self.overtaken = first
         second = do(0)
-        self.overtaken = False
+        self.overtaken = None
         if second is None:
             return False
-        for fail_at in count(1) if self.crawler.faults else ():
+        for fail_at in count(1) if self.crawler.fails(self.number) else ():
             request = do(fail_at)
             if request is None or not request.failed:
                 break
@@ -227,15 +227,15 @@ class ViewWriter:
         if inserts is not None:
             inlines = {self.owner(name)[0] for name in data} - {self.mapper, inserts}
             key = self.view.get_pk_value if inserts is self.mapper else _key
-            most = 2 if self.overtaken else 1
+            most = 2 if self.overtaken is not None else 1
             expected = Expected(self.number, key, inserts, tuple(inlines), found, most)
             self.ledger.expected = expected
         try:
             posted = Operation(self.number, operation, url, data=data)
-            if self.overtaken:
-                request, page = self.crawler.write_overtaken(posted)
+            if self.overtaken is not None:
+                request, page = self.crawler.send_overtaken(posted, self.overtaken)
             else:
-                request, page = self.crawler.write(posted, fail_at)
+                request, page = self.crawler.send(posted, fail_at)
         finally:
             self.ledger.expected = None
         self.ledger.forget_gone()
