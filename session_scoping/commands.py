@@ -21,6 +21,8 @@ from session_scoping.errors import CannotTell
 
 if t.TYPE_CHECKING:
     from session_scoping.upgrade import Comparison
+    from session_scoping.upgrade import Culprit
+    from session_scoping.upgrade import Job
     from session_scoping.upgrade import Progress
 
 
@@ -48,9 +50,12 @@ def sides(command: t.Callable[..., t.Any]) -> t.Callable[..., t.Any]:
             "--html", "html_path", type=click.Path(), help="Save a page to look at."
         ),
         click.option(
-            "--json", "json_path", type=click.Path(), help="Save all that was seen."
+            "--json",
+            "json_path",
+            type=click.Path(),
+            help="Save every cell, before and after.",
         ),
-        click.option("--pre", is_flag=True, help="Take pre-releases, too."),
+        click.option("--pre", is_flag=True, help="Allow pre-releases, too."),
         click.option(
             "--client",
             metavar="MODULE:FUNCTION",
@@ -67,7 +72,7 @@ def sides(command: t.Callable[..., t.Any]) -> t.Callable[..., t.Any]:
             "--without",
             multiple=True,
             metavar="PACKAGE",
-            help="Try it without flask-sqlalchemy, or without flask-sqlalchemy-lite.",
+            help="Do not install flask-sqlalchemy, or flask-sqlalchemy-lite.",
         ),
         click.argument("after"),
         click.argument("before"),
@@ -85,13 +90,11 @@ def upgrade(context: click.Context, /, before: str, after: str, **given: t.Any) 
     A side is a requirement, as flask-admin==2.2.0 or flask<3.1, or `latest`, the path
     of a checkout, or git+ an address. Each gets an environment of its own.
     """
-    from session_scoping.reports.upgrade import render
     from session_scoping.upgrade import compare
 
-    def run(job: t.Any) -> "tuple[Comparison, t.Any]":
-        with progress_bars(before, after) as bars:
-            comparison = compare(before, after, job, bars)
-        return comparison, render(comparison)
+    def run(job: "Job") -> "Comparison":
+        with progress_of(before, after) as both:
+            return compare(before, after, job, both)
 
     context.exit(tell(run, **given))
 
@@ -101,17 +104,11 @@ def upgrade(context: click.Context, /, before: str, after: str, **given: t.Any) 
 @click.pass_context
 def bisect(context: click.Context, /, before: str, after: str, **given: t.Any) -> None:
     """Find the first release from BEFORE to AFTER that breaks a rule."""
-    from session_scoping.reports.upgrade import render
-    from session_scoping.reports.upgrade import render_culprit
     from session_scoping.upgrade import bisect
-    from session_scoping.upgrade import Culprit
 
-    def run(job: t.Any) -> "tuple[Comparison, t.Any]":
-        with progress_bars(f"{before} … {after}") as [bar]:
-            found = bisect(before, after, job, bar)
-        if isinstance(found, Culprit):
-            return found.comparison, render_culprit(found)
-        return found, render(found)
+    def run(job: "Job") -> "Comparison | Culprit":
+        with progress_of(f"{before} … {after}") as [only]:
+            return bisect(before, after, job, only)
 
     context.exit(tell(run, **given))
 
@@ -151,7 +148,7 @@ def fork(context: click.Context, /, path: str, overwrite: bool) -> None:
 
 
 def tell(
-    run: "t.Callable[[t.Any], tuple[Comparison, t.Any]]",
+    run: "t.Callable[[Job], Comparison | Culprit]",
     without: tuple[str, ...],
     app: str,
     client: str,
@@ -162,12 +159,15 @@ def tell(
     """Compare, print and save it, and give the exit status."""
     from session_scoping.reports.terminal import show
     from session_scoping.reports.upgrade import html
+    from session_scoping.reports.upgrade import render
+    from session_scoping.upgrade import Culprit
     from session_scoping.upgrade import Job
 
     try:
         check_paths(html_path, json_path)
-        comparison, rendered = run(Job(without, app, client, pre))
-        show(rendered)
+        found = run(Job(without, app, client, pre))
+        show(render(found))
+        comparison = found.comparison if isinstance(found, Culprit) else found
         if json_path is not None:
             _save(json_path, json.dumps(comparison.to_json()))
         if html_path is not None:
@@ -189,25 +189,28 @@ def _save(path: str, text: str) -> None:
 
 
 @contextmanager
-def progress_bars(*titles: str) -> "t.Iterator[list[Progress]]":
-    """A bar for each environment on a terminal, nothing elsewhere."""
+def progress_of(*titles: str) -> "t.Iterator[list[Progress]]":
+    """What is being done, a line for each title on a terminal, nothing elsewhere."""
+    from rich import progress as lines
     from rich.console import Console
-    from rich.progress import Progress
-
-    from session_scoping.upgrade import STEPS
 
     console = Console(stderr=True)
-    with Progress(
-        console=console, transient=True, disable=not console.is_terminal
-    ) as progress:
+    columns = (
+        lines.SpinnerColumn(),
+        lines.TextColumn("{task.description}"),
+        lines.TimeElapsedColumn(),
+    )
+    silent = not console.is_terminal
+    with lines.Progress(
+        *columns, console=console, transient=True, disable=silent
+    ) as shown:
 
-        def bar(title: str) -> "t.Callable[[str, int], None]":
-            task = progress.add_task(title, total=len(STEPS))
+        def line(title: str) -> "Progress":
+            task = shown.add_task(title)
 
-            def tell(doing: str, step: int) -> None:
-                description = f"{title}: {doing}" if doing else title
-                progress.update(task, description=description, completed=step)
+            def doing(what: str) -> None:
+                shown.update(task, description=f"{title}: {what}")
 
-            return tell
+            return doing
 
-        yield [bar(title) for title in titles]
+        yield [line(title) for title in titles]

@@ -1,17 +1,20 @@
-"""What released packages are known to break: written down once, as data.
+"""The known defects of released packages: each is written down here, and only here.
 
-The drop-in has to stand alone and so has a copy of what it expects to fail; a test
-compares. The causes that the guard for one's own app knows, the table of all releases
-and the documents read it from here.
+The causes that a verdict names, the reports, the table of all releases and the tests
+read them.
 """
 
+import typing as t
 from dataclasses import dataclass
 
 from packaging.specifiers import SpecifierSet
 
+from session_scoping.cells import Cell
+from session_scoping.cells import State
+from session_scoping.handles import HANDLES
+
 FLASK_ADMIN = "https://github.com/pallets-eco/flask-admin"
 SQLA = f"{FLASK_ADMIN}/blob/v2.2.1/flask_admin/contrib/sqla"
-EVERY_HANDLE = ("sqlalchemy_db", "sqlalchemy_session", "lite_db", "plain_session")
 
 
 @dataclass(frozen=True)
@@ -21,16 +24,24 @@ class Defect:
     id: str
     sentence: str
     package: str
-    releases: SpecifierSet
-    handles: tuple[str, ...]  # of the drop-in; none: it does not drive that
-    rules: tuple[str, ...]  # none: it does not even import
+    releases: str  # that have it, as a specifier
+    handles: tuple[str, ...]  # of the bookshop; none: the bookshop works around it
+    rules: tuple[str, ...]  # none: Flask-Admin does not import
     link: str  # upstream
     workaround: str  # code, or what to install
     finding: int  # in the investigation
+    fixed_in: str = ""  # the first release without it; empty: there is none yet
+    without: str = ""  # it shows only where this package is not installed
 
     def is_in(self, release: str) -> bool:
         """Does a release of the package have it?"""
-        return bool(release) and self.releases.contains(release, prereleases=True)
+        there = SpecifierSet(self.releases)
+        return bool(release) and there.contains(release, prereleases=True)
+
+    def shows_in(self, versions: t.Mapping[str, str]) -> bool:
+        """Does an environment with these versions, by package, have it?"""
+        there = self.is_in(versions.get(self.package, ""))
+        return there and not (self.without and self.without in versions)
 
 
 DEFECTS = (
@@ -39,8 +50,8 @@ DEFECTS = (
         "Flask 3.1.2 and newer end the app context, and the session, before they "
         "stream: a column that loads lazily then has none.",
         "Flask",
-        SpecifierSet(">=3.1.2"),
-        EVERY_HANDLE,
+        ">=3.1.2",
+        HANDLES,
         ("alive",),
         "https://github.com/pallets/flask/issues/5774",
         """\
@@ -55,32 +66,34 @@ class UserView(ModelView):
         "does-not-import",
         "Flask-Admin 2.2.1 does not import without Flask-SQLAlchemy.",
         "Flask-Admin",
-        SpecifierSet("==2.2.1"),
-        EVERY_HANDLE,
+        "==2.2.1",
+        HANDLES,
         (),
         f"{SQLA}/_types.py",
         "pip install flask-sqlalchemy",
         2,
+        without="Flask-SQLAlchemy",
     ),
     Defect(
         "unique-keeps-session",
         "With Flask-SQLAlchemy-Lite the form's `Unique` validator takes the session of "
         "the moment in which the view is built, and uses it in every request.",
         "Flask-Admin",
-        SpecifierSet(">=2.1,<2.2.1"),
-        ("lite_db",),
+        ">=2.1,<2.2.1",
+        ("lite",),
         ("single", "fresh", "released", "recovers"),
         f"{FLASK_ADMIN}/pull/2953",
         'pip install "flask-admin>=2.2.1"',
         4,
+        fixed_in="2.2.1",
     ),
     Defect(
         "mass-delete-not-rolled-back",
         "Flask-Admin's delete action does not roll back when its commit fails: the "
         "next request to get that connection finds what was not committed.",
         "Flask-Admin",
-        SpecifierSet("<=2.2.1"),
-        EVERY_HANDLE,
+        "<=2.2.1",
+        HANDLES,
         ("recovers",),
         f"{SQLA}/view.py",
         """\
@@ -97,7 +110,7 @@ class UserView(ModelView):
         "fails, as it does when the request has lost its connection, the registry "
         "keeps it, and may give it to a later request.",
         "SQLAlchemy",
-        SpecifierSet("<=2.1.9"),
+        "<=2.1.9",
         (),
         ("fresh", "released", "recovers"),
         "https://docs.sqlalchemy.org/en/20/orm/contextual.html#sqlalchemy.orm.scoped_session.remove",
@@ -116,3 +129,44 @@ db = SQLAlchemy(session_options={"class_": ClosingSession})""",
     ),
 )
 BY_ID = {one.id: one for one in DEFECTS}
+
+
+def expected(rule: str, handle: str, versions: t.Mapping[str, str]) -> list[Defect]:
+    """The known defects that break a rule with a handle of the bookshop in an
+    environment with these versions, by package."""
+    return [
+        one
+        for one in DEFECTS
+        if rule in one.rules and handle in one.handles and one.shows_in(versions)
+    ]
+
+
+def not_importing(versions: t.Mapping[str, str]) -> list[Defect]:
+    """The known defects by which Flask-Admin does not import in an environment."""
+    return [one for one in DEFECTS if not one.rules and one.shows_in(versions)]
+
+
+def word(cell: Cell) -> str:
+    """The state of a cell as every report prints it: ``known broken [1, 8]``."""
+    state = str(cell.state.value)
+    return f"{state} {numbers(cell)}" if cell.state == State.KNOWN else state
+
+
+def numbers(cell: Cell) -> str:
+    """The findings that a cell comes from, as ``[1, 8]``; empty where there are none,
+    and where the cell is broken by something else, too."""
+    if cell.state == State.BROKEN or not cell.defects:
+        return ""
+    found = sorted(BY_ID[one].finding for one in cell.defects)
+    return f"[{', '.join(map(str, found))}]"
+
+
+def notes(cells: t.Iterable[Cell]) -> list[str]:
+    """What the numbers of these cells mean: a line for each known defect."""
+    found = {one for cell in cells if numbers(cell) for one in cell.defects}
+    lines = []
+    for one in DEFECTS:
+        if one.id in found:
+            fixed = f" Fixed in {one.package} {one.fixed_in}." if one.fixed_in else ""
+            lines.append(f"[{one.finding}] {one.sentence}{fixed} {one.link}")
+    return lines

@@ -1,10 +1,10 @@
-"""Isolated environments, each made of exact releases and kept for the next time.
+"""Environments made of exact releases, and programs run in them.
 
-Everything that is installed or looked up goes through ``uv``, and so through whatever
-index a user has configured for it.
+``uv`` does the work: one call resolves, installs and runs, from the package index that
+the user has set up for it, and ``uv`` keeps what it has installed. Its ``pip`` lists
+the releases of a package.
 """
 
-import hashlib
 import json
 import os
 import re
@@ -14,73 +14,41 @@ import sys
 import tempfile
 import typing as t
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import cache
-from importlib.metadata import Distribution
-from importlib.metadata import distributions
 from pathlib import Path
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
-from packaging.specifiers import SpecifierSet
+from packaging.requirements import InvalidRequirement
+from packaging.requirements import Requirement
+from packaging.specifiers import Specifier
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
-from session_scoping import guard
 from session_scoping.errors import CannotTell
+from session_scoping.recording import Recording
+from session_scoping.survey import Survey
 
-# What the guard needs, and the extensions whose handles it tries.
-GUARD = (
-    "pytest",
-    "tablib",
-    "flask[async]",
-    "flask-sqlalchemy",
-    "flask-sqlalchemy-lite",
-)
-# What the guard for one's own app needs beside the app.
-APP_GUARD = ("blinker", "packaging", "rich")
+HERE = Path(__file__).parent
+NEEDS = ("blinker", "packaging", "rich")  # of this package, beside Flask-Admin
+EXTENSIONS = ("flask-sqlalchemy", "flask-sqlalchemy-lite")  # whose handles are tried
+BOOKSHOP = (*NEEDS, *EXTENSIONS, "flask-admin", "flask[async]", "tablib")
 
+# What a copy of a checkout is without.
+NOT_COPIED = (".venv", "venv", ".tox", "__pycache__", ".*cache")
 
-class Support(t.NamedTuple):
-    """What a release works with, where its own metadata promise more."""
-
-    package: str
-    releases: SpecifierSet
-    constraints: tuple[str, ...]
-    without: tuple[str, ...] = ()  # extensions that it cannot be installed with
-
-
-SUPPORT = (
-    Support(
-        "flask-admin",
-        SpecifierSet("<2"),
-        ("sqlalchemy<2", "flask<2.3", "werkzeug<2.3", "wtforms<3.1", "setuptools<80"),
-        ("flask-sqlalchemy-lite",),
-    ),
+# What Flask-Admin 1 works with, where its own metadata promise more.
+FIRST_NEW = Version("2")
+NOT_BESIDE_OLD = ("flask-sqlalchemy-lite",)
+OLD_STACK = (
+    "sqlalchemy<2",
+    "flask<2.3",
+    "werkzeug<2.3",
+    "wtforms<3.1",
+    "setuptools<80",
 )
 
-
-@dataclass(frozen=True)
-class Pins:
-    """The exact contents of an environment, as ``uv pip compile`` writes them down."""
-
-    text: str
-
-    @property
-    def versions(self) -> dict[str, str]:
-        """Package: version, of those that come from an index."""
-        found = re.findall(r"^([\w.-]+)==([^\s;]+)", self.text, re.MULTILINE)
-        return {canonicalize_name(name): release for name, release in found}
-
-    @property
-    def folder(self) -> Path:
-        contents = f"{sys.version}\n{sys.base_prefix}\n{self.text}"
-        return kept_in() / hashlib.sha256(contents.encode()).hexdigest()[:20]
-
-
-def kept_in() -> Path:
-    """Where environments are kept."""
-    from platformdirs import user_cache_path
-
-    return user_cache_path("session-scoping", appauthor=False)
+RUNNING: set["subprocess.Popen[str]"] = set()
 
 
 @cache
@@ -96,185 +64,52 @@ def uv_path() -> str:
         ) from error
 
 
-def uv(*arguments: str, stdin: str = "", folder: Path | None = None) -> str:
-    """What a ``uv`` command prints. Raises ``CannotTell`` with what it complains of."""
-    environment = {**os.environ, "NO_COLOR": "1", "UV_NO_PROGRESS": "1"}
-    environment.pop("VIRTUAL_ENV", None)
-    done = subprocess.run(
+def uv(
+    *arguments: str, folder: Path | None = None, **variables: str
+) -> subprocess.CompletedProcess[str]:
+    """Run ``uv`` in a folder, with these variables added to the environment's."""
+    mine = {k: v for k, v in os.environ.items() if not foreign(k)}
+    mine |= {"NO_COLOR": "1", "UV_NO_PROGRESS": "1", "PYTHONWARNINGS": "ignore"}
+    with subprocess.Popen(
         [uv_path(), *arguments],
-        input=stdin,
         cwd=folder,
-        env=environment,
+        env={**mine, **variables},
         text=True,
-        capture_output=True,
-    )
-    if done.returncode:
-        raise CannotTell(complaint(done.stderr))
-    return done.stdout
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as process:
+        RUNNING.add(process)
+        out, error = process.communicate()
+        RUNNING.discard(process)
+    return subprocess.CompletedProcess(arguments, process.returncode, out, error)
 
 
-def complaint(stderr: str) -> str:
-    """What ``uv`` says in several lines, with an error and its causes, in one."""
-    lines = [line.strip(" \t×╰─▶│") for line in stderr.splitlines()]
-    said = [re.sub(r"^(error|cause|Caused by):\s*", "", line) for line in lines if line]
-    if re.search("failed to connect|client error|dns error|timed out", stderr, re.I):
-        return f"the package index cannot be reached: {said[-1]}"
-    if "network was disabled" in stderr:
-        return "the package index cannot be reached: uv is offline"
-    why = [line for line in said if line.startswith(("Because", "you require"))]
-    return " ".join(why or said)[:500]
+def stop() -> None:
+    """End what runs: nobody waits for it any more."""
+    for one in [*RUNNING]:
+        one.terminate()
 
 
-def resolve(requirements: t.Sequence[str], pre: bool = False) -> Pins:
-    """The newest releases that fit together, and that are known to work together.
-
-    Raises ``CannotTell`` when nothing fits.
-    """
-    wanted = list(requirements)
-    constraints: list[str] = []
-    for _ in range(len(SUPPORT) + 1):
-        pins = _compile([*wanted, *constraints], pre)
-        more, without = _support(pins)
-        if {*more} <= {*constraints}:
-            return pins
-        constraints += more
-        wanted = [one for one in wanted if name_of(one) not in without]
-    return pins
+def run_with(
+    requirements: t.Iterable[str],
+    *command: str,
+    folder: Path,
+    pre: bool = False,
+    **variables: str,
+) -> subprocess.CompletedProcess[str]:
+    """Run a command in an environment that has these requirements and nothing else."""
+    run = _run("--isolated", *_with(requirements, pre))
+    return uv(*run, *command, folder=folder, **variables)
 
 
-def resolve_near(requirements: t.Sequence[str], installed: Pins, pre: bool) -> Pins:
-    """The requirements, and what is installed: of that, as little as may be changes.
-
-    Raises ``CannotTell`` when they do not fit together.
-    """
-    ours = {name_of(one) for one in requirements}
-    others = [
-        re.sub("==.*", "", line)
-        for line in installed.text.splitlines()
-        if name_of(line) not in ours
-    ]
-    return _compile([*requirements, *others], pre, near=installed)
+def _run(*options: str) -> list[str]:
+    return ["run", "--quiet", "--no-project", "--python", sys.executable, *options]
 
 
-def resolve_project(folder: Path, tools: t.Sequence[str]) -> Pins:
-    """What a project and its tests ask for in its pyproject.toml, and some tools."""
-    groups = ("--extra", "all", "--group", "tests", "--group", "typing")
-    command = ("pip", "compile", "--quiet", "--no-header", "--no-annotate", *groups)
-    wanted = uv(*command, "--python", sys.executable, "pyproject.toml", folder=folder)
-    return _without_project(wanted, folder, tools)
-
-
-def export(folder: Path, tools: t.Sequence[str]) -> Pins:
-    """What a project has pinned in its uv.lock, and some tools."""
-    groups = ("--all-extras", "--group", "tests", "--group", "typing")
-    options = ("--quiet", "--frozen", "--no-hashes", "--no-annotate", "--no-header")
-    wanted = uv("export", *options, "--no-emit-project", *groups, folder=folder)
-    return _without_project(wanted, folder, tools)
-
-
-def _without_project(wanted: str, folder: Path, tools: t.Sequence[str]) -> Pins:
-    """The project itself is run from its folder."""
-    lines = [
-        line
-        for line in wanted.splitlines()
-        if name_of(line) != "flask-admin"
-        and not line.startswith(("-e ", "./", "file:"))
-    ]
-    return _compile([*lines, *tools], pre=False)
-
-
-def _compile(
-    requirements: t.Sequence[str], pre: bool, *options: str, near: Pins = Pins("")
-) -> Pins:
-    command = ["pip", "compile", "--quiet", "--no-header", "--no-annotate"]
-    command += ["--python", sys.executable, *options]
-    command += ["--prerelease", "allow" if pre else "if-necessary-or-explicit"]
-    with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / "requirements.txt"
-        file.write_text(near.text, encoding="utf-8")
-        wanted = "\n".join(requirements)
-        uv(*command, "--output-file", str(file), "-", stdin=wanted)
-        return Pins(file.read_text(encoding="utf-8"))
-
-
-def installed_here(without: str) -> Pins:
-    """What is in the environment of this process, but for this package, for one to be
-    replaced, and for what belongs to no app."""
-    left_out = {without, "flask-admin-session-scoping", "pip", "uv"}
-    lines = []
-    for one in distributions():
-        name = canonicalize_name(one.metadata["Name"])
-        if name not in left_out:
-            lines.append(
-                f"{name} @ {url}"
-                if (url := _address(one))
-                else f"{name}=={one.version}"
-            )
-    return Pins("\n".join(sorted({*lines})) + "\n")
-
-
-def _address(distribution: Distribution) -> str:
-    """Where a package comes from that no index holds: a folder, or Git."""
-    text = distribution.read_text("direct_url.json")
-    if text is None:
-        return ""
-    origin = json.loads(text)
-    if "vcs_info" in origin:
-        vcs = origin["vcs_info"]
-        return f"{vcs['vcs']}+{origin['url']}@{vcs['commit_id']}"
-    return str(origin["url"])
-
-
-def _support(pins: Pins) -> tuple[list[str], set[str]]:
-    constraints: list[str] = []
-    without: set[str] = set()
-    for one in SUPPORT:
-        release = pins.versions.get(one.package)
-        if release and one.releases.contains(release, prereleases=True):
-            constraints += one.constraints
-            without |= {*one.without}
-    return constraints, without
-
-
-def release_of(requirement: str, pre: bool = False) -> str:
-    """The release that a requirement means today; empty for a path and for Git."""
-    pins = _compile([requirement], pre, "--no-deps")
-    return next(iter(pins.versions.values()), "")
-
-
-def releases_between(package: str, first: str, last: str, pre: bool) -> list[Version]:
-    """Every release of a package from one to another, both included, in order."""
-    found = [Version(last)]
-    while True:
-        below = f"{package}>{first},<{found[-1]}"
-        try:
-            release = release_of(below, pre)
-        except CannotTell:
-            break
-        found.append(Version(release))
-    return [Version(first), *reversed(found)]
-
-
-def name_of(requirement: str) -> str:
-    """The package that a requirement names; empty for a path or an address."""
-    found = re.match(
-        r"([A-Za-z0-9][\w.-]*)\s*(\[[^\]]*\])?\s*($|[=<>!~;@\s])", requirement
-    )
-    return canonicalize_name(found[1]) if found else ""
-
-
-@contextmanager
-def guards_on_the_path() -> t.Iterator[dict[str, str]]:
-    """Variables with which an environment finds this package, and nothing else of
-    the environment that it is installed in."""
-    with tempfile.TemporaryDirectory() as folder:
-        here = Path(folder) / "session_scoping"
-        ignore = shutil.ignore_patterns("__pycache__")
-        shutil.copytree(guard.HERE, here, ignore=ignore)
-        (here / "drop_in").mkdir(exist_ok=True)
-        shutil.copy(guard.path(), here / "drop_in")
-        mine = {"PYTHONPATH": folder, "PYTHONWARNINGS": "ignore"}
-        yield {**{k: v for k, v in os.environ.items() if not foreign(k)}, **mine}
+def _with(requirements: t.Iterable[str], pre: bool) -> t.Iterator[str]:
+    for one in requirements:
+        yield from ("--with", one)
+    yield from ("--prerelease", "allow" if pre else "if-necessary-or-explicit")
 
 
 def foreign(variable: str) -> bool:
@@ -282,33 +117,117 @@ def foreign(variable: str) -> bool:
     return variable.startswith("PYTEST_") or variable in {"VIRTUAL_ENV", "PYTHONHOME"}
 
 
-def make(pins: Pins, fresh: str) -> Path:
-    """The Python of an environment with these contents, made when there is none.
+def in_a_line(done: subprocess.CompletedProcess[str]) -> str:
+    """What a command says went wrong: the error of a traceback, or else all of it."""
+    lines = [one for one in done.stderr.splitlines() if one.strip()]
+    if any(one.startswith("Traceback") for one in lines):
+        return lines[-1]
+    said = " ".join(" ".join(lines).split()).removeprefix("error: ")
+    return said or f"it ended with status {done.returncode} and said nothing"
 
-    ``fresh``: a package to install anew if it comes from a folder, which may be another
-    one by now. Raises ``CannotTell`` when something cannot be installed.
+
+def survey(
+    side: str,
+    without: t.Container[str] = (),
+    pre: bool = False,
+    beside: t.Sequence[str] = (),
+) -> Survey:
+    """Drive the bookshop in an environment of its own: one requirement, and of all
+    else the newest that works with it.
+
+    ``without`` names the extensions to leave out, ``beside`` more requirements. Raises
+    ``CannotTell``.
     """
-    python = pins.folder / "bin" / "python"
-    if os.name == "nt":
-        python = pins.folder / "Scripts" / "python.exe"
-    if python.exists():
-        if f"{fresh} @ file:" in pins.text:
-            _sync(python, pins, "--reinstall-package", fresh)
-        return python
-    pins.folder.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = Path(tempfile.mkdtemp(dir=pins.folder.parent))
+    old = name_of(side) == "flask-admin" and only_before(side, FIRST_NEW)
+    left_out = NOT_BESIDE_OLD if old else ()
+    stack = [one for one in BOOKSHOP if one not in left_out and one not in without]
+    stack += [*beside, *(OLD_STACK if old else ())]
+    command = ("python", "-m", "session_scoping.survey", "survey.json")
+    with as_it_is(side) as it, package_alone() as path, temporary_folder() as folder:
+        wanted = [it, *stack]
+        done = run_with(wanted, *command, folder=folder, pre=pre, PYTHONPATH=path)
+        file = folder / "survey.json"
+        if not file.exists():
+            raise CannotTell(f"{side}: {in_a_line(done)}")
+        return Survey.from_json(json.loads(file.read_text(encoding="utf-8")))
+
+
+def drive(side: str, app: str, client: str, pre: bool = False) -> Recording:
+    """Drive the user's app in the environment of this process, in which only the named
+    package, and what it does not work without, is another release.
+
+    Raises ``CannotTell`` with what the command that checks an app says.
+    """
+    with as_it_is(side) as it, temporary_folder() as folder:
+        file = folder / "seen.json"
+        command = ["python", "-m", "session_scoping", "--app", app, "--json", str(file)]
+        if client:
+            command += ["--client", client]
+        done = uv(*_run(*_with([it], pre)), *command)
+        if not file.exists():
+            said = in_a_line(done).removeprefix("session-scoping: ")
+            raise CannotTell(f"{app} with {side}: {said}")
+        return Recording.load(file)
+
+
+def releases(package: str, pre: bool = False) -> list[Version]:
+    """All the releases of a package, in order. Raises ``CannotTell``."""
+    question = ("index", "versions", package, "--json", *(["--pre"] if pre else []))
+    pip = ("tool", "run", "--quiet", "--python", sys.executable, "pip", "--no-input")
+    done = uv(*pip, *question)
+    if done.returncode:
+        done.stderr = re.sub("(?m)^WARNING: .*$", "", done.stderr)
+        raise CannotTell(in_a_line(done))
+    return sorted(map(Version, json.loads(done.stdout)["versions"]))
+
+
+@contextmanager
+def package_alone() -> t.Iterator[str]:
+    """A folder that holds this package, and nothing else of the environment that it is
+    installed in."""
+    with temporary_folder() as folder:
+        left_out = shutil.ignore_patterns("__pycache__", "drop_in")
+        shutil.copytree(HERE, folder / HERE.name, ignore=left_out)
+        yield str(folder)
+
+
+@contextmanager
+def as_it_is(side: str) -> t.Iterator[str]:
+    """The side; of a folder, which ``uv`` builds once and keeps, a new copy."""
+    name, _, address = side.partition(" @ ")
+    if not address.startswith("file:"):
+        yield side
+        return
+    with temporary_folder() as folder:
+        left_out = shutil.ignore_patterns(*NOT_COPIED)
+        checkout = Path(url2pathname(urlsplit(address).path))
+        copy = folder / checkout.name
+        shutil.copytree(checkout, copy, ignore=left_out, symlinks=True)
+        yield f"{name} @ {copy.as_uri()}"
+
+
+@contextmanager
+def temporary_folder() -> t.Iterator[Path]:
+    """A folder for as long as it is needed."""
+    with tempfile.TemporaryDirectory() as folder:
+        yield Path(folder)
+
+
+def name_of(requirement: str) -> str:
+    """The package that a requirement names; empty for a path or an address."""
     try:
-        uv("venv", "--quiet", "--clear", "--python", sys.executable, str(unfinished))
-        _sync(unfinished / python.relative_to(pins.folder), pins)
-        try:
-            unfinished.rename(pins.folder)
-        except OSError:
-            pass  # somebody else was faster
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
-    return python
+        return canonicalize_name(Requirement(requirement).name)
+    except InvalidRequirement:
+        return ""
 
 
-def _sync(python: Path, pins: Pins, *options: str) -> None:
-    options += ("--quiet", "--compile-bytecode", "--python", str(python))
-    uv("pip", "sync", *options, "-", stdin=pins.text)
+def only_before(requirement: str, version: Version) -> bool:
+    """Does it allow older releases than this one only?"""
+    return any(_bound(one, version) for one in Requirement(requirement).specifier)
+
+
+def _bound(clause: Specifier, version: Version) -> bool:
+    if clause.operator == "<":
+        return Version(clause.version) <= version
+    exact = clause.operator in {"==", "<=", "~="}
+    return exact and Version(clause.version.removesuffix(".*")) < version

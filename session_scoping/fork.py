@@ -3,26 +3,30 @@
 All of it happens in a copy: the checkout stays as it is, whatever happens.
 """
 
-import os
 import re
 import shutil
 import subprocess
-import tempfile
+import sys
 import typing as t
 from pathlib import Path
 
 from packaging.utils import canonicalize_name
 
-from session_scoping import guard
-from session_scoping.environments import export
-from session_scoping.environments import make
-from session_scoping.environments import Pins
-from session_scoping.environments import resolve_project
+from session_scoping.environments import in_a_line
+from session_scoping.environments import NOT_COPIED
+from session_scoping.environments import temporary_folder
+from session_scoping.environments import uv
 from session_scoping.errors import CannotTell
 
+HERE = Path(__file__).parent
 HOME = Path("flask_admin/tests/sqla")
+NAME = "test_session_scoping.py"
+FILE = str(HOME / NAME)
+# What the checkout asks for, to be tested and checked.
+GROUPS = ("--all-extras", "--no-default-groups", "--group=tests", "--group=typing")
 TOOLS = ("mypy", "pytest", "ruff")
-LEFT = shutil.ignore_patterns(".git", ".venv", "venv", ".tox", "__pycache__", ".*cache")
+
+Done = subprocess.CompletedProcess[str]
 
 
 class Tried(t.NamedTuple):
@@ -44,15 +48,18 @@ def check(
     """
     checkout = Path(path).expanduser().resolve()
     refuse(checkout, overwrite)
-    progress("resolving")
-    pins = pins_of(checkout)
-    progress("installing")
-    python = make(pins, fresh="")
-    with tempfile.TemporaryDirectory() as folder:
-        copy = Path(folder) / checkout.name
-        shutil.copytree(checkout, copy, ignore=LEFT, symlinks=True)
-        shutil.copy(guard.path(), copy / HOME / guard.NAME)
-        return list(_try(python, copy, progress))
+    with temporary_folder() as folder:
+        copy = folder / checkout.name
+        left_out = shutil.ignore_patterns(".git", *NOT_COPIED)
+        shutil.copytree(checkout, copy, ignore=left_out, symlinks=True)
+        shutil.copy(drop_in(), copy / FILE)
+        return list(_try(copy, progress))
+
+
+def drop_in() -> Path:
+    """The drop-in, in an installed package or in a clone of this repository."""
+    packaged = HERE / "drop_in" / NAME
+    return packaged if packaged.exists() else HERE.parent / FILE
 
 
 def refuse(checkout: Path, overwrite: bool) -> None:
@@ -62,12 +69,12 @@ def refuse(checkout: Path, overwrite: bool) -> None:
             f"{checkout} is no Flask-Admin checkout: name a folder with its "
             f"pyproject.toml and {HOME}"
         )
-    there = checkout / HOME / guard.NAME
+    there = checkout / FILE
     if there.exists() and not overwrite:
-        same = there.read_bytes() == guard.path().read_bytes()
+        same = there.read_bytes() == drop_in().read_bytes()
         which = "the same" if same else "another one"
         raise CannotTell(
-            f"{HOME / guard.NAME} is there already, and is {which}: --overwrite tries "
+            f"{FILE} is there already, and is {which}: --overwrite tries "
             "this one in its place (in a copy: the checkout stays as it is)"
         )
 
@@ -83,38 +90,35 @@ def project_name(checkout: Path) -> str:
     return canonicalize_name(found[1]) if found else ""
 
 
-def pins_of(checkout: Path) -> Pins:
-    """What the checkout pins for itself, or else what its pyproject.toml asks for."""
+def run_in(checkout: Path, *command: str, tools: t.Sequence[str] = ()) -> Done:
+    """Run a command in the environment that a checkout asks for, made when it is not
+    there, with some more tools."""
+    given = [f"--with={one}" for one in tools]
     if (checkout / "uv.lock").exists():
-        return export(checkout, TOOLS)
-    return resolve_project(checkout, TOOLS)
+        given.append("--frozen")  # as it has pinned it
+    project = ("--project", str(checkout), "--python", sys.executable, *GROUPS)
+    alone = {"PYTHONDONTWRITEBYTECODE": "1", "PYTHONPATH": ""}
+    return uv("run", "--quiet", *project, *given, *command, folder=checkout, **alone)
 
 
-def _try(
-    python: Path, checkout: Path, progress: t.Callable[[str], object]
-) -> t.Iterator[Tried]:
-    file = str(HOME / guard.NAME)
-    environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
-    for name in ("PYTEST_ADDOPTS", "PYTHONPATH", "VIRTUAL_ENV"):
-        environment.pop(name, None)
+def _try(copy: Path, progress: t.Callable[[str], object]) -> t.Iterator[Tried]:
+    progress("making an environment")
+    made = run_in(copy, "python", "-c", "", tools=TOOLS)
+    if made.returncode:
+        raise CannotTell(f"no environment for {copy.name}: {in_a_line(made)}")
     for tool, *command in (
-        ("pytest", "pytest", "-q", "-p", "no:cacheprovider", file),
-        ("ruff check", "ruff", "check", "--no-fix", "--no-cache", file),
-        ("ruff format", "ruff", "format", "--check", "--no-cache", file),
-        ("mypy", "mypy", "--no-pretty", "--no-error-summary", file),
+        ("pytest", "pytest", "-q", "-p", "no:cacheprovider", FILE),
+        ("ruff check", "ruff", "check", "--no-fix", "--no-cache", FILE),
+        ("ruff format", "ruff", "format", "--check", "--no-cache", FILE),
+        ("mypy", "mypy", "--no-pretty", "--no-error-summary", FILE),
     ):
         progress(tool)
-        done = subprocess.run(
-            [python, "-m", *command],
-            cwd=checkout,
-            env=environment,
-            text=True,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-        )
-        said, passed = done.stdout.strip(), done.returncode == 0
-        if tool == "mypy":  # of the checkout's other files it may say what it likes
-            lines = [line for line in said.splitlines() if line.startswith(file)]
+        done = run_in(copy, "python", "-m", *command, tools=TOOLS)
+        said, passed = (done.stdout + done.stderr).strip(), done.returncode == 0
+        if (
+            tool == "mypy"
+        ):  # its complaints about the checkout's other files do not count
+            lines = [line for line in said.splitlines() if line.startswith(FILE)]
             said, passed = "\n".join(lines), not lines and done.returncode in (0, 1)
         last = (said or "nothing to say").splitlines()[-1].strip("= ")
         yield Tried(tool, passed, said, last)

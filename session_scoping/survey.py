@@ -14,13 +14,13 @@ from pathlib import Path
 
 from session_scoping.cells import Cell
 from session_scoping.cells import State
+from session_scoping.defects import not_importing
+from session_scoping.handles import HANDLES
 from session_scoping.recording import Recording
 from session_scoping.rules import judge
 from session_scoping.rules import NAMES
 from session_scoping.rules import Verdict
 from session_scoping.stack import stack
-
-HANDLES = ("db", "db.session", "lite", "scoped_session")
 
 
 @dataclass
@@ -47,8 +47,11 @@ class Survey:
         """What is known of a rule with a handle."""
         if handle in self.verdicts:
             return self.verdicts[handle].summed(rule, handle)
-        why = self.not_tried.get(handle, self.does_not_import)
-        return Cell(rule, handle, State.NOT_TRIED, why)
+        if self.does_not_import:
+            known = tuple(one.id for one in not_importing(self.stack))
+            why = self.does_not_import
+            return Cell(rule, handle, State.NOT_TRIED, why, known)
+        return Cell(rule, handle, State.NOT_TRIED, self.not_tried.get(handle, ""))
 
     def to_json(self) -> dict[str, t.Any]:
         """What ``from_json`` reads."""

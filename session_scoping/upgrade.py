@@ -1,103 +1,110 @@
 """One release against another: which rules held before, and which hold after."""
 
-import json
-import subprocess
-import tempfile
+import re
 import typing as t
+from concurrent.futures import FIRST_EXCEPTION
 from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import wait
 from dataclasses import asdict
 from dataclasses import dataclass
-from dataclasses import field
+from enum import Enum
+from functools import cached_property
 from pathlib import Path
 
-from packaging.requirements import InvalidRequirement
 from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 from packaging.version import Version
 
-from session_scoping.environments import APP_GUARD
-from session_scoping.environments import GUARD
-from session_scoping.environments import guards_on_the_path
-from session_scoping.environments import installed_here
-from session_scoping.environments import make
-from session_scoping.environments import name_of
-from session_scoping.environments import release_of
-from session_scoping.environments import releases_between
-from session_scoping.environments import resolve
-from session_scoping.environments import resolve_near
-from session_scoping.environments import uv_path
+from session_scoping import environments
+from session_scoping.cells import Cell
+from session_scoping.cells import State
 from session_scoping.errors import CannotTell
-from session_scoping.guard import BREAKS
-from session_scoping.guard import Cell
-from session_scoping.guard import GuardRun
-from session_scoping.guard import HOLDS
-from session_scoping.guard import UNKNOWN
-from session_scoping.recording import Recording
 from session_scoping.reports.terminal import label
 from session_scoping.rules import judge
 from session_scoping.rules import NAMES
 from session_scoping.rules import Verdict
 
-STEPS = ("resolving", "installing", "running the guard", "driving the app")
-Progress = t.Callable[[str, int], object]  # what is being done, and which step it is
+Progress = t.Callable[[str], object]  # takes what is being done
 
-SAME, BROKE, MENDED, INCOMPARABLE = "same", "broke", "mended", "cannot be compared"
+
+class Kind(str, Enum):
+    """What an upgrade does to a cell."""
+
+    SAME = "same"
+    BROKEN = "broken"
+    FIXED = "fixed"
+    INCOMPARABLE = "cannot be compared"
 
 
 @dataclass(frozen=True)
 class Job:
     """What is tried on each side."""
 
-    without: tuple[str, ...] = ()  # packages that are not to be there
+    without: tuple[str, ...] = ()  # the extensions that are not installed
     app: str = ""  # MODULE:NAME of an app to drive, too
     client: str = ""  # MODULE:FUNCTION that makes a client for it
-    pre: bool = False  # may it be a pre-release?
+    pre: bool = False  # are pre-releases allowed?
+
+    def __post_init__(self) -> None:
+        """Refuse what has no effect. Raises ``CannotTell``."""
+        for one in self.without:
+            if one not in environments.EXTENSIONS:
+                names = " or ".join(environments.EXTENSIONS)
+                raise CannotTell(f"--without {one} has no effect: name {names}")
+        if self.client and not self.app:
+            raise CannotTell("--client has no effect without --app: name the app, too")
 
 
-@dataclass
-class Tried:
-    """What became of one side."""
+@dataclass(frozen=True)
+class Side:
+    """What was seen on one side."""
 
-    side: str
-    release: str = ""
-    versions: dict[str, str] = field(default_factory=dict)
-    run: GuardRun = field(default_factory=GuardRun)
-    app: list[Cell] = field(default_factory=list)  # a view stands for the handle
-    trouble: str = ""  # why nothing is known
+    release: str
+    stack: dict[str, str]  # package: version
+    cells: list[Cell]  # of each rule with each handle, and in each view of the app
+    failures: list[str]  # the requests that no rule explains
 
-    @property
-    def name(self) -> str:
-        return self.release or self.side.partition(" @ ")[2] or self.side
+    @cached_property
+    def _by_place(self) -> dict[tuple[str, str], Cell]:
+        return {(one.rule, one.subject): one for one in self.cells}
 
-    @property
-    def cells(self) -> list[Cell]:
-        return [*self.run.cells, *self.app]
-
-    def cell(self, rule: str, handle: str) -> Cell:
-        for one in self.cells:
-            if (one.rule, one.handle) == (rule, handle):
-                return one
-        if self.trouble:
-            return Cell(rule, handle, UNKNOWN, self.trouble)
-        return self.run.cell(rule, handle)
+    def cell(self, rule: str, subject: str) -> Cell:
+        """A cell; of a view that this side does not have, one that says so."""
+        not_there = Cell(rule, subject, State.NOT_REACHED, "there is no such view")
+        return self._by_place.get((rule, subject), not_there)
 
 
 @dataclass(frozen=True)
 class Change:
-    """A rule with a handle, or in a view of the app, before and after."""
+    """A cell, before and after."""
 
-    rule: str
-    handle: str
     before: Cell
     after: Cell
 
     @property
-    def kind(self) -> str:
-        if UNKNOWN in (self.before.state, self.after.state):
-            return INCOMPARABLE
-        held, holds = self.before.state == HOLDS, self.after.state == HOLDS
-        if held == holds:
-            return SAME
-        return MENDED if holds else BROKE
+    def kind(self) -> Kind:
+        """A rule that was broken by one defect and is now by another one is broken."""
+        if not (_tried(self.before) and _tried(self.after)):
+            return Kind.INCOMPARABLE
+        before, after = _reasons(self.before), _reasons(self.after)
+        if after - before:
+            return Kind.BROKEN
+        return Kind.FIXED if before - after else Kind.SAME
+
+    @property
+    def reason(self) -> Cell:
+        """The side that says why."""
+        untried = self.kind == Kind.INCOMPARABLE and not _tried(self.before)
+        return self.before if untried or self.kind == Kind.FIXED else self.after
+
+
+def _tried(cell: Cell) -> bool:
+    return cell.state not in (State.NOT_TRIED, State.NOT_REACHED)
+
+
+def _reasons(cell: Cell) -> set[str]:
+    """What breaks a rule: known defects, and ``broken`` for all that is not known."""
+    return {*cell.defects, *([cell.state.value] if cell.state == State.BROKEN else [])}
 
 
 @dataclass(frozen=True)
@@ -105,82 +112,73 @@ class Comparison:
     """What an upgrade does."""
 
     package: str
-    before: Tried
-    after: Tried
+    before: Side
+    after: Side
 
     @property
-    def handles(self) -> list[str]:
+    def subjects(self) -> list[str]:
+        """The handles, and then the views of the app."""
         cells = [*self.before.cells, *self.after.cells]
-        return list(dict.fromkeys(one.handle for one in cells))
+        return list(dict.fromkeys(one.subject for one in cells))
 
-    @property
+    def change(self, rule: str, subject: str) -> Change:
+        """A cell, before and after."""
+        return Change(self.before.cell(rule, subject), self.after.cell(rule, subject))
+
+    @cached_property
     def changes(self) -> list[Change]:
-        return [
-            Change(rule, one, self.before.cell(rule, one), self.after.cell(rule, one))
-            for rule in NAMES
-            for one in self.handles
-        ]
+        """All cells, before and after."""
+        return [self.change(rule, one) for rule in NAMES for one in self.subjects]
 
-    def of(self, kind: str) -> list[Change]:
+    def of(self, kind: Kind) -> list[Change]:
+        """The changes of one kind."""
         return [one for one in self.changes if one.kind == kind]
 
     @property
     def failures(self) -> list[str]:
-        """What the guard complains of on the new side only, and that is no rule."""
-        if self.after.run.does_not_import:
-            return []  # which every cell tells
-        cells = [one.said for one in self.after.run.cells]
-        before = {_title(one) for one in self.before.run.failures}
-        return [
-            one
-            for one in self.after.run.failures
-            if _title(one) not in before
-            and not any(said and said in one for said in cells)
-        ]
+        """The requests that work before, and do not work after."""
+        return [one for one in self.after.failures if one not in self.before.failures]
 
     @property
     def besides(self) -> dict[str, tuple[str, str]]:
         """The other packages that are not of one release on both sides."""
-        before, after = self.before.versions, self.after.versions
+        before, after = self.before.stack, self.after.stack
         return {
             name: (before.get(name, "none"), after.get(name, "none"))
-            for name in sorted({*before, *after} - {self.package})
+            for name in sorted({*before, *after})
             if before.get(name) != after.get(name)
+            and canonicalize_name(name) != self.package
         }
 
     @property
     def status(self) -> int:
         """0: nothing that held is broken; 1: something is; 2: it could not tell."""
-        if self.of(BROKE):
+        if self.of(Kind.BROKEN):
             return 1
-        compared = self.of(SAME) + self.of(MENDED)
+        compared = self.of(Kind.SAME) or self.of(Kind.FIXED)
         return 0 if compared and not self.failures else 2
 
     def to_json(self) -> dict[str, t.Any]:
-        return {
-            "package": self.package,
-            "status": self.status,
-            "before": asdict(self.before),
-            "after": asdict(self.after),
-            "besides": self.besides,
-            "changes": [{**asdict(one), "kind": one.kind} for one in self.changes],
-        }
-
-
-def _title(failure: str) -> str:
-    return failure.partition("\n")[0]
+        """All of it, as plain data."""
+        changes = [{**asdict(one), "kind": one.kind} for one in self.changes]
+        added = {"status": self.status, "besides": self.besides, "changes": changes}
+        return {**asdict(self), **added}
 
 
 # ------------------------------------------------------------------------------- sides
 
 
-def requirements(before: str, after: str) -> tuple[str, str, str]:
+def requirements(
+    before: str, after: str, without: t.Container[str] = ()
+) -> tuple[str, str, str]:
     """The package that two sides are of, and what to install on each.
 
     A side is a requirement (``flask==3.1.2``, ``flask<3.1``), ``latest``, the path of a
-    checkout, or ``git+`` an address. Raises ``CannotTell``.
+    checkout, or ``git+`` an address. Raises ``CannotTell``; ``without`` must not name
+    the package.
     """
-    names = {name_of(one) for one in (before, after) if _is_requirement(one)}
+    sides = [one for one in (before, after) if _is_requirement(one)]
+    names = {environments.name_of(one) or _refuse(one) for one in sides}
     if not names:
         raise CannotTell(
             "name the package on one side at least, as in flask-admin==2.2.0"
@@ -190,7 +188,16 @@ def requirements(before: str, after: str) -> tuple[str, str, str]:
             f"{' and '.join(sorted(names))} are two packages: name two releases of one"
         )
     [package] = names
+    if package in without:
+        raise CannotTell(f"--without {package} has no effect: it is what is compared")
     return package, _requirement(before, package), _requirement(after, package)
+
+
+def _refuse(side: str) -> t.NoReturn:
+    raise CannotTell(
+        f"{side!r} is no side: name a release, as in flask-admin==2.2.0, a range, "
+        "'latest', the path of a checkout or git+ an address"
+    )
 
 
 def _is_requirement(side: str) -> bool:
@@ -206,24 +213,14 @@ def _requirement(side: str, package: str) -> str:
         return package
     if side.startswith("git+"):
         return f"{package} @ {side}"
-    if _is_path(side):
-        folder = Path(side).expanduser().resolve()
-        if (
-            not (folder / "pyproject.toml").exists()
-            and not (folder / "setup.py").exists()
-        ):
-            raise CannotTell(
-                f"{side} is no checkout of {package}: it has no pyproject.toml"
-            )
-        return f"{package} @ {folder.as_uri()}"
-    try:
-        Requirement(side)
-    except InvalidRequirement as error:
+    if not _is_path(side):
+        return side
+    folder = Path(side).expanduser().resolve()
+    if not any((folder / one).exists() for one in ("pyproject.toml", "setup.py")):
         raise CannotTell(
-            f"{side!r} is no side: name a release, as in {package}==1.2.3, a range, "
-            "'latest', the path of a checkout or git+ an address"
-        ) from error
-    return side
+            f"{side} is no checkout of {package}: it has no pyproject.toml"
+        )
+    return f"{package} @ {folder.as_uri()}"
 
 
 # -------------------------------------------------------------------------- trying them
@@ -232,101 +229,64 @@ def _requirement(side: str, package: str) -> str:
 def compare(
     before: str, after: str, job: Job, progress: t.Sequence[Progress]
 ) -> Comparison:
-    """Try both sides, at the same time, and compare what the guard says of them."""
-    package, *both = requirements(before, after)
-    uv_path()  # once, before two threads look for it
+    """Try both sides, at the same time, and compare them. Raises ``CannotTell``."""
+    package, *both = requirements(before, after, job.without)
+    environments.uv_path()  # once, before two threads look for it
     with ThreadPoolExecutor(2) as pool:
-        first, second = pool.map(
-            lambda side, tell: attempt(package, side, job, tell), both, progress
-        )
+        tried = [
+            pool.submit(attempt, package, side, job, doing)
+            for side, doing in zip(both, progress, strict=True)
+        ]
+        wait(tried, return_when=FIRST_EXCEPTION)
+        for one in tried:
+            if one.done() and (error := one.exception()):
+                environments.stop()  # the other side
+                raise error
+        first, second = (one.result() for one in tried)
     return Comparison(package, first, second)
 
 
-def attempt(package: str, side: str, job: Job, progress: Progress) -> Tried:
-    """Build the environment of a side, and run the guards in it.
-
-    Raises ``CannotTell`` when a release is not there; what does not install or run is
-    an outcome.
-    """
-    tried = Tried(side)
-    progress(STEPS[0], 0)
-    wanted = [
-        side,
-        *(one for one in GUARD if name_of(one) not in {package, *job.without}),
-    ]
-    if package != "flask-admin":
-        wanted.append("flask-admin")
-    pins = resolve(wanted, job.pre)
-    tried.versions = pins.versions
-    tried.release = pins.versions.get(package, "")
-    with guards_on_the_path() as environment:
-        try:
-            progress(STEPS[1], 1)
-            python = make(pins, fresh=package)
-            progress(STEPS[2], 2)
-            tried.run = _run_guard(python, environment)
-        except CannotTell as error:
-            tried.trouble = f"does not install: {error}"
-        if job.app:
-            progress(STEPS[3], 3)
-            tried.app = _drive_app(package, side, job, environment)
-    progress("", len(STEPS))
-    return tried
+def attempt(package: str, side: str, job: Job, progress: Progress) -> Side:
+    """Drive the bookshop, and the user's app, with one side. Raises ``CannotTell``."""
+    verdicts: dict[str, Verdict] = {}
+    cells: list[Cell] = []
+    stack: dict[str, str] = {}
+    if job.app:  # first: it takes less time, and may not load
+        progress("driving the app")
+        recording = environments.drive(side, job.app, job.client, job.pre)
+        verdicts[job.app] = verdict = judge(recording)
+        cells += _of_views(verdict)
+        for name, version in recording.stack.items():
+            if canonicalize_name(name) != package:
+                stack[f"{name} of {job.app}"] = version
+    progress("driving the bookshop")
+    survey = environments.survey(side, job.without, job.pre)
+    installed: dict[str, str] = {
+        canonicalize_name(name): version for name, version in survey.stack.items()
+    }
+    return Side(
+        installed.get(package) or side.partition(" @ ")[2] or side,
+        {**survey.stack, **stack},
+        [*survey.cells, *cells],
+        [*_failures({**survey.verdicts, **verdicts})],
+    )
 
 
-def _run_guard(python: Path, environment: dict[str, str]) -> GuardRun:
-    with tempfile.TemporaryDirectory() as folder:
-        seen = Path(folder) / "run.json"
-        done = subprocess.run(
-            [python, "-m", "session_scoping.guard", seen],
-            cwd=folder,
-            env=environment,
-            text=True,
-            capture_output=True,
-        )
-        if not seen.exists():
-            said = (done.stderr.strip() or "it said nothing").splitlines()[-1]
-            raise CannotTell(f"the guard does not run: {said}")
-        return GuardRun.from_json(json.loads(seen.read_text(encoding="utf-8")))
-
-
-def _drive_app(
-    package: str, side: str, job: Job, environment: dict[str, str]
-) -> list[Cell]:
-    """Drive the user's app in the environment that it runs in, but for one package.
-
-    Raises ``CannotTell`` with what the guard for one's own app says.
-    """
-    pins = resolve_near([side, *APP_GUARD], installed_here(package), job.pre)
-    python = make(pins, fresh=package)
-    with tempfile.TemporaryDirectory() as folder:
-        seen = Path(folder) / "seen.json"
-        command = [str(python), "-m", "session_scoping", "--app", job.app]
-        command += ["--json", str(seen)]
-        if job.client:
-            command += ["--client", job.client]
-        done = subprocess.run(command, env=environment, text=True, capture_output=True)
-        if not seen.exists():
-            said = (done.stderr.strip() or "it said nothing").splitlines()[-1]
-            raise CannotTell(
-                f"{job.app} with {side}: {said.removeprefix('session-scoping: ')}"
-            )
-        return list(_cells(judge(Recording.load(seen))))
-
-
-def _cells(verdict: Verdict) -> t.Iterator[Cell]:
-    states = {"broken": BREAKS, "holds": HOLDS}
+def _of_views(verdict: Verdict) -> t.Iterator[Cell]:
     for number in range(len(verdict.recording.views)):
         for rule in NAMES:
-            state = verdict.cell(number, rule)
-            said = [
-                f"- {one.what}{f' ({one.own or one.place})' if one.place else ''}"
-                for one in verdict.violations
-                if one.view == number and one.rule == rule
-            ]
-            known = states.get(state, UNKNOWN)
-            why = state if known == UNKNOWN else ""
-            yield Cell(rule, label(verdict, number), known, why, "\n".join(said))
+            yield verdict.summed(rule, label(verdict, number), number)
+
+
+def _failures(verdicts: dict[str, Verdict]) -> t.Iterator[str]:
+    """The requests that did not work, in the same words on each side."""
+    for subject, verdict in verdicts.items():
+        lines = (
+            f"{subject}, {one.operation or one.path}: "
+            f"{one.error or one.broke_off or one.wrong}"
+            for one in verdict.failures
+        )
+        yield from dict.fromkeys(re.sub(r"\b0x[0-9a-f]+", "0x…", one) for one in lines)
 
 
 # ------------------------------------------------------------------------------- bisect
@@ -339,7 +299,7 @@ class Culprit:
     comparison: Comparison  # of the two
     tried: int  # releases
     of: int
-    untried: tuple[str, ...] = ()  # between the two: nothing could be told of them
+    untried: tuple[str, ...] = ()  # between the two: nothing is known of them
 
 
 def bisect(first: str, last: str, job: Job, progress: Progress) -> Culprit | Comparison:
@@ -348,34 +308,37 @@ def bisect(first: str, last: str, job: Job, progress: Progress) -> Culprit | Com
     Tries as many as the logarithm of their number; a comparison of both ends when
     nothing broke between them. Raises ``CannotTell``.
     """
-    package, *both = requirements(first, last)
-    oldest, newest = (_exact(one, package, job.pre) for one in both)
-    between = releases_between(package, oldest, newest, job.pre)
-    releases = [str(one) for one in between]
-    if releases != sorted({*releases}, key=Version):
+    package, *both = requirements(first, last, job.without)
+    there = environments.releases(package, job.pre)
+    oldest, newest = (_release(one, package, there) for one in both)
+    if not oldest < newest:
         raise CannotTell(
             f"name two releases, the older one first, not {first} and {last}"
         )
-    known: dict[int, Tried] = {}
+    releases = [str(one) for one in there if oldest <= one <= newest]
+    known: dict[int, Side] = {}
 
-    def outcome(index: int) -> Tried:
+    def outcome(index: int) -> Side:
         if index not in known:
-
-            def tell(name: str, step: int) -> None:
-                progress(f"{package} {releases[index]}: {name}", len(known))
-
-            known[index] = attempt(package, f"{package}=={releases[index]}", job, tell)
+            side = f"{package}=={releases[index]}"
+            known[index] = attempt(
+                package, side, job, lambda doing: progress(f"{side}: {doing}")
+            )
         return known[index]
 
     good, bad = 0, len(releases) - 1
     whole = Comparison(package, outcome(good), outcome(bad))
-    if not whole.of(BROKE):
+    if not whole.of(Kind.BROKEN):
         return whole
     untried: set[int] = set()
     while candidates := [n for n in range(good + 1, bad) if n not in untried]:
         middle = candidates[len(candidates) // 2]
-        here = Comparison(package, outcome(0), outcome(middle))
-        if here.of(BROKE):
+        try:
+            here = Comparison(package, outcome(0), outcome(middle))
+        except CannotTell:
+            untried.add(middle)
+            continue
+        if here.status == 1:
             bad = middle
         elif here.status == 2:
             untried.add(middle)
@@ -383,11 +346,17 @@ def bisect(first: str, last: str, job: Job, progress: Progress) -> Culprit | Com
             good = middle
     comparison = Comparison(package, outcome(good), outcome(bad))
     unknown = tuple(releases[n] for n in sorted(untried) if good < n < bad)
-    return Culprit(comparison, len(known), len(releases), unknown)
+    return Culprit(comparison, len({*known} | untried), len(releases), unknown)
 
 
-def _exact(side: str, package: str, pre: bool) -> str:
-    release = release_of(side, pre)
-    if not release:
+def _release(side: str, package: str, there: t.Sequence[Version]) -> Version:
+    """The newest release that a side allows."""
+    wanted = Requirement(side)
+    if wanted.url:
         raise CannotTell(f"{side} is no release of {package}: there is nothing between")
-    return release
+    fits = [one for one in there if wanted.specifier.contains(one, prereleases=True)]
+    if not fits:
+        raise CannotTell(
+            f"no release of {package} is {side}: the newest is {there[-1]}"
+        )
+    return fits[-1]

@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import cycle
 from pathlib import Path
 
-from session_scoping import guard
+from session_scoping.fork import drop_in
 
 ROOT = Path(__file__).parent.parent
 RUNS = 1000
@@ -33,7 +33,7 @@ def command(way: str, seed: int) -> list[str]:
     before, options = WAYS[way]
     program = PYTEST.format(before or "pass")
     options = [*options, "-q", "-W", "error", "-p", "no:cacheprovider", "--tb=short"]
-    options += [f"--randomly-seed={seed}", str(guard.path())]
+    options += [f"--randomly-seed={seed}", str(drop_in())]
     return [sys.executable, "-c", program, *options]
 
 

@@ -12,20 +12,23 @@ import subprocess
 import sys
 import typing as t
 from concurrent.futures import ThreadPoolExecutor
-from os import environ
 from pathlib import Path
 
-from session_scoping.environments import APP_GUARD
-from session_scoping.environments import foreign
-from session_scoping.environments import make
-from session_scoping.environments import resolve
+from session_scoping.environments import in_a_line
+from session_scoping.environments import NEEDS
+from session_scoping.environments import OLD_STACK
+from session_scoping.environments import run_with
 from session_scoping.environments import uv_path
 from tests.sample import sample
 
 ROOT = Path(__file__).parent.parent
 BOTH = ("flask-sqlalchemy", "flask-sqlalchemy-lite", "flask[async]")
 STACKS = {
-    "Flask-Admin 1.6.1, SQLAlchemy 1.4": ("flask-admin==1.6.1", "flask-sqlalchemy"),
+    "Flask-Admin 1.6.1, SQLAlchemy 1.4": (
+        "flask-admin==1.6.1",
+        "flask-sqlalchemy",
+        *OLD_STACK,
+    ),
     "Flask-Admin 2.0.2": ("flask-admin==2.0.2", *BOTH),
     "Flask-Admin 2.1.0": ("flask-admin==2.1.0", *BOTH),
     "Flask-Admin 2.2.0": ("flask-admin==2.2.0", *BOTH),
@@ -37,17 +40,10 @@ STACKS = {
 
 def judged(requirements: t.Sequence[str]) -> subprocess.CompletedProcess[str]:
     """Run the apps. That old stacks warn of themselves is no failure."""
-    python = make(resolve([*requirements, *APP_GUARD, "pytest"]), fresh="")
     options = ["-q", "-rfE", "-W", "ignore", "-o", "addopts=", "-o", "filterwarnings="]
     options += ["--noconftest", "-p", "no:cacheprovider"]
-    return subprocess.run(
-        [python, "-m", "pytest", *options, "tests/test_apps.py"],
-        cwd=ROOT,
-        env={name: value for name, value in environ.items() if not foreign(name)},
-        text=True,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-    )
+    command = ("python", "-m", "pytest", *options, "tests/test_apps.py")
+    return run_with([*requirements, *NEEDS, "pytest"], *command, folder=ROOT)
 
 
 def main() -> int:
@@ -59,9 +55,10 @@ def main() -> int:
     with ThreadPoolExecutor(2) as pool:
         all_done = pool.map(judged, (STACKS[one] for one in names))
         for name, done in zip(names, all_done, strict=True):
-            print(f"{name}: {done.stdout.strip().splitlines()[-1]}", flush=True)
+            said = (done.stdout.strip() or in_a_line(done)).splitlines()
+            print(f"{name}: {said[-1]}", flush=True)
             if done.returncode:
-                print(done.stdout)
+                print(done.stdout, done.stderr)
                 status = 1
     return status
 

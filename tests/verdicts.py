@@ -1,163 +1,185 @@
 """The verdict on every release, in every environment that matters.
 
-``python -m tests.verdicts`` runs the drop-in in all environments of tox and writes what
-it said: ``verdicts.json``, the tables in the documents and the picture.  With
-``--only PART`` it runs the environments whose name has the part in it, and keeps the
-rest.  ``--documents`` writes the documents anew from ``verdicts.json``.
-``--check`` writes nothing, and fails when a cell is not as it is written down;
-``--newest`` does so on the newest Flask-Admin, against the last release that is.
+``python -m tests.verdicts`` drives the bookshop in all environments and writes what was
+seen: ``verdicts.json``, the tables in the documents and the picture.  With ``--only
+PART`` it makes the environments whose name has the part in it, and keeps the rest.
+``--documents`` writes the documents anew from ``verdicts.json``.  ``--check`` writes
+nothing, and fails when a cell is not as it is written down; ``--newest`` does so on the
+newest Flask-Admin, against the last release that is written down.
 """
 
 import argparse
 import json
 import re
-import subprocess
 import sys
 import typing as t
 from collections import defaultdict
+from concurrent.futures import ThreadPoolExecutor
 from html import escape
+from itertools import product
 from pathlib import Path
 
 from packaging.version import Version
 
+from session_scoping.cells import Cell
+from session_scoping.cells import State
+from session_scoping.defects import BY_ID
 from session_scoping.defects import Defect
-from session_scoping.defects import DEFECTS
-from session_scoping.guard import BREAKS
-from session_scoping.guard import Cell
-from session_scoping.guard import GuardRun
-from session_scoping.guard import KNOWN
-from session_scoping.guard import UNKNOWN
+from session_scoping.defects import not_importing
+from session_scoping.defects import word
+from session_scoping.environments import survey
+from session_scoping.environments import uv_path
+from session_scoping.errors import CannotTell
+from session_scoping.handles import HANDLES
 from session_scoping.rules import NAMES
 
 ROOT = Path(__file__).parent.parent
 DATA = ROOT / "verdicts.json"
 PICTURE = ROOT / "docs" / "verdicts.svg"
-SEEN = ROOT / ".tox" / "verdicts"
-HANDLES = ("sqlalchemy_db", "sqlalchemy_session", "lite_db", "plain_session")
 INVESTIGATION = "SESSION_SCOPING_INVESTIGATION.md"
 TABLES = {"SUMMARY.md": "releases", INVESTIGATION: "environments"}
+AT_ONCE = 2  # environments
+
+# An environment is named by a release of Flask-Admin and one of each of these.
+NEWEST = "newest"
+RELEASES = ("2.0.0", "2.0.1", "2.0.2", "2.1.0", "2.2.0", "2.2.1")
+WITHOUT = {
+    "both": (),
+    "fsa": ("flask-sqlalchemy-lite",),
+    "lite": ("flask-sqlalchemy",),
+    "neither": ("flask-sqlalchemy", "flask-sqlalchemy-lite"),
+}
 EXTENSIONS = {
     "both": "both extensions",
     "fsa": "Flask-SQLAlchemy",
     "lite": "Lite",
     "neither": "neither extension",
 }
-NOT_INSTALLED = "does not install"
+PINS = {
+    "sa1.4": ("sqlalchemy>=1.4.54,<2",),
+    "sa2.0": ("sqlalchemy>=2.0,<2.1",),
+    "sa2.1": ("sqlalchemy>=2.1,<2.2",),
+    "flask2.2": (),  # as Flask-Admin 1 needs it
+    "flask3.1.1": ("flask==3.1.1",),
+    "flask3.1.3": ("flask>=3.1.3",),
+}
+FLASKS = ("flask3.1.1", "flask3.1.3")
+ALL = (
+    *product(("1.6.1",), ("fsa", "neither"), ("sa1.4",), ("flask2.2",)),
+    *product(RELEASES, ("fsa", "neither"), ("sa1.4",), FLASKS),  # Lite needs 2.0
+    *product(RELEASES, WITHOUT, ("sa2.0", "sa2.1"), FLASKS),
+)
+NAMES_OF_ALL = tuple("-".join(one) for one in ALL)
 
 
 class Environment(t.NamedTuple):
-    """What the drop-in said in one environment of tox."""
+    """What was seen of the bookshop in an environment."""
 
     name: str  # release-extensions-SQLAlchemy-Flask
-    run: GuardRun
+    versions: dict[str, str]
+    cells: dict[tuple[str, str], Cell]  # by rule and handle: those that do not hold
+    does_not_import: str = ""
 
     @property
     def release(self) -> str:
+        """Of Flask-Admin."""
         return self.name.split("-")[0]
 
     @property
     def factors(self) -> tuple[str, str, str]:
+        """Extensions, SQLAlchemy and Flask."""
         _, extensions, sqlalchemy, flask = self.name.split("-")
         return extensions, sqlalchemy, flask
 
     def cell(self, rule: str, handle: str) -> Cell:
-        return self.run.cell(rule, handle)
+        """What is known of a rule with a handle."""
+        if self.does_not_import:
+            return Cell(rule, handle, State.NOT_TRIED, self.does_not_import)
+        return self.cells.get((rule, handle), Cell(rule, handle, State.HOLDS))
 
     def defects(self, rule: str, handle: str) -> list[Defect]:
-        """The known ones that break a rule with a handle here."""
-        return [
-            one
-            for one in DEFECTS
-            if rule in one.rules
-            and handle in one.handles
-            and one.is_in(self.run.stack.get(one.package, ""))
-        ]
+        """The known defects that break a rule with a handle here."""
+        return [BY_ID[one] for one in self.cell(rule, handle).defects]
 
 
 # ------------------------------------------------------------------------ running, data
 
 
-def environments() -> list[str]:
-    """The names that tox knows, but for those of the newest release."""
-    listed = _tox("list", "--no-desc", "-q").stdout
-    return [one for one in listed.split() if not one.startswith("newest")]
-
-
-def _tox(*arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "tox", *arguments]
-    return subprocess.run(command, cwd=ROOT, text=True, stdout=subprocess.PIPE)
-
-
 def run(names: t.Sequence[str]) -> list[Environment]:
-    """Run the drop-in in some environments; one that cannot be made is a verdict."""
-    for name in names:
-        (SEEN / f"{name}.json").unlink(missing_ok=True)
-    SEEN.mkdir(parents=True, exist_ok=True)
-    command = ["run-parallel", "--parallel", "auto", "--parallel-no-spinner"]
-    said = _tox(*command, "-e", ",".join(names)).stdout
-    return [_read(name, said) for name in names]
+    """Drive the bookshop in some environments."""
+    uv_path()  # once, before two threads look for it
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        return [*pool.map(_run, names)]
 
 
-def _read(name: str, said: str) -> Environment:
-    file = SEEN / f"{name}.json"
-    if file.exists():
-        seen = GuardRun.from_json(json.loads(file.read_text(encoding="utf-8")))
-        return Environment(name, seen)
-    why = re.search(rf"^{re.escape(name)}: .*?cause: ([^\n]+)", said, re.M | re.S)
-    because = f": {why[1]}" if why else ""
-    return Environment(name, GuardRun(does_not_import=f"{NOT_INSTALLED}{because}"))
-
-
-def load() -> list[Environment]:
-    data = json.loads(DATA.read_text(encoding="utf-8"))
-    return [_unpack(name, one, data["texts"]) for name, one in data["verdicts"].items()]
-
-
-def save(found: t.Iterable[Environment]) -> None:
-    """Write down every cell; each text stands there once."""
-    texts: dict[str, int] = {"": 0}
-    verdicts = {}
-    for one in sorted(found, key=_order):
-        rules: dict[str, dict[str, list[t.Any]]] = {}
-        for cell in sorted(one.run.cells, key=_place):
-            numbers = (
-                texts.setdefault(_plain(w), len(texts)) for w in (cell.why, cell.said)
-            )
-            rules.setdefault(cell.rule, {})[cell.handle] = [cell.state, *numbers]
-        verdicts[one.name] = {
-            "versions": one.run.stack,
-            "does_not_import": one.run.does_not_import,
-            "rules": rules,
-        }
-    lines = [
-        '{"texts": [',
-        ",\n".join(json.dumps(text) for text in texts),
-        '], "verdicts": {',
-        ",\n".join(f"{json.dumps(k)}: {json.dumps(v)}" for k, v in verdicts.items()),
-        "}}",
-    ]
-    DATA.write_text("\n".join(lines) + "\n", encoding="utf-8")
-
-
-def _unpack(name: str, data: dict[str, t.Any], texts: list[str]) -> Environment:
-    cells = [
-        Cell(rule, handle, state, texts[why], texts[said])
-        for rule, handles in data["rules"].items()
-        for handle, (state, why, said) in handles.items()
-    ]
-    seen = GuardRun(
-        stack=data["versions"], cells=cells, does_not_import=data["does_not_import"]
-    )
-    return Environment(name, seen)
+def _run(name: str) -> Environment:
+    """An environment that cannot be made is an outcome."""
+    release, extensions, sqlalchemy, flask = name.split("-")
+    side = "flask-admin" if release == NEWEST else f"flask-admin=={release}"
+    pins = (*PINS[sqlalchemy], *PINS[flask])
+    try:
+        seen = survey(side, WITHOUT[extensions], beside=pins)
+    except CannotTell as error:
+        return Environment(name, {}, {}, f"could not be tried: {error}")
+    print(f"{name}: tried", file=sys.stderr)
+    if seen.does_not_import:
+        return Environment(name, seen.stack, {}, _plain(seen.does_not_import))
+    cells = {
+        (one.rule, one.subject): Cell(one.rule, one.subject, one.state, "", one.defects)
+        for one in seen.cells
+        if one.state != State.HOLDS
+    }
+    return Environment(name, seen.stack, cells)
 
 
 def _plain(text: str) -> str:
-    """Without what is another one on each machine."""
-    return re.sub(r"\b0x[0-9a-f]+\b", "0x…", text)
+    """Without the path of a machine."""
+    return re.sub(r" \(\S*/\S*\)", "", text)
 
 
-def _place(cell: Cell) -> tuple[int, int]:
-    return NAMES.index(cell.rule), HANDLES.index(cell.handle)
+def load() -> list[Environment]:
+    """Read ``verdicts.json``."""
+    data = json.loads(DATA.read_text(encoding="utf-8"))
+    return [_unpack(name, **one) for name, one in data.items()]
+
+
+def save(found: t.Iterable[Environment]) -> None:
+    """Write ``verdicts.json``: a line for each environment."""
+    lines = [
+        f"{json.dumps(one.name)}: {json.dumps(_pack(one))}"
+        for one in sorted(found, key=_order)
+    ]
+    DATA.write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")
+
+
+def _pack(one: Environment) -> dict[str, t.Any]:
+    """The versions, and what does not hold: a state, defects, rules and handles."""
+    handles: dict[t.Any, list[str]] = defaultdict(list)
+    for rule, handle in product(NAMES, HANDLES):
+        if cell := one.cells.get((rule, handle)):
+            handles[rule, cell.state.value, cell.defects].append(handle)
+    rules: dict[t.Any, list[str]] = defaultdict(list)
+    for (rule, *found), with_these in handles.items():
+        rules[(*found, tuple(with_these))].append(rule)
+    cells = [[*found, group, names] for (*found, names), group in rules.items()]
+    packed: dict[str, t.Any] = {"versions": one.versions, "cells": cells}
+    if one.does_not_import:
+        packed["does_not_import"] = one.does_not_import
+    return packed
+
+
+def _unpack(
+    name: str,
+    versions: dict[str, str],
+    cells: list[tuple[str, list[str], list[str], list[str]]],
+    does_not_import: str = "",
+) -> Environment:
+    found = {
+        (rule, handle): Cell(rule, handle, State(state), "", tuple(defects))
+        for state, defects, rules, handles in cells
+        for rule, handle in product(rules, handles)
+    }
+    return Environment(name, versions, found, does_not_import)
 
 
 def _order(one: Environment) -> tuple[t.Any, ...]:
@@ -168,7 +190,7 @@ def _order(one: Environment) -> tuple[t.Any, ...]:
 
 
 def link(defect: Defect, document: str) -> str:
-    """To the finding that tells of a defect."""
+    """A link to the finding that describes a defect."""
     path = "" if document == INVESTIGATION else INVESTIGATION
     text = (ROOT / INVESTIGATION).read_text(encoding="utf-8")
     [heading] = re.findall(rf"^### ({defect.finding}\. .*)$", text, re.MULTILINE)
@@ -179,20 +201,20 @@ def link(defect: Defect, document: str) -> str:
 def verdict(runs: t.Sequence[Environment], handle: str, document: str) -> str:
     """What is known of a handle in some environments, as a cell of a table."""
     broken: dict[str, set[Defect]] = defaultdict(set)
-    new: list[str] = []  # of which nobody knows
-    tried, imports = False, True
+    unknown: list[str] = []  # that no documented defect explains
+    tried = False
     for one in runs:
-        imports &= not one.run.does_not_import
         for rule in NAMES:
             cell = one.cell(rule, handle)
-            tried |= cell.state != UNKNOWN
-            if cell.state == BREAKS and f"**{rule} breaks**" not in new:
-                new.append(f"**{rule} breaks**")
-            elif cell.state == KNOWN:
+            tried |= cell.state != State.NOT_TRIED
+            if cell.state == State.BROKEN and rule not in unknown:
+                unknown.append(rule)
+            elif cell.state == State.KNOWN:
                 broken[rule].update(one.defects(rule, handle))
     if not tried:
-        gone = "does not import" if not imports else "–"
-        return f"{gone} {link(DEFECTS[1], document)}" if not imports else gone
+        why = dict.fromkeys(found for one in runs for found in missing_imports(one))
+        links = ", ".join(link(found, document) for found in why)
+        return f"does not import {links}" if why else State.NOT_TRIED.value
     said = []
     by_defects: dict[tuple[Defect, ...], list[str]] = defaultdict(list)
     for rule in NAMES:
@@ -203,7 +225,12 @@ def verdict(runs: t.Sequence[Environment], handle: str, document: str) -> str:
         links = ", ".join(link(defect, document) for defect in defects)
         said.append(f"`{'`, `'.join(rules)}` {links}")
     known = f"all but {', '.join(said)}" if said else "all rules"
-    return "; ".join([*new, known])
+    return "; ".join([*(f"**{rule} broken**" for rule in unknown), known])
+
+
+def missing_imports(one: Environment) -> list[Defect]:
+    """The known defects by which Flask-Admin does not import in an environment."""
+    return not_importing(one.versions) if one.does_not_import else []
 
 
 def releases_table(found: t.Sequence[Environment], document: str) -> str:
@@ -327,24 +354,29 @@ def _square(
     x: int, y: int, rule: str, handle: str, runs: t.Sequence[Environment]
 ) -> str:
     cells = [(one, one.cell(rule, handle)) for one in runs]
-    tried = [(one, cell) for one, cell in cells if cell.state != UNKNOWN]
-    broken = [(one, cell) for one, cell in tried if cell.state in (KNOWN, BREAKS)]
-    gone = [one for one in runs if one.run.does_not_import]
+    tried = [(one, cell) for one, cell in cells if cell.state != State.NOT_TRIED]
+    broken = [(one, cell) for one, cell in tried if cell.state != State.HOLDS]
+    worst = (
+        State.BROKEN if State.BROKEN in {c.state for _, c in broken} else State.KNOWN
+    )
+    gone = [one for one in runs if one.does_not_import]
     box = f'x="{x}" y="{y}" width="58" height="{SIZE - 12}" rx="3"'
     title = f"{rule}, {handle}, Flask-Admin {runs[0].release}: "
     if not tried:
-        title += "not supported"
+        title += State.NOT_TRIED.value
         return f'<g><title>{title}</title><rect class="none" {box}/></g>'
-    kind = "holds" if not broken else "breaks" if len(broken) == len(tried) else "some"
+    kind = "some" if broken else "holds"
+    if len(broken) == len(tried):
+        kind = "broken"
     title += {
-        "holds": "holds",
-        "breaks": "breaks",
-        "some": f"breaks in {len(broken)} of {len(tried)} environments",
+        "holds": State.HOLDS.value,
+        "broken": worst.value,
+        "some": f"{worst.value} in {len(broken)} of {len(tried)} environments",
     }[kind]
-    shapes = [f'<rect class="{"breaks" if kind == "breaks" else "holds"}" {box}/>']
+    shapes = [f'<rect class="{"broken" if kind == "broken" else "holds"}" {box}/>']
     if kind == "some":
         corner = f"M{x + 58} {y} V{y + SIZE - 12} H{x} Z"
-        shapes.append(f'<path class="breaks" d="{corner}"/>')
+        shapes.append(f'<path class="broken" d="{corner}"/>')
     if gone:
         title += f"; does not import in {len(gone)}"
         shapes.append(f'<circle class="gone" cx="{x + 8}" cy="{y + 9}" r="3"/>')
@@ -359,10 +391,10 @@ def _square(
 def _legend(y: int, width: int) -> list[str]:
     parts, x = [], 16
     for kind, words in (
-        ("holds", "holds"),
-        ("some", "breaks in some environments"),
-        ("breaks", "breaks in all"),
-        ("none", "not supported"),
+        ("holds", State.HOLDS.value),
+        ("some", f"{State.KNOWN.value} in some environments"),
+        ("broken", f"{State.KNOWN.value} in all"),
+        ("none", State.NOT_TRIED.value),
         ("gone", "does not import in some"),
     ):
         if x + 44 + 6.6 * len(words) > width:
@@ -371,7 +403,7 @@ def _legend(y: int, width: int) -> list[str]:
         if kind == "some":
             parts.append(f'<rect class="holds" {box}/>')
             parts.append(
-                f'<path class="breaks" d="M{x + 22} {y - 11} V{y + 3} H{x} Z"/>'
+                f'<path class="broken" d="M{x + 22} {y - 11} V{y + 3} H{x} Z"/>'
             )
         elif kind == "gone":
             parts.append(f'<circle class="gone" cx="{x + 11}" cy="{y - 4}" r="3"/>')
@@ -386,11 +418,11 @@ STYLE = """
 .ground { fill: #ffffff } text { font: 12px system-ui, sans-serif; fill: #1b1f23 }
 .head { text-anchor: middle; font-weight: 600 } .rule { font-weight: 600 }
 .handle { text-anchor: end; fill: #58616a } .legend { fill: #58616a }
-.holds { fill: #8fc3a2 } .breaks { fill: #b3261e } .none { fill: #eceef0 }
+.holds { fill: #8fc3a2 } .broken { fill: #b3261e } .none { fill: #eceef0 }
 .gone { fill: #1b1f23 }
 @media (prefers-color-scheme: dark) {
   .ground { fill: #15181b } text { fill: #e5e8ea } .handle, .legend { fill: #a0a9b1 }
-  .holds { fill: #2f6b47 } .breaks { fill: #f28b82 } .none { fill: #2a2f34 }
+  .holds { fill: #2f6b47 } .broken { fill: #f28b82 } .none { fill: #2a2f34 }
   .gone { fill: #e5e8ea }
 }
 """.strip()
@@ -404,20 +436,19 @@ def changed(now: Environment, before: Environment) -> t.Iterator[str]:
     for rule in NAMES:
         for handle in HANDLES:
             was, cell = before.cell(rule, handle), now.cell(rule, handle)
-            if was.state != cell.state:
-                name = f"Flask-Admin {now.run.stack.get('Flask-Admin', '?')}"
-                said = cell.said or cell.why or was.why
+            if (was.state, {*was.defects}) != (cell.state, {*cell.defects}):
+                name = f"Flask-Admin {now.versions.get('Flask-Admin', '?')}"
                 yield (
-                    f"{name} ({_with([now])}): {rule} with {handle}: {was.state} in "
-                    f"{before.name}, {cell.state} now: {said}"
-                )
+                    f"{name} ({_with([now])}): {rule} with {handle}: {word(was)} in "
+                    f"{before.name}, {word(cell)} now {cell.why}"
+                ).rstrip()
 
 
 def check(known: t.Sequence[Environment], newest: bool) -> int:
     """Run environments again, or those of the last release on the newest one."""
     last = max((one.release for one in known), key=Version)
     before = {
-        f"newest-{'-'.join(one.factors)}" if newest else one.name: one
+        f"{NEWEST}-{'-'.join(one.factors)}" if newest else one.name: one
         for one in known
         if one.release == last or not newest
     }
@@ -436,7 +467,7 @@ def main(arguments: t.Sequence[str] | None = None) -> int:
     if given.newest or given.check:
         return check([one for one in load() if given.only in one.name], given.newest)
     if not given.documents:
-        names = [one for one in environments() if given.only in one]
+        names = [one for one in NAMES_OF_ALL if given.only in one]
         kept = [one for one in load() if one.name not in names] if given.only else []
         save([*kept, *run(names)])
     write_documents(load())

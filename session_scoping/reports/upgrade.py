@@ -1,7 +1,9 @@
-"""What an upgrade breaks and mends, as text and as a page."""
+"""What an upgrade breaks and fixes, as text and as a page."""
 
 import re
 import typing as t
+from dataclasses import dataclass
+from dataclasses import field
 from importlib.resources import files
 
 from jinja2 import Environment
@@ -14,72 +16,93 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from session_scoping.guard import HOLDS
-from session_scoping.guard import UNKNOWN
+from session_scoping.defects import notes
+from session_scoping.defects import numbers
+from session_scoping.defects import word
+from session_scoping.handles import HANDLES
 from session_scoping.rules import NAMES
-from session_scoping.upgrade import BROKE
 from session_scoping.upgrade import Change
 from session_scoping.upgrade import Comparison
 from session_scoping.upgrade import Culprit
-from session_scoping.upgrade import INCOMPARABLE
-from session_scoping.upgrade import MENDED
+from session_scoping.upgrade import Kind
 
-STYLES = {BROKE: "bold red", MENDED: "green", INCOMPARABLE: "yellow"}
+STYLES = {Kind.BROKEN: "bold red", Kind.FIXED: "green", Kind.INCOMPARABLE: "yellow"}
+TITLES = {
+    Kind.BROKEN: "Broken",
+    Kind.FIXED: "No longer broken",
+    Kind.INCOMPARABLE: "Cannot be compared",
+}
+FEW = 3  # of what was seen, for each rule: --json has all
 
 
-class Told(t.NamedTuple):
-    """Changes that are told as one: of one kind, and for one reason."""
+@dataclass
+class Changes:
+    """The changes of one kind that have one reason."""
 
-    rules: list[str]
-    handles: list[str]
-    why: str  # the known defect, or what keeps it from being compared
-    said: list[str]  # by the guard
+    kind: Kind
+    why: str
+    rules: list[str] = field(default_factory=list)
+    subjects: list[str] = field(default_factory=list)
+    seen: dict[str, list[str]] = field(default_factory=dict)  # by rule, of one subject
 
     @property
     def title(self) -> str:
+        """Rules and subjects, in a line."""
         rules = "every rule" if len(self.rules) == len(NAMES) else ", ".join(self.rules)
-        return f"{rules}: {', '.join(self.handles)}"
+        return f"{rules}: {', '.join(self.subjects)}"
+
+    @property
+    def lines(self) -> list[str]:
+        """The reason, and what was seen."""
+        lines = [self.why] if self.why else []
+        for rule, seen in self.seen.items():
+            lines += [f"{rule}: {one}" for one in seen[:FEW]]
+            if len(seen) > FEW:
+                lines.append(f"{rule}: and {len(seen) - FEW} more")
+        return lines
 
 
-def told(comparison: Comparison, kind: str) -> list[Told]:
-    """The changes of a kind by their reason; what was said of each rule, once."""
-    groups: dict[str, Told] = {}
-    for one in comparison.of(kind):
-        side = _telling(one)
-        group = groups.setdefault(side.why, Told([], [], side.why, []))
-        if one.rule not in group.rules:
-            group.rules.append(one.rule)
-            group.said.extend(filter(None, [side.said]))
-        if one.handle not in group.handles:
-            group.handles.append(one.handle)
-    return list(groups.values())
+def by_reason(comparison: Comparison) -> list[Changes]:
+    """What is to be said of the changes, those of one kind and reason together."""
+    groups: dict[tuple[Kind, str], Changes] = {}
+    for kind in TITLES:
+        for one in comparison.of(kind):
+            cell = one.reason
+            why = word(cell)
+            if kind == Kind.INCOMPARABLE:
+                why = f"{cell.why} {numbers(cell)}".strip()
+                if not why:
+                    continue  # the table says it all
+            group = groups.setdefault((kind, why), Changes(kind, why))
+            if cell.rule not in group.rules:
+                group.rules.append(cell.rule)
+                if cell.seen:
+                    group.seen[cell.rule] = [*cell.seen]
+            if cell.subject not in group.subjects:
+                group.subjects.append(cell.subject)
+    return [*groups.values()]
 
 
-def _telling(change: Change) -> t.Any:
-    """The side that says why."""
-    if change.kind == MENDED:
-        return change.before
-    if change.kind == INCOMPARABLE and change.before.state == UNKNOWN:
-        return change.before
-    return change.after
+def written(change: Change) -> str:
+    """A cell of the table."""
+    before, after = word(change.before), word(change.after)
+    return before if before == after else f"{before} →\n{after}"
 
 
-def cell(change: Change) -> str:
-    words = {HOLDS: "holds", UNKNOWN: "?"}
-    before, after = (
-        words.get(one.state, "breaks") for one in (change.before, change.after)
-    )
-    return before if before == after else f"{before} → {after}"
+def known(comparison: Comparison) -> list[str]:
+    """The known defects that the cells name by their numbers."""
+    both = [cell for one in comparison.changes for cell in (one.before, one.after)]
+    return notes(both)
 
 
 def sentence(comparison: Comparison) -> str:
     """What the upgrade does to the rules, in a sentence."""
-    name = f"{comparison.package} {comparison.before.name} → {comparison.after.name}"
-    broke, mended = comparison.of(BROKE), comparison.of(MENDED)
+    before, after = comparison.before.release, comparison.after.release
+    name = f"{comparison.package} {before} → {after}"
     does = [
-        f"{verb} {', '.join(dict.fromkeys(one.rule for one in changes))}"
-        for verb, changes in (("breaks", broke), ("mends", mended))
-        if changes
+        f"{verb} {_rules(comparison, kind)}"
+        for verb, kind in (("breaks", Kind.BROKEN), ("fixes", Kind.FIXED))
+        if comparison.of(kind)
     ]
     if does:
         return f"{name} {' and '.join(does)}."
@@ -88,64 +111,72 @@ def sentence(comparison: Comparison) -> str:
     return f"{name} breaks nothing that held."
 
 
-def render(comparison: Comparison) -> RenderableType:
-    return Group(*_parts(comparison))
+def _rules(comparison: Comparison, kind: Kind) -> str:
+    rules = dict.fromkeys(one.after.rule for one in comparison.of(kind))
+    return ", ".join(rules)
+
+
+def render(found: Comparison | Culprit) -> RenderableType:
+    """A comparison, or the release that a bisection has found, as text."""
+    if isinstance(found, Comparison):
+        return Group(*_parts(found), Text(f"\nVerdict: {sentence(found)}", "bold"))
+    one = found.comparison
+    broke = f"{one.package} {one.after.release} broke {_rules(one, Kind.BROKEN)}"
+    parts = [Text(f"\nVerdict: {broke}.", "bold")]
+    parts.append(Text(f"{found.tried} of {found.of} releases were tried.", "dim"))
+    if found.untried:
+        untried = ", ".join(found.untried)
+        line = f"Nothing is known of {untried}: one of them may be the first."
+        parts.append(Text(line, "yellow"))
+    return Group(*_parts(one), *parts)
 
 
 def _parts(comparison: Comparison) -> t.Iterator[RenderableType]:
     before, after = comparison.before, comparison.after
-    yield Text(f"{comparison.package} {before.name} → {after.name}", "bold")
+    yield Text(f"{comparison.package} {before.release} → {after.release}", "bold")
     for name, (old, new) in comparison.besides.items():
         yield Text(f"   and {name} {old} → {new}", "dim")
-    yield Text()
-    yield _table(comparison)
-    for title, kind in (("Broken", BROKE), ("No longer broken", MENDED)):
-        for one in told(comparison, kind):
-            yield Text.assemble("\n", (f"{title}: ", STYLES[kind]), one.title)
-            for line in (one.why, *one.said):
-                yield _indented(line)
-    incomparable = told(comparison, INCOMPARABLE)
-    if incomparable:
-        yield Text("\nCannot be compared", STYLES[INCOMPARABLE])
-        for one in incomparable:
-            yield _indented(f"{one.title}: {one.why}")
-    for failure in comparison.failures:
-        yield Text("\nThe guard says, too", STYLES[BROKE])
-        yield _indented(failure)
-    yield Text(f"\nVerdict: {sentence(comparison)}", "bold")
+    for table in _tables(comparison):
+        yield Text()
+        yield table
+    for one in known(comparison):
+        yield Text(one)
+    for group in by_reason(comparison):
+        title = f"\n{TITLES[group.kind]}: "
+        yield Text.assemble((title, STYLES[group.kind]), group.title)
+        for line in group.lines:
+            yield _indented(line)
+    if comparison.failures:
+        yield Text("\nWorked before, and does not work now", STYLES[Kind.BROKEN])
+        for line in comparison.failures:
+            yield _indented(line)
 
 
-def _table(comparison: Comparison) -> Table:
-    table = Table(
-        "rule", *comparison.handles, box=None, pad_edge=False, padding=(0, 2, 0, 0)
-    )
+def _tables(comparison: Comparison) -> t.Iterator[Table]:
+    """Rules by handles, and the views of the app by rules: there may be many views."""
+    handles = [one for one in comparison.subjects if one in HANDLES]
+    table = _table("rule", handles)
     for rule in NAMES:
-        row = [one for one in comparison.changes if one.rule == rule]
-        table.add_row(rule, *(Text(cell(one), STYLES.get(one.kind, "")) for one in row))
-    return table
+        table.add_row(rule, *(_cell(comparison.change(rule, one)) for one in handles))
+    yield table
+    views = [one for one in comparison.subjects if one not in HANDLES]
+    table = _table("view", NAMES)
+    for view in views:
+        table.add_row(view, *(_cell(comparison.change(rule, view)) for rule in NAMES))
+    if views:
+        yield table
+
+
+def _table(corner: str, columns: t.Sequence[str]) -> Table:
+    return Table(corner, *columns, box=None, pad_edge=False, padding=(0, 2, 0, 0))
+
+
+def _cell(change: Change) -> Text:
+    return Text(written(change), STYLES.get(change.kind, ""))
 
 
 def _indented(text: str) -> RenderableType:
     return Padding(Text(text), (0, 0, 0, 3), expand=False)
-
-
-def render_culprit(culprit: Culprit) -> RenderableType:
-    found = culprit.comparison
-    rules = ", ".join(dict.fromkeys(one.rule for one in found.of(BROKE)))
-    parts: list[RenderableType] = [*_parts(found)]
-    parts[-1] = Text(
-        f"\nVerdict: {found.package} {found.after.name} broke {rules}.", "bold"
-    )
-    parts.append(Text(f"{culprit.tried} of {culprit.of} releases were tried.", "dim"))
-    if culprit.untried:
-        parts.append(
-            Text(
-                f"Of {', '.join(culprit.untried)} nothing could be told: it may be one "
-                "of those.",
-                "yellow",
-            )
-        )
-    return Group(*parts)
 
 
 def html(comparison: Comparison) -> str:
@@ -157,19 +188,11 @@ def html(comparison: Comparison) -> str:
     page = environment.from_string(part("upgrade.html").read_text(encoding="utf-8"))
     return page.render(
         comparison=comparison,
-        rows={
-            rule: [one for one in comparison.changes if one.rule == rule]
-            for rule in NAMES
-        },
-        cell=cell,
-        told={
-            title: told(comparison, kind)
-            for title, kind in (
-                ("Broken", BROKE),
-                ("No longer broken", MENDED),
-                ("Cannot be compared", INCOMPARABLE),
-            )
-        },
+        rules=NAMES,
+        written=written,
+        groups=by_reason(comparison),
+        titles=TITLES,
+        notes=known(comparison),
         sentence=sentence(comparison),
         style=Markup(part("upgrade.css").read_text(encoding="utf-8")),
         link=_link,
@@ -177,6 +200,6 @@ def html(comparison: Comparison) -> str:
 
 
 def _link(text: str) -> Markup:
-    """Make what looks like an address one to follow."""
+    """Make what looks like an address a link."""
     escaped = str(escape(text))
     return Markup(re.sub(r"(https://[^\s<]+)", r'<a href="\1">\1</a>', escaped))

@@ -13,7 +13,7 @@ from resource import getrusage
 from resource import RUSAGE_CHILDREN
 from statistics import median
 
-from session_scoping import guard
+from session_scoping.fork import drop_in
 
 ROOT = Path(__file__).parents[2]
 EMPTY = """
@@ -52,7 +52,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         empty = Path(folder) / "test_empty.py"
         empty.write_text(EMPTY)
-        tests = {"empty": pytest(empty), "guard": pytest(guard.path())}
+        tests = {"empty": pytest(empty), "guard": pytest(drop_in())}
         for test in tests.values():
             seconds(test)
         times: dict[str, list[float]] = {name: [] for name in tests}

@@ -14,9 +14,8 @@ from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
 
-from session_scoping import guard
-from session_scoping.environments import make
-from session_scoping.fork import pins_of
+from session_scoping.fork import drop_in
+from session_scoping.fork import run_in
 from tests.bench.guard import seconds
 from tests.mutants.__main__ import run as both_guards
 from tests.mutants.catalogue import MUTANTS
@@ -62,14 +61,15 @@ class Own(t.NamedTuple):
 def main() -> None:
     with TemporaryDirectory() as folder:
         checkout = unpack(RELEASE, Path(folder))
-        own = Own(checkout, str(make(pins_of(checkout), fresh="")))
-        drop_in = [own.python, "-m", "pytest", "-q", str(guard.path())]
+        where = ("python", "-c", "import sys; print(sys.executable)")
+        own = Own(checkout, run_in(checkout, *where).stdout.strip())
+        tested = [own.python, "-m", "pytest", "-q", str(drop_in())]
         times: dict[str, list[float]] = {"own": [], "drop-in": []}
         for _ in range(ROUNDS):
             times["own"].append(
                 seconds(own.command, checkout, passes=False, path=str(ROOT))
             )
-            times["drop-in"].append(seconds(drop_in, checkout))
+            times["drop-in"].append(seconds(tested, checkout))
         both = {name: median(found) for name, found in times.items()}
         print(
             f"Flask-Admin's own: {both['own']:.1f} s, the drop-in: "

@@ -10,9 +10,9 @@ import flask
 import pytest
 import sqlalchemy as sa
 
-from session_scoping import guard
 from session_scoping import judge
 from session_scoping import record
+from session_scoping.fork import drop_in
 from session_scoping.reports.terminal import text
 from session_scoping.rules import NAMES
 from tests.apps import APPS
@@ -50,7 +50,7 @@ Make = t.Callable[..., flask.Flask]
 def test_the_drop_in_holds(url: str) -> None:
     """Its own tests, in a process of their own, on this database."""
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", guard.path()],
+        [sys.executable, "-m", "pytest", "-q", drop_in()],
         cwd=ROOT,
         env={**os.environ, "SESSION_SCOPING_DATABASE": url},
         text=True,

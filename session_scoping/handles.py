@@ -1,0 +1,25 @@
+"""The handles that the bookshop is driven on, and what each of them needs."""
+
+import typing as t
+
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+NEEDS = {
+    "db": ("Flask-SQLAlchemy", "Flask-Admin>=2.1"),
+    "db.session": ("Flask-SQLAlchemy",),
+    "lite": ("Flask-SQLAlchemy-Lite", "Flask-Admin>=2.1"),
+    "scoped_session": (),
+}
+HANDLES = tuple(NEEDS)
+
+
+def missing(handle: str, versions: t.Mapping[str, str]) -> str:
+    """What a handle needs that is not among the packages and their versions; empty
+    where nothing is missing."""
+    installed = {canonicalize_name(name): one for name, one in versions.items()}
+    for need in map(Requirement, NEEDS[handle]):
+        version = installed.get(canonicalize_name(need.name))
+        if version is None or not need.specifier.contains(version, prereleases=True):
+            return f"needs {need}"
+    return ""
