@@ -93,6 +93,7 @@ def _held(sight: Sight, recording: Recording) -> bool:
 UNIQUE = BY_ID["unique-keeps-session"]
 UNCLOSED = BY_ID["close-fails-and-is-kept"]
 STREAMED = BY_ID["streams-too-late"]
+MASS_DELETE = BY_ID["mass-delete-not-rolled-back"]
 
 
 @cause(
@@ -230,6 +231,21 @@ def _streamed(rule: str, sight: Sight, recording: Recording) -> bool:
         and STREAMED.is_in(recording.stack.get(STREAMED.package, ""))
         and sight.kind in {"broke off", "revived", "open"}
         and (bool(request.broke_off) or any(use.revived for use in request.uses))
+    )
+
+
+@documented(
+    "Flask-Admin: a delete of several rows is not rolled back where its commit fails",
+    MASS_DELETE,
+)
+def _mass_delete(rule: str, sight: Sight, recording: Recording) -> bool:
+    request = sight.request
+    return (
+        sight.kind == "transaction"
+        and request is not None
+        and request.method == "POST"
+        and request.path.endswith("/action/")
+        and MASS_DELETE.is_in(recording.stack.get(MASS_DELETE.package, ""))
     )
 
 

@@ -24,6 +24,7 @@ from session_scoping.driven import Overtaken
 from session_scoping.driven import Reading
 from session_scoping.driven import Writing
 from session_scoping.errors import CannotTell
+from session_scoping.faults import FAULTS
 from session_scoping.faults import Faults
 from session_scoping.faults import in_memory
 from session_scoping.hooks import DRIVE
@@ -42,13 +43,37 @@ Progress = t.Callable[[str, int, int], object]  # what is done, of how many
 UNANSWERED = re.compile("OperationalError|ProgrammingError")  # of SQLAlchemy
 
 
+class Reference(t.Protocol):
+    """A throwaway app that is known: what more to do in it, and what it has to show.
+
+    Its pages may write to its database.
+    """
+
+    def operations(self, views: dict[str, int]) -> t.Iterable[Operation]:
+        """What to do beside what the crawler finds. ``views``: numbers by endpoint."""
+
+    def fails(self, endpoint: str) -> bool:
+        """Are the operations of a view failed at each of their steps?"""
+
+    def check(self, endpoint: str, driven: Driven, request: Request, page: str) -> None:
+        """Write down, with a request that is over, what it has done wrong."""
+
+
 class Crawler:
     """Drives what a client of an app can see."""
 
     def __init__(
-        self, app: flask.Flask, recorder: Recorder, make_client: MakeClient | None
+        self,
+        app: flask.Flask,
+        recorder: Recorder,
+        make_client: MakeClient | None,
+        faults: t.Collection[str] = (),
+        reference: "Reference | None" = None,
     ) -> None:
+        """``faults``: in which ways each operation is failed at each of its steps."""
         self.app = app
+        self.faults = faults
+        self.reference = reference
         self.recorder = recorder
         self.make_client = make_client or flask.Flask.test_client
         # The writer reads what an answer has to say in the next one: others get theirs.
@@ -82,15 +107,16 @@ class Crawler:
         of a request made by a view, of what is done when the answer is sent."""
         only_read(self.recorder.recording.requests[-1], sql, self.recorder.places)
 
-    def drive(self, operation: Operation, faults: bool = False) -> None:
+    def drive(self, operation: Operation) -> None:
         """Do one thing twice; the second time it is overtaken."""
-        self.recorder.refuse = self.refuse
+        if self.reference is None:
+            self.recorder.refuse = self.refuse
         try:
-            self._drive(operation, faults)
+            self._drive(operation)
         finally:
             self.recorder.refuse = None
 
-    def _drive(self, operation: Operation, faults: bool) -> None:
+    def _drive(self, operation: Operation) -> None:
         if operation.view in self.refused:
             return
         resolved = operation.resolve(self.pages.get(operation.view, ""))
@@ -102,14 +128,21 @@ class Crawler:
             self.pages[operation.view] = page
         if resolved.absent and first.error:
             self.unseen(operation, first.error)
-        elif not resolved.absent and (why := self.refusal(first)):
+        elif not (resolved.absent or resolved.data) and (why := self.refusal(first)):
             self.unseen(operation, why)
             if operation.name == "list":
                 self.refused.add(operation.view)
             return
         self.send_overtaken(resolved, first)
-        if faults:
+        if self.fails(operation.view):
             self.fail(resolved)
+
+    def fails(self, view: int) -> bool:
+        """Are the operations of a view failed at each of their steps?"""
+        endpoint = self.recorder.recording.views[view].endpoint
+        return bool(self.faults) and (
+            self.reference is None or self.reference.fails(endpoint)
+        )
 
     def unseen(self, operation: Operation, why: str) -> None:
         unseen = Unseen(operation.view, operation.name, why)
@@ -143,44 +176,28 @@ class Crawler:
             notes.append(note)
 
     def send(self, operation: Operation, fail_at: int = 0) -> tuple[Request, str]:
-        """Make one request that reads. There is no app context around it."""
+        """Make one request. There is no app context around it."""
         client = self.other_client if operation.absent else self.client
-        return self._send(Reading(operation, self.recorder.places), client, fail_at)
+        return self._send(self._driven(operation), client, fail_at)
 
-    def send_overtaken(self, operation: Operation, first: Request) -> None:
-        """Make a request that reads, overtaken by others that do the same.
+    def send_overtaken(
+        self, operation: Operation, first: Request
+    ) -> tuple[Request, str]:
+        """Make a request, and before each of its statements another one that does the
+        same. Where it writes, the others fail before they do.
 
-        ``first``: how it went without.
+        ``first``: a request before it, which says where its database is.
         """
         if self.in_memory(first):
-            self.send(operation)
-            return
-        places = self.recorder.places
-        self._overtaken(
-            Reading(operation, places),
-            lambda number: Reading(operation, places, number),
-        )
-
-    def write(self, operation: Operation, fail_at: int = 0) -> tuple[Request, str]:
-        """Make one request that may write."""
-        return self._send(Writing(operation), self.client, fail_at)
-
-    def write_overtaken(self, operation: Operation) -> tuple[Request, str]:
-        """Make one that may write, overtaken by others that fail before they write."""
-        return self._overtaken(
-            Writing(operation), lambda number: Failing(operation, number)
-        )
-
-    def _overtaken(
-        self, driven: Driven, make: t.Callable[[int], Driven]
-    ) -> tuple[Request, str]:
-        """Make a request, and before each of its statements another one."""
+            return self.send(operation)
+        driven = self._driven(operation)
         with ThreadPoolExecutor(1) as pool:
 
             def overtake(number: int) -> "Future[object] | None":
                 if any(map(exhausted, self.recorder.engines)):
                     return None
-                return pool.submit(self._send, make(number), self.other_client)
+                other = self._driven(operation, number)
+                return pool.submit(self._send, other, self.other_client)
 
             driven.overtaken = Overtaken(overtake)
             answer = self._send(driven, self.client)
@@ -193,14 +210,25 @@ class Crawler:
             )
         return answer
 
+    def _driven(self, operation: Operation, overtakes: int = NOBODY) -> Driven:
+        if operation.data is not None:
+            kind = Writing if overtakes == NOBODY else Failing
+            return kind(operation, overtakes)
+        if self.reference is not None:
+            return Driven(operation, overtakes)
+        return Reading(operation, self.recorder.places, overtakes)
+
     def _send(
         self, driven: Driven, client: FlaskClient, fail_at: int = 0
     ) -> tuple[Request, str]:
         operation = driven.does
         engines = self.recorder.engines
-        faults = Faults(driven, fail_at, engines) if fail_at else nullcontext()
+        driven.disturbed = bool(fail_at) or driven.overtaken is not None
         page = b""
-        with faults, suppress(Exception):
+        with (
+            Faults(driven, fail_at, self.faults, engines) if fail_at else nullcontext(),
+            suppress(Exception),
+        ):
             # of what goes wrong; the recorder has seen it
             response = client.open(
                 operation.url,
@@ -220,7 +248,11 @@ class Crawler:
                 f"the test client does not reach {self.app.import_name}: it has to "
                 "call the app itself, as app.test_client() does"
             )
-        return driven.request, page.decode(errors="replace")
+        text = page.decode(errors="replace")
+        if self.reference is not None:
+            endpoint = self.recorder.recording.views[driven.view].endpoint
+            self.reference.check(endpoint, driven, driven.request, text)
+        return driven.request, text
 
     def refill(self) -> None:
         """Give the app connections to go on with, where leaked sessions have them all:
@@ -268,36 +300,42 @@ def record(
     app: flask.Flask,
     *,
     client: MakeClient | None = None,
-    faults: bool = False,
+    faults: bool | t.Collection[str] = False,
     write: bool = False,
     leave_alone: t.Sequence[str] = (),
     progress: Progress = lambda name, done, total: None,
     recorder: Recorder | None = None,
+    reference: Reference | None = None,
 ) -> Recording:
     """Drive all that can be read in the admin of ``app``, and write down what is seen.
 
     ``client`` takes the app and returns a test client, logged in where that is needed.
-    ``faults`` fails each operation at each of its steps. ``write`` drives what
-    writes too, on rows that it creates and deletes. ``leave_alone``: see
-    ``Recorder``; one that has watched the app being built can be given, running.
+    ``faults`` fails each operation at each of its steps, in all or in some ways.
+    ``write`` drives what writes too, on rows that it creates and deletes.
+    ``leave_alone``: see ``Recorder``; one that has watched the app being built can be
+    given, running.
+    ``reference``: what is known of an app that is there to be driven.
     Raises ``CannotTell`` when there is no Admin, no SQLAlchemy view, or no answer.
     """
     if recorder is None:
         recorder = Recorder(leave_alone)
         recorder.start()
     try:
-        crawler = Crawler(app, recorder, client)
+        ways = FAULTS if faults is True else faults or ()
+        crawler = Crawler(app, recorder, client, ways, reference)
         operations = crawler.plan()
+        if reference is not None:
+            operations += reference.operations(recorder.learn(app))
         with silence():
             for done, operation in enumerate(operations):
                 progress(operation.name, done, len(operations))
-                crawler.drive(operation, faults)
+                crawler.drive(operation)
             if write:
                 recorder.find_kept()  # writing would put other things in their place
                 with Writer(app, crawler) as writer:
                     for done, number in enumerate(writer.views):
                         progress("create, edit, delete", done, len(writer.views))
-                        writer.drive(number, faults)
+                        writer.drive(number)
         progress("", len(operations), len(operations))
     finally:
         recording = recorder.stop()

@@ -56,6 +56,8 @@ class Driven:
         self.overtakes = overtakes
         self.request: Request | None = None  # the first, where it is redirected
         self.overtaken: Overtaken | None = None
+        self.disturbed = False  # is it overtaken, or failed at a step?
+        self.commits = 0
 
     def begun(self, request: Request) -> None:
         """The request begins, or the next of those that it is redirected to."""
@@ -65,6 +67,7 @@ class Driven:
 
     def step(self, request: Request, sql: str) -> None:
         """A statement or a commit is about to be sent."""
+        self.commits += sql == "COMMIT"
         if self.overtaken is not None:
             self.overtaken.before(request, sql)
 

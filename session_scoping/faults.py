@@ -29,9 +29,15 @@ class Faults:
     """
 
     def __init__(
-        self, drive: Drive, fail_at: int, engines: t.Iterable[sa.engine.Engine]
+        self,
+        drive: Drive,
+        fail_at: int,
+        faults: t.Collection[str],
+        engines: t.Iterable[sa.engine.Engine],
     ) -> None:
+        """``faults``: the ways in which it may fail. ``engines``: of the pools."""
         self.drive = drive
+        self.faults = faults
         self.fail_at = fail_at
         self.steps = 0
         self._listeners: list[tuple[t.Any, str, t.Callable[..., t.Any]]] = [
@@ -58,6 +64,8 @@ class Faults:
         """Is it this step's turn?"""
         running = RUNNING.get()
         if running is None or running.drive is not self.drive:
+            return False
+        if fault not in self.faults:
             return False
         self.steps += 1
         if self.steps != self.fail_at:

@@ -170,7 +170,7 @@ class Ledger:
             name = str(row.mapper.local_table)
             try:
                 if self.is_there(row):
-                    self._remove(row)
+                    self.remove(row)
                     removed[name] = removed.get(name, 0) + 1
             except SQLAlchemyError as error:
                 notes.append(
@@ -183,7 +183,8 @@ class Ledger:
             for name, number in removed.items()
         ]
 
-    def _remove(self, row: OwnRow) -> None:
+    def remove(self, row: OwnRow) -> None:
+        """Delete a row of its own, past the admin."""
         with row.engine.begin() as connection:
             if row.engine.dialect.name == "postgresql":  # a leaked session may hold it
                 connection.execute(sa.text("SET LOCAL lock_timeout = '5s'"))

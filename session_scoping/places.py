@@ -2,6 +2,7 @@
 
 import inspect
 import os
+import re
 import sys
 import sysconfig
 import traceback
@@ -24,6 +25,8 @@ OWN = "own"
 OTHERS = "others"  # the app, and what it uses beside the libraries judged here
 DISPATCH = flask.Flask.dispatch_request.__code__
 
+# In messages: an address, which is another one each time, and SQLAlchemy's own link.
+SAYS_NOTHING = re.compile(r" at 0x[0-9a-f]+| \(Background on this error at: \S+\)")
 HERE = os.path.dirname(__file__)
 STDLIB = tuple(sysconfig.get_path(name) for name in ("stdlib", "platstdlib"))
 # Whatever way they are installed: somebody may work on one of these.
@@ -179,7 +182,8 @@ def named(path: str) -> str:
 def told(error: BaseException) -> str:
     """An exception in a line."""
     first, *_ = [*str(error).splitlines(), ""]
-    return f"{type(error).__name__}: {first}"[:300]
+    said = SAYS_NOTHING.sub("", first)
+    return f"{type(error).__name__}: {said}"[:300]
 
 
 def where(error: BaseException) -> str:

@@ -53,6 +53,7 @@ from session_scoping.stack import stack
 MARK = "_session_scoping"  # an attribute of sessions and of their connections
 ENOUGH = 100  # instances whose keepers are looked for
 SAVES = {"create_model", "update_model", "delete_model"}
+ACTIVE, IN_TRANSACTION, IN_ERROR = 1, 2, 3  # of libpq's PQtransactionStatus
 UNTIDY = 200  # things, most of them dead by now, before somebody tidies up
 
 
@@ -620,16 +621,28 @@ class Recorder:
                 running.unreturned = self.places.near(2)
         record.info.setdefault(MARK, []).append(running)
 
-    def _on_checkin(self, _: object, record: t.Any) -> None:
+    def _on_checkin(self, connection: t.Any, record: t.Any) -> None:
         taken = record.info.get(MARK)
         if taken:
             running: Running | None = taken.pop()
             if running is not None:
                 request = running.request
+                if in_transaction(connection):
+                    request.left_in_transaction = True
                 if running.preserved or not request.ended:
                     request.returned += 1
                 if request.taken == request.returned:
                     running.unreturned = None
+
+
+def in_transaction(connection: t.Any) -> bool:
+    """Is a transaction open, by the driver's own word? ``connection``: the driver's, or
+    nothing, where it was lost. Python's driver of SQLite says it, and those of
+    PostgreSQL do (https://www.psycopg.org/docs/connection.html)."""
+    if hasattr(connection, "in_transaction"):
+        return bool(connection.in_transaction)
+    status = getattr(getattr(connection, "info", None), "transaction_status", 0)
+    return int(status) in {ACTIVE, IN_TRANSACTION, IN_ERROR}
 
 
 def _saving() -> bool:

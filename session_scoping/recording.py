@@ -106,11 +106,14 @@ class Request:
     statements: int = 0
     taken: int = 0  # connections
     returned: int = 0
+    left_in_transaction: bool = False  # has one of them an open one, in the pool?
     uses: t.Sequence[Use] = ()
     stopped: t.Sequence[Stopped] = ()
     failed: str = ""  # the step that was made to fail
     fault: str = ""  # the way in which it was
     wrong: str = ""  # how it did not do what it should
+    dirty_read: bool = False  # does it show what another request has not committed?
+    dirty_write: bool = False  # does it save what nobody has committed?
 
 
 @dataclass(slots=True)

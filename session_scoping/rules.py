@@ -491,6 +491,13 @@ def isolated(recording: Recording) -> t.Iterator[Sight]:
                 told = (request, session, NOBODY, use.place, use.own)
                 yield Sight("overlap", what, *told)
             running.append(request)
+    for request in recording.requests:
+        if request.dirty_read:
+            what = "shows a change that another request has not committed"
+            yield Sight("dirty read", what, request)
+        if request.dirty_write:
+            yield Sight("dirty write", "saves what nobody has committed", request)
+    yield from _otherwise_when_overtaken(recording)
     for late in recording.late_commits:
         session = recording.sessions[late.session]
         request = recording.requests[late.request]
@@ -503,6 +510,19 @@ def isolated(recording: Recording) -> t.Iterator[Sight]:
             what = "Flask-Admin commits where it has nothing to save"
             request = recording.requests[unasked.request]
             yield Sight(UNASKED, what, request, place=unasked.place)
+
+
+def _otherwise_when_overtaken(recording: Recording) -> t.Iterator[Sight]:
+    """What goes wrong only where two requests do the same at the same time."""
+    two = {one.overtakes for one in recording.requests} - {NOBODY}
+    alone: dict[tuple[int, str], str] = {}
+    for request in recording.requests:
+        name = request.view, request.operation
+        if request.overtakes == NOBODY and request.number not in two:
+            alone.setdefault(name, request.wrong)
+        elif request.wrong and not alone.get(name, request.wrong):
+            what = f"does not work beside another request: {request.wrong}"
+            yield Sight("beside", what, request)
 
 
 def alive(recording: Recording) -> t.Iterator[Sight]:
@@ -551,6 +571,10 @@ def released(recording: Recording) -> t.Iterator[Sight]:
             meanwhile = _meanwhile(recording, first)
             where = (NOBODY, first.place, first.own)
             yield Sight("thread", what, meanwhile, session, *where)
+    for request in recording.requests:
+        if request.left_in_transaction:
+            what = "a connection is back in the pool with its transaction open"
+            yield Sight("transaction", what, request)
     taken_at = {one.request: one.place for one in recording.unreturned}
     for request in recording.requests:
         all_closed = all(use.closed for use in request.uses)
@@ -571,7 +595,7 @@ def recovers(recording: Recording) -> t.Iterator[Sight]:
     failed: dict[tuple[int, str], Request] = {}
     for request in recording.requests:
         name = request.view, request.operation
-        if not _in_trouble(request) and name not in failed:
+        if not (_in_trouble(request) or request.wrong) and name not in failed:
             worked.add(name)
         if request.failed and name in worked:
             failed[name] = request

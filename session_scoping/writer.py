@@ -84,8 +84,8 @@ class Writer:
         self.crawler.recorder.let_go()
         self.recording.notes.extend(self.ledger.close())
 
-    def drive(self, number: int, faults: bool = False) -> None:
-        ViewWriter(self, number, faults).drive()
+    def drive(self, number: int) -> None:
+        ViewWriter(self, number).drive()
 
     def unseen(self, number: int, operation: str, why: str) -> None:
         # What SQLAlchemy adds to an error is long, and different each time.
@@ -113,18 +113,17 @@ class Trial:
 class ViewWriter:
     """Drives what writes in one view."""
 
-    def __init__(self, writer: Writer, number: int, faults: bool) -> None:
+    def __init__(self, writer: Writer, number: int) -> None:
         self.writer = writer
         self.crawler = writer.crawler
         self.ledger = writer.ledger
         self.number = number
-        self.faults = faults
         self.view: t.Any = writer.crawler.recorder.view(number)
         self.mapper: Mapper = sa.inspect(self.view.model)
         self.urls = writer.app.url_map.bind("localhost")
         self.trials: dict[str, Trial] = {}
         self.created: Data = {}  # what the last row was made of
-        self.overtaken = False  # do other requests post the same?
+        self.overtaken: Request | None = None  # the request before one that is
 
     def drive(self) -> None:
         self.drive_all()
@@ -181,12 +180,12 @@ class ViewWriter:
         first = do(0)
         if first is None:
             return False
-        self.overtaken = not self.crawler.in_memory(first)
+        self.overtaken = first
         second = do(0)
-        self.overtaken = False
+        self.overtaken = None
         if second is None:
             return False
-        for fail_at in count(1) if self.faults else ():
+        for fail_at in count(1) if self.crawler.fails(self.number) else ():
             request = do(fail_at)
             if request is None or not request.failed:
                 break
@@ -228,15 +227,15 @@ class ViewWriter:
         if inserts is not None:
             inlines = {self.owner(name)[0] for name in data} - {self.mapper, inserts}
             key = self.view.get_pk_value if inserts is self.mapper else _key
-            most = 2 if self.overtaken else 1
+            most = 2 if self.overtaken is not None else 1
             expected = Expected(self.number, key, inserts, tuple(inlines), found, most)
             self.ledger.expected = expected
         try:
             posted = Operation(self.number, operation, url, data=data)
-            if self.overtaken:
-                request, page = self.crawler.write_overtaken(posted)
+            if self.overtaken is not None:
+                request, page = self.crawler.send_overtaken(posted, self.overtaken)
             else:
-                request, page = self.crawler.write(posted, fail_at)
+                request, page = self.crawler.send(posted, fail_at)
         finally:
             self.ledger.expected = None
         self.ledger.forget_gone()
@@ -562,6 +561,11 @@ class ViewWriter:
         row = self.row()
         if row is None:
             return None
+        # With each child a form has more to do: it would have another step to fail at
+        # each time.
+        for child in self.children(name)[1:]:
+            self.ledger.remove(child)
+        self.ledger.forget_gone()
 
         def fill(form: Form, made: Made, trial: Trial) -> Data:
             fields = _inline(form, name).new(form)
@@ -579,10 +583,10 @@ class ViewWriter:
     def drop_child(self, name: str, fail_at: int) -> Request | None:
         """Tick the box that removes a child, of those that it has added."""
         operation = f"inline child of {name}, removed"
-        child = self.child(name)
-        if child is None and self.add_child(name, 0) is not None:
-            child = self.child(name)
+        if not self.children(name):
+            self.add_child(name, 0)
         row = self.row()
+        child = next(iter(self.children(name)), None)
         if child is None or row is None:
             return None
         form = self.open_form("edit form", self.url("edit_view", row.key))
@@ -596,15 +600,14 @@ class ViewWriter:
             request.wrong = f"answers {request.status}, but the child is still there"
         return request
 
-    def child(self, name: str) -> OwnRow | None:
-        """A child that it has added."""
+    def children(self, name: str) -> list[OwnRow]:
+        """The children that it has added."""
         mapper, row = self.mapper.relationships[name].mapper, self.row()
-        children = (
+        return [
             one
             for one in self.ledger.own
             if one.view == self.number and one.mapper.isa(mapper) and one != row
-        )
-        return next(children, None)
+        ]
 
     def edit_inline(self) -> None:
         page = self.open("list", self.url("index_view"))

@@ -237,7 +237,7 @@ def the_count_is_made_on_another_thread_by_the_handle() -> None:
         return original(self, *args, **more)
 
 
-@mutant("effect", beyond_own_app="knows of no list what it has to show")
+@mutant("recovers")
 def a_failed_list_leaves_the_next_one_empty() -> None:
     """ModelView.get_list remembers that it has failed, once."""
     failed: list[Exception] = []
@@ -296,7 +296,7 @@ def the_list_ends_its_transaction() -> None:
         return result
 
 
-@mutant("isolated", beyond_own_app="does not look behind SQLAlchemy")
+@mutant("isolated")
 def the_list_ends_its_transaction_by_the_driver() -> None:
     """ModelView.get_list commits by the driver's connection."""
 

@@ -31,12 +31,10 @@ WORK: dict[str, tuple[t.Any, str]] = {
     "a lookup": (QueryAjaxModelLoader, "get_list"),
 }
 del WORK["the count"]  # is made in the list
-REFUSED = {"delete", "inline rows"}  # by SQLAlchemy, before it speaks
 for place, (owner, name) in WORK.items():
     add(
         f"{place}: of who came first",
         f"{owner.__name__}.{name} lends its session to all who come before it is done.",
         ("single", "fresh", "isolated"),
         partial(_of_the_first, owner, name),
-        "sees no use that SQLAlchemy refuses" if place in REFUSED else "",
     )

@@ -1,63 +1,82 @@
-"""Both guards on one mutant: ``python -m tests.mutants.trial NAME``, as JSON."""
+"""Both instruments on one mutant: ``python -m tests.mutants.trial NAME``, as JSON."""
 
 import json
 import sys
-import tempfile
+import typing as t
 import warnings
+from contextlib import redirect_stdout
+from io import StringIO
 from pathlib import Path
 
-from session_scoping import guard
-from session_scoping import judge
-from session_scoping import record
-from session_scoping import Recorder
+import pytest
+
+from session_scoping.bookshop import HANDLES
+from session_scoping.bookshop import recorded
+from session_scoping.bookshop import WAYS
+from session_scoping.rules import judge
+from tests.mutants import Mutant
 from tests.mutants import NONE
-from tests.mutants.app import create_app
-from tests.mutants.app import HANDLES
 from tests.mutants.catalogue import MUTANTS
 
-Broken = dict[str, list[str]]  # rule: what the guard said, with the handle
+DROP_IN = Path(__file__).parents[2] / "flask_admin/tests/sqla/test_session_scoping.py"
 
 
-def drop_in() -> Broken:
-    broken: Broken = {}
-    run = guard.run()
-    for cell in run.cells:
-        if cell.state == guard.BREAKS:
-            broken.setdefault(cell.rule, []).append(f"{cell.handle}: {cell.said}")
-    if not run.cells:
-        broken["nothing was seen"] = run.failures
-    effect = [one for one in run.failures if one.split("\n")[0].endswith("-effect")]
-    if effect and not broken:
-        broken["effect"] = effect
-    return broken
+class FirstFailure:
+    """A pytest plugin that keeps the name of the test that failed, and what it said."""
+
+    name = ""
+    said = ""
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if report.failed:
+            self.name, self.said = report.nodeid.partition("::")[2], report.longreprtext
 
 
-def own_app(faults: bool) -> Broken:
-    broken: Broken = {}
-    for make_handle in HANDLES:
-        with tempfile.TemporaryDirectory() as folder:
-            recorder = Recorder()
-            recorder.start()
-            recorder.building = True
-            app = create_app(
-                make_handle, f"sqlite:///{Path(folder) / 'books.db'}?timeout=1"
-            )
-            recorder.building = False
-            recording = record(app, write=True, faults=faults, recorder=recorder)
-            for one in judge(recording).violations:
-                cause = one.cause.name if one.cause else ""
-                said = f"{make_handle.__name__}: {one.what} ({cause})"
-                broken.setdefault(one.rule, []).append(said)
+def drop_in() -> dict[str, str]:
+    """Run the drop-in to its first failure."""
+    first = FirstFailure()
+    options = [
+        "-x",
+        "-q",
+        "-p",
+        "no:randomly",
+        "-p",
+        "no:cacheprovider",
+        "-p",
+        "no:xdist",
+    ]
+    with redirect_stdout(StringIO()) as said:
+        status = pytest.main([*options, "-W", "ignore", str(DROP_IN)], plugins=[first])
+    if status not in {pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED}:
+        raise SystemExit(f"pytest ends with {status!r}: {said.getvalue()}")
+    return {first.name: first.said} if first.name else {}
+
+
+def bookshop(mutant: Mutant) -> dict[str, list[str]]:
+    """Drive the bookshop on one handle after the other, until the mutant is caught.
+
+    Returns what is reported, by rule. Faults take as long again: they are made where
+    nothing else may show the mutant.
+    """
+    faults = WAYS if mutant is NONE or "recovers" in mutant.rules else ()
+    broken: dict[str, list[str]] = {}
+    for handle in HANDLES:
+        for violation in judge(recorded(handle, faults)).violations:
+            if violation.defect is None:
+                cause = violation.cause.name if violation.cause else "no known cause"
+                said = f"{handle}: {violation} ({cause})"
+                broken.setdefault(violation.rule, []).append(said)
+        if broken.keys() & {*mutant.rules}:
+            break
     return broken
 
 
 def main(name: str) -> None:
-    """Faults take ten times as long: they are made where nothing else may show it."""
     warnings.simplefilter("ignore")
     mutant = NONE if name == NONE.name else MUTANTS[name]
     mutant.apply()
-    faults = mutant is NONE or "recovers" in mutant.rules
-    print(json.dumps({"drop-in": drop_in(), "own app": own_app(faults)}))
+    caught: dict[str, t.Any] = {"bookshop": bookshop(mutant), "drop-in": drop_in()}
+    print(json.dumps(caught))
 
 
 if __name__ == "__main__":
