@@ -81,7 +81,7 @@ class UserView(ModelView):
         "Flask-Admin",
         ">=2.1,<2.2.1",
         ("lite",),
-        ("single", "fresh", "released", "recovers"),
+        ("single", "fresh", "isolated", "released"),
         f"{FLASK_ADMIN}/pull/2953",
         'pip install "flask-admin>=2.2.1"',
         4,
