@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from session_scoping.bookshop import HANDLES
 from session_scoping.bookshop import recorded
 from session_scoping.bookshop import WAYS
+from session_scoping.handles import HANDLES
 from session_scoping.rules import judge
 from tests.mutants import Mutant
 from tests.mutants import NONE
