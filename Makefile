@@ -11,8 +11,9 @@ verdict: $(READY)  ## Does Flask-Admin hold one session? Answered on what is ins
 	@status=0; \
 	$(BIN)/python reproduction_script.py || status=$$?; \
 	echo; echo "The contract, as tests:"; \
-	$(BIN)/python -m pytest -q -p no:randomly -k "not operation and not problem" \
-		$(DROP_IN) | tail -n 1 || status=$$?; \
+	said=$$($(BIN)/python -m pytest -q -p no:randomly $(DROP_IN) \
+		-k "not operation and not problem") || status=$$?; \
+	echo "$$said" | tail -n 1; \
 	echo; $(BIN)/session-scoping verdict || status=$$?; \
 	exit $$status
 

@@ -75,7 +75,7 @@ def main(name: str) -> None:
     warnings.simplefilter("ignore")
     mutant = NONE if name == NONE.name else MUTANTS[name]
     mutant.apply()
-    caught: dict[str, t.Any] = {"bookshop": bookshop(mutant), "drop-in": drop_in()}
+    caught: dict[str, t.Any] = {"bookshop": bookshop(mutant), "drop_in": drop_in()}
     print(json.dumps(caught))
 
 
