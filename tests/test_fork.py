@@ -13,8 +13,9 @@ import pytest
 from click.testing import CliRunner
 from click.testing import Result
 
-from session_scoping import guard
 from session_scoping.commands import main
+from session_scoping.fork import drop_in
+from session_scoping.fork import FILE
 from session_scoping.fork import HOME
 from tests.conftest import Sdist
 
@@ -45,9 +46,7 @@ def make_checkout(
     ("release", "status", "says"),
     [
         *(
-            pytest.param(
-                release, 1, "pull/2953. Upgrade to 2.2.1.", marks=pytest.mark.weekly
-            )
+            pytest.param(release, 1, "validators.py:73", marks=pytest.mark.weekly)
             for release in ("2.1.0", "2.2.0")
         ),
         ("2.2.1", 0, "pytest       passes"),
@@ -57,7 +56,7 @@ def test_in_a_checkout(sdist: Sdist, release: str, status: int, says: str) -> No
     """Its own settings of pytest, ruff and mypy: every warning is an error there. What
     has the drop-in's name is overwritten in a copy only."""
     checkout = sdist(release)
-    (checkout / HOME / guard.NAME).write_text("# mine")
+    (checkout / FILE).write_text("# mine")
     before = contents(checkout)
     done = fork(checkout, "--overwrite")
     assert done.exit_code == status, done.output
@@ -97,8 +96,8 @@ def test_a_folder_that_is_not_there_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("which", ["the same", "another one"])
 def test_a_module_that_is_there_is_not_overwritten(which: str, tmp_path: Path) -> None:
-    there = make_checkout(tmp_path) / HOME / guard.NAME
-    text = guard.path().read_text() if which == "the same" else "# mine"
+    there = make_checkout(tmp_path) / FILE
+    text = drop_in().read_text() if which == "the same" else "# mine"
     there.write_text(text)
     done = fork(tmp_path)
     assert done.exit_code == 2

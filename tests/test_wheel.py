@@ -1,0 +1,171 @@
+"""The built wheel, installed with one extra: the README's commands on upgrades run.
+
+``uv`` is replaced by a script that counts its calls and then runs it.
+"""
+
+import json
+import re
+import shlex
+import subprocess
+import typing as t
+from pathlib import Path
+
+import pytest
+
+from session_scoping.environments import uv_path
+from tests.verdicts import ROOT
+
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"^```sh\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+COMMANDS = [
+    shlex.join(shlex.split(line, comments=True))
+    for block in BLOCKS
+    for line in block.splitlines()
+    if re.match("session-scoping +(upgrade|bisect) ", line)
+]
+
+
+class Outcome(t.NamedTuple):
+    status: int
+    says: str
+    calls: dict[str, int]  # of uv, by its command
+
+
+UPGRADE = {"run": 2}
+EXPECTED = {
+    "session-scoping upgrade flask-admin==2.2.0 flask-admin==2.2.1": Outcome(
+        0, "Verdict: flask-admin 2.2.0 → 2.2.1 fixes single", UPGRADE
+    ),
+    "session-scoping upgrade flask==3.1.1 flask==3.1.2 --app shop:create_app": Outcome(
+        1, "db, db.session, lite, scoped_session, WriterView", {"run": 4}
+    ),
+    "session-scoping upgrade flask-admin==2.2.0 latest --without flask-sqlalchemy": (
+        Outcome(2, "Flask-Admin does not import: cannot import", UPGRADE)
+    ),
+    "session-scoping bisect flask==3.1.0 flask==3.1.3": Outcome(
+        1, "Verdict: flask 3.1.2 broke alive.", {"tool": 1, "run": 4}
+    ),
+}
+SHOP = (
+    (ROOT / "tests/apps/lazy_export.py")
+    .read_text(encoding="utf-8")
+    .replace("from tests.apps.engines import URL", 'URL = "sqlite://"')
+    .replace("def create_app(broken: bool)", "def create_app(broken: bool = True)")
+)
+
+
+def run(*command: str | Path, **how: t.Any) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [str(one) for one in command], capture_output=True, text=True, **how
+    )
+
+
+@pytest.fixture(scope="session")
+def wheel(index: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What is built from a copy: building leaves files beside the code."""
+    folder = tmp_path_factory.mktemp("wheel")
+    tracked = run("git", "ls-files", "-z", cwd=ROOT, check=True).stdout.split("\0")
+    for name in filter(None, tracked):
+        if (ROOT / name).exists():
+            copy = folder / "source" / name
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            copy.write_bytes((ROOT / name).read_bytes())
+    run(uv_path(), "build", "-q", "-o", folder, folder / "source", check=True)
+    [built] = folder.glob("*.whl")
+    return built
+
+
+class Installed(t.NamedTuple):
+    """The wheel in an environment of its own."""
+
+    folder: Path
+
+    @property
+    def scripts(self) -> Path:
+        return self.folder / "bin"
+
+    @property
+    def counted(self) -> Path:
+        return self.folder / "calls"
+
+    def install(self, what: str) -> None:
+        python = self.scripts / "python"
+        run(uv_path(), "pip", "install", "-q", "--python", python, what, check=True)
+
+    def __call__(
+        self, command: str, folder: Path
+    ) -> tuple[subprocess.CompletedProcess[str], dict[str, int]]:
+        """Run a command, and count the calls of uv."""
+        self.counted.write_text("")
+        program, *arguments = shlex.split(command)
+        done = run(self.scripts / program, *arguments, cwd=folder)
+        calls = self.counted.read_text().split()
+        return done, {name: calls.count(name) for name in calls}
+
+
+@pytest.fixture(scope="session")
+def installed(
+    wheel: Path, tmp_path_factory: pytest.TempPathFactory
+) -> t.Callable[[str], Installed]:
+    """With one extra, or with none."""
+
+    def make(extra: str) -> Installed:
+        found = Installed(tmp_path_factory.mktemp("installed"))
+        run(uv_path(), "venv", "-q", "--clear", found.folder, check=True)
+        found.install(f"{wheel}[{extra}]" if extra else str(wheel))
+        real = found.scripts / "uv"
+        if real.exists():
+            moved = real.rename(found.scripts / "real-uv")
+            counts = f'echo "$1" >> {found.counted}'
+            real.write_text(f'#!/bin/sh\n{counts}\nexec {moved} "$@"\n')
+            real.chmod(0o755)
+        return found
+
+    return make
+
+
+def test_the_readme_has_the_commands_that_are_run() -> None:
+    assert COMMANDS == [*EXPECTED]
+
+
+@pytest.mark.parametrize(
+    "extra", ["upgrade", pytest.param("test", marks=pytest.mark.weekly)]
+)
+def test_the_commands_of_the_readme(
+    extra: str, installed: t.Callable[[str], Installed], tmp_path: Path
+) -> None:
+    it = installed(extra)
+    (tmp_path / "shop.py").write_text(SHOP, encoding="utf-8")
+    for command, outcome in EXPECTED.items():
+        if "--app" in command:
+            it.install("flask-sqlalchemy")  # which the app needs
+            command += " --json seen.json --html seen.html"
+        done, calls = it(command, tmp_path)
+        seen = (done.returncode, calls)
+        assert seen == (outcome.status, outcome.calls), done.stdout + done.stderr
+        assert outcome.says in done.stdout
+        assert done.stderr == ""
+    assert json.loads((tmp_path / "seen.json").read_text())["status"] == 1
+    assert "flask 3.1.1 → 3.1.2 breaks alive." in (tmp_path / "seen.html").read_text()
+
+
+def test_without_an_extra_it_says_what_to_install(
+    installed: t.Callable[[str], Installed], tmp_path: Path
+) -> None:
+    it = installed("")
+    for command in ("upgrade", "bisect"):
+        name = f"session-scoping {command} flask==3.1.1 flask==3.1.2"
+        done, calls = it(name, tmp_path)
+        assert "pip install 'flask-admin-session-scoping[upgrade]'\n" in done.stderr
+        found = (done.returncode, done.stderr.count("\n"), done.stdout, calls)
+        assert found == (2, 1, "", {})
+
+
+def test_the_wheel_has_the_drop_in(
+    installed: t.Callable[[str], Installed], tmp_path: Path
+) -> None:
+    code = "from session_scoping.fork import drop_in; print(drop_in().read_text())"
+    python = installed("").scripts / "python"
+    done = run(python, "-c", code, cwd=tmp_path, check=True)
+    guard = ROOT / "flask_admin/tests/sqla/test_session_scoping.py"
+    assert done.stdout == guard.read_text(encoding="utf-8") + "\n"
