@@ -280,7 +280,7 @@ class StockView(ModelView):
 
 VIEWS = (BookView, PlainBookView, GenreView, CriticView, StockView)
 
-# ------------------------------------------------------------------- what it has to show
+# ------------------------------------------------------------------ what it has to show
 
 # By the endpoint of a view: an operation, or how its name begins, the status, and a
 # pattern of the page.
