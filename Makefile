@@ -3,11 +3,19 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+DROP_IN := flask_admin/tests/sqla/test_session_scoping.py
 
 .PHONY: verdict test lint docs verdicts stacks fork fire faults mutants flakes bench clean
 
 verdict: $(READY)  ## Does Flask-Admin hold one session? Answered on what is installed.
-	$(BIN)/python verdict.py
+	@status=0; \
+	$(BIN)/python reproduction_script.py || status=$$?; \
+	echo; echo "The contract, as tests:"; \
+	said=$$($(BIN)/python -m pytest -q -p no:randomly $(DROP_IN) \
+		-k "not operation and not problem") || status=$$?; \
+	echo "$$said" | tail -n 1; \
+	echo; $(BIN)/session-scoping verdict || status=$$?; \
+	exit $$status
 
 test: $(READY)  ## The guard, and the tests of everything around it.
 	$(BIN)/python -m pytest -n 2
@@ -15,7 +23,7 @@ test: $(READY)  ## The guard, and the tests of everything around it.
 lint: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
-	$(BIN)/mypy reproduction_script.py verdict.py session_scoping tests
+	$(BIN)/mypy reproduction_script.py session_scoping tests
 	@# From its own folder, where the folder flask_admin/ does not hide the package.
 	cd flask_admin/tests/sqla && $(abspath $(BIN))/mypy \
 		--config-file $(CURDIR)/pyproject.toml test_session_scoping.py

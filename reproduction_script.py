@@ -4,10 +4,12 @@
 # ///
 """Watch which SQLAlchemy session serves which request of a Flask-Admin list.
 
-Twice the same requests: once with a handle, as Flask-Admin's documentation has it, and
-once with a raw session, to see what "one session for the lifetime of the app" would
-look like.  Exit status: 0 when the handle gave each request a session of its own,
-1 when it did not, 2 when the script was called in a way that it does not understand.
+The script makes the same requests twice.  First the view is given a handle, as in
+Flask-Admin's documentation: an object that gives each request its session.  Then it is
+given a session, to show what "one session for the lifetime of the app" looks like.
+
+Exit status: 0 when the three claims hold with the handle, 1 when one does not, 2 when
+the arguments are wrong or a package is missing.
 """
 
 import argparse
@@ -156,34 +158,31 @@ def picture(served: t.Sequence[int], good: bool) -> str:
     if sys.stdout.isatty() and "NO_COLOR" not in os.environ:
         bar = f"\033[{32 if good else 31}m{bar}\033[0m"
     numbers = [f"{number:^{width}}" for number in range(1, len(served) + 1)]
-    lines = [f"    request    {' '.join(numbers)}"]
+    lines = [f"       request    {' '.join(numbers)}"]
     for session in sorted(set(served)):
         bars = [bar if session == one else f"{'·':^{width}}" for one in served]
-        lines.append(f"    session {name_of(session):<3}{' '.join(bars)}")
+        lines.append(f"       session {name_of(session):<3}{' '.join(bars)}")
     return "\n".join(line.rstrip() for line in lines)
 
 
 def watch(handle: str, requests: int, raw: bool = False) -> bool:
-    """Show the requests, and return whether each had a session of its own."""
+    """Make the requests, print the three claims, and return whether they all hold."""
     with opened(handle, raw) as shop:
         held = shop.view.session
-        print(f"    the view holds  {type(held).__module__}.{type(held).__name__}")
-        served = []
-        for number in range(1, requests + 1):
-            session, _ = shop.request()
-            served.append(session)
-            same = "the same handle" if shop.view.session is held else "ANOTHER HANDLE"
-            kept = "the same session" if raw else same
-            print(
-                f"    request {number:<3} used session {name_of(session)}; view: {kept}"
-            )
+        served = [shop.request()[0] for _ in range(requests)]
+        kept = shop.view.session is held and not raw
+        kind = f"{type(held).__module__}.{type(held).__name__}"
+        print(f"    1. The view keeps {'a session' if raw else 'its handle'}: {kind}")
+        sessions = len(set(served))
+        plural = "" if sessions == 1 else "s"
+        print(f"    2. {requests} requests have {sessions} session{plural}:")
         shop.request("?change=1")
         _, page = shop.request()
-        seen = NEVER in page
-        print(f"    a change that nobody committed: next request sees it: {seen}")
-        alone = len(set(served)) == len(served)
-        good = alone and not seen and shop.view.session is held
+        alone = NEVER not in page
+        good = kept and sessions == requests and alone
         print(picture(served, good))
+        sees = "does not see" if alone else "SEES"
+        print(f"    3. The next request {sees} a change that was not committed.")
     return good
 
 
@@ -224,9 +223,9 @@ def main() -> int:
     print("\nWith a raw session instead, ModelView(Author, Session()):")
     watch(handle, options.requests, raw=True)
     if good:
-        print("\nThe view holds a handle, and each request has a session of its own.")
+        print("\nThe view keeps its handle, and each request has a session of its own.")
     else:
-        print("\nRequests share a session: with this handle the claim does NOT hold.")
+        print("\nWith this handle a claim does NOT hold: see above.")
     return 0 if good else 1
 
 

@@ -82,6 +82,39 @@ def sides(command: t.Callable[..., t.Any]) -> t.Callable[..., t.Any]:
 
 
 @main.command()
+@click.option("--html", "html_path", type=click.Path(), help="Save a page to look at.")
+@click.option("--json", "json_path", type=click.Path(), help="Save all that was seen.")
+@click.pass_context
+def verdict(
+    context: click.Context, /, html_path: str | None, json_path: str | None
+) -> None:
+    """Say which rule holds with which handle, in the Flask-Admin that is installed.
+
+    Drives a reference admin, the bookshop. Exit status: 0 when every rule holds, but
+    for known defects that no release fixes; 1 when one is broken; 2 when it could not
+    tell.
+    """
+    from session_scoping.reports.survey import html
+    from session_scoping.reports.survey import render
+    from session_scoping.reports.terminal import show
+    from session_scoping.survey import survey
+
+    def run() -> int:
+        check_paths(html_path, json_path)
+        with progress_of("the bookshop") as [doing]:
+            doing("driving it on each handle")
+            found = survey()
+        show(render(found))
+        if json_path is not None:
+            _save(json_path, json.dumps(found.to_json()))
+        if html_path is not None:
+            _save(html_path, html(found))
+        return found.status
+
+    context.exit(status_of(run))
+
+
+@main.command()
 @sides
 @click.pass_context
 def upgrade(context: click.Context, /, before: str, after: str, **given: t.Any) -> None:
@@ -163,7 +196,7 @@ def tell(
     from session_scoping.upgrade import Culprit
     from session_scoping.upgrade import Job
 
-    try:
+    def compare() -> int:
         check_paths(html_path, json_path)
         found = run(Job(without, app, client, pre))
         show(render(found))
@@ -172,13 +205,21 @@ def tell(
             _save(json_path, json.dumps(comparison.to_json()))
         if html_path is not None:
             _save(html_path, html(comparison))
+        return comparison.status
+
+    return status_of(compare)
+
+
+def status_of(run: t.Callable[[], int]) -> int:
+    """The exit status of a command: what it returns, or what stops it, in a line."""
+    try:
+        return run()
     except CannotTell as error:
         say(" ".join(str(error).split()))
         return CANNOT_TELL
     except KeyboardInterrupt:
         say("interrupted")
         return INTERRUPTED
-    return comparison.status
 
 
 def _save(path: str, text: str) -> None:

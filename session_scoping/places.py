@@ -28,6 +28,7 @@ DISPATCH = flask.Flask.dispatch_request.__code__
 # In messages: an address, which is another one each time, and SQLAlchemy's own link.
 SAYS_NOTHING = re.compile(r" at 0x[0-9a-f]+| \(Background on this error at: \S+\)")
 HERE = os.path.dirname(__file__)
+BOOKSHOP = os.path.join(HERE, "bookshop.py")
 STDLIB = tuple(sysconfig.get_path(name) for name in ("stdlib", "platstdlib"))
 # Whatever way they are installed: somebody may work on one of these.
 LIBRARIES = {"flask", "flask_admin", "jinja2", "werkzeug", "wtforms"}
@@ -146,6 +147,8 @@ def _code(frame: FrameType) -> Code:
     path = frame.f_code.co_filename
     module = str(frame.f_globals.get("__name__", ""))
     package = module.partition(".")[0]
+    if path == BOOKSHOP:  # an app like any other
+        return Code(OWN, named(path), "")
     if package in {SQLALCHEMY, FLASK_SQLALCHEMY, LITE} or path.startswith(HERE):
         scoping = path.endswith(("scoping.py", "_collections.py"))
         maker = package if package != SQLALCHEMY else SCOPED_SESSION * scoping

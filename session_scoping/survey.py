@@ -4,18 +4,24 @@
 """
 
 import json
+import os
+import signal
 import sys
 import typing as t
+import warnings
 from dataclasses import dataclass
 from dataclasses import field
 from functools import cached_property
 from importlib import import_module
+from multiprocessing import get_context
 from pathlib import Path
 
 from session_scoping.cells import Cell
 from session_scoping.cells import State
+from session_scoping.defects import BY_ID
 from session_scoping.defects import not_importing
 from session_scoping.handles import HANDLES
+from session_scoping.handles import missing
 from session_scoping.recording import Recording
 from session_scoping.rules import judge
 from session_scoping.rules import NAMES
@@ -37,6 +43,30 @@ class Survey:
     def verdicts(self) -> dict[str, Verdict]:
         """What the rules say, by handle."""
         return {handle: judge(seen) for handle, seen in self.recordings.items()}
+
+    @property
+    def wrong(self) -> list[str]:
+        """The operations that did not do what they have to: what they are to show of
+        the rules they do not show. Each in a line."""
+        return [
+            f"{handle}: {verdict.recording.views[one.view].name}, {one.operation}: "
+            f"{one.wrong}"
+            for handle, verdict in self.verdicts.items()
+            for one in verdict.failures
+            if one.wrong
+        ]
+
+    @property
+    def status(self) -> int:
+        """0: every rule holds, but for known defects that no release fixes. 1: a rule
+        is broken. 2: nothing is known, or an operation did not work."""
+        cells = self.cells
+        known = {one for cell in cells for one in cell.defects}
+        if any(one.state == State.BROKEN for one in cells):
+            return 1
+        if not self.recordings or self.wrong:
+            return 2
+        return int(any(BY_ID[one].fixed_in for one in known))
 
     @property
     def cells(self) -> list[Cell]:
@@ -73,20 +103,34 @@ class Survey:
         return cls(**{**data, "recordings": recordings})
 
 
-def survey(handles: t.Sequence[str] = HANDLES) -> Survey:
-    """Drive the bookshop on each handle that is installed."""
-    found = Survey(".".join(map(str, sys.version_info[:3])), dict(stack()))
+def survey() -> Survey:
+    """Drive the bookshop on each handle that there is here, each in a process."""
+    versions = dict(stack())
+    found = Survey(".".join(map(str, sys.version_info[:3])), versions)
     try:
-        bookshop = import_module("session_scoping.bookshop")
+        import_module("flask_admin.contrib.sqla")
     except ImportError as error:
         found.does_not_import = f"Flask-Admin does not import: {error}"
         return found
-    for handle in handles:
-        if why := bookshop.missing(handle):
-            found.not_tried[handle] = why
-        else:
-            found.recordings[handle] = bookshop.recorded(handle)
+    absent = {handle: missing(handle, versions) for handle in HANDLES}
+    found.not_tried = {handle: why for handle, why in absent.items() if why}
+    there = [handle for handle in HANDLES if not absent[handle]]
+    with get_context("spawn").Pool(os.cpu_count(), _ignore_interrupts) as pool:
+        recordings = pool.imap(_recorded, there)
+        found.recordings = dict(zip(there, recordings, strict=True))
     return found
+
+
+def _ignore_interrupts() -> None:
+    """Ctrl-C is for the process that started this one: it ends all of them."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    warnings.simplefilter("ignore")
+
+
+def _recorded(handle: str) -> Recording:
+    from session_scoping.bookshop import recorded
+
+    return recorded(handle)
 
 
 if __name__ == "__main__":

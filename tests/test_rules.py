@@ -144,6 +144,7 @@ HAND = {"maker": BY_HAND, "born_in": 0}
 BY_ADMIN = {"maker": BY_HAND, "place": LIBRARY}
 BESIDE = Outside(LIBRARY, None, "worker", 0)
 NESTED = {"parent": 0, "started": 0.1, "ended": 0.2}
+BETWEEN = {"overtakes": 1, "started": 1.1, "ended": 1.2}
 AT_ONCE = {"started": 0.25, "ended": 0.75}
 STARTUP = {"born_in": BUILDING, "kept": True}
 NAME = ["module shop", "session"]
@@ -373,6 +374,64 @@ CASES = {
         recording([request(0), request(1, **FAILS), request(2, **CRASH)], []),
         recording([request(0, **CRASH), request(1, **FAILS), request(2, **CRASH)], []),
     ),
+    "a page shows what another request has not committed": Case(
+        "isolated",
+        "shows a change that another request has not committed",
+        recording(alone(0, dirty_read=True), [session(0)]),
+        recording(alone(0), [session(0)]),
+    ),
+    "a request saves what nobody has committed": Case(
+        "isolated",
+        "saves what nobody has committed",
+        recording(alone(0, dirty_write=True), [session(0)]),
+        recording(alone(0), [session(0)]),
+    ),
+    "an operation works only where no other request does the same": Case(
+        "isolated",
+        "does not work beside another request: changes no row",
+        recording(
+            [
+                request(0, 0),
+                request(1, 1),
+                request(2, 2, **BETWEEN, wrong="changes no row"),
+            ],
+            [session(0), session(1), session(2)],
+        ),
+        recording(
+            [
+                request(0, 0, wrong="changes no row"),
+                request(1, 1),
+                request(2, 2, **BETWEEN, wrong="changes no row"),
+            ],
+            [session(0), session(1), session(2)],
+        ),
+    ),
+    "a connection goes back to the pool in a transaction": Case(
+        "released",
+        "a connection is back in the pool with its transaction open",
+        recording(alone(0, left_in_transaction=True), [session(0)]),
+        recording(alone(0), [session(0)]),
+    ),
+    "an operation works no more once it has failed": Case(
+        "recovers",
+        "once `SELECT 1` has failed: does not show 'Dune'",
+        recording(
+            [
+                request(0, 0),
+                request(1, 1, **FAILS),
+                request(2, 2, wrong="does not show 'Dune'"),
+            ],
+            [session(0), session(1), session(2)],
+        ),
+        recording(
+            [
+                request(0, 0, wrong="does not show 'Dune'"),
+                request(1, 1, **FAILS),
+                request(2, 2, wrong="does not show 'Dune'"),
+            ],
+            [session(0), session(1), session(2)],
+        ),
+    ),
     "a session that another request broke": Case(
         "recovers",
         f"fails by what an earlier request left: {PENDING}",
@@ -553,6 +612,11 @@ STRAY = CASES["a session made by hand, on the engine of the handle"].broken
 KEPT = CASES["something refers to a closed session"].broken
 
 
+def deleting(**more: t.Any) -> Request:
+    path = "/admin/user/action/"
+    return replace(request(0, 0, **FAILS, **more), method="POST", path=path)
+
+
 def scoped(**more: t.Any) -> Session:
     return session(0, maker=SCOPED_SESSION, **more)
 
@@ -641,6 +705,13 @@ KNOWN: dict[str, tuple[Recording, list[Recording]]] = {
                 [session(0), session(1, **HAND)],
                 flask="3.1.2",
             ),
+        ],
+    ),
+    "Flask-Admin: a delete of several rows is not rolled back where its commit fails": (
+        recording([deleting(left_in_transaction=True)], [session(0)]),
+        [
+            recording([deleting(left_in_transaction=True)], [session(0)], admin="9.0"),
+            recording(alone(0, left_in_transaction=True), [session(0)]),
         ],
     ),
     "a teardown that commits": (COMMITS, [OPEN]),

@@ -160,7 +160,8 @@ def _pack(one: Environment) -> dict[str, t.Any]:
             handles[rule, cell.state.value, cell.defects].append(handle)
     rules: dict[t.Any, list[str]] = defaultdict(list)
     for (rule, *found), with_these in handles.items():
-        rules[(*found, tuple(with_these))].append(rule)
+        key = (*found, tuple(with_these))
+        rules[key].append(rule)
     cells = [[*found, group, names] for (*found, names), group in rules.items()]
     packed: dict[str, t.Any] = {"versions": one.versions, "cells": cells}
     if one.does_not_import:

@@ -195,11 +195,11 @@ def html(comparison: Comparison) -> str:
         notes=known(comparison),
         sentence=sentence(comparison),
         style=Markup(part("upgrade.css").read_text(encoding="utf-8")),
-        link=_link,
+        link=link,
     )
 
 
-def _link(text: str) -> Markup:
+def link(text: str) -> Markup:
     """Make what looks like an address a link."""
     escaped = str(escape(text))
     return Markup(re.sub(r"(https://[^\s<]+)", r'<a href="\1">\1</a>', escaped))

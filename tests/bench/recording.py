@@ -17,30 +17,28 @@ from tempfile import TemporaryDirectory
 import flask
 import sqlalchemy as sa
 
+from session_scoping.bookshop import Book
+from session_scoping.bookshop import Bookshop
 from session_scoping.recorder import Recorder
 from tests.apps.raw_session import healthy
-from tests.mutants.app import Book
-from tests.mutants.app import create_app
-from tests.mutants.app import flask_sqlalchemy
 
 ROWS = 10_000
 MANY = 100_000
 ROUNDS = 15
 # What is asked for, and how often in a round.
 WORK: dict[str, tuple[str, int]] = {
-    "list": ("/admin/book/", 40),
-    "edit form": ("/admin/book/edit/?id=1", 40),
-    "export": ("/admin/book/export/csv/", 1),
+    "list": ("/admin/bookview/", 40),
+    "edit form": ("/admin/bookview/edit/?id=1", 40),
+    "export": ("/admin/bookview/export/csv/", 1),
 }
 
 
 def make_library(folder: str) -> flask.Flask:
-    url = f"sqlite:///{Path(folder) / 'library.db'}"
-    app = create_app(flask_sqlalchemy, url)
-    rows = [{"name": f"book {number}", "author_id": 1} for number in range(ROWS)]
-    with sa.create_engine(url).begin() as connection:
+    shop = Bookshop("db", Path(folder))
+    rows = [{"title": f"book {number}", "author_id": 1} for number in range(ROWS)]
+    with sa.create_engine(f"sqlite:///{shop.file}").begin() as connection:
         connection.execute(sa.insert(Book), rows)
-    return app
+    return shop.app
 
 
 def seconds(client: t.Any, path: str, times: int) -> float:

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from session_scoping.bookshop import HANDLES
 from session_scoping.bookshop import recorded
 from session_scoping.bookshop import WAYS
+from session_scoping.handles import HANDLES
 from session_scoping.rules import judge
 from tests.mutants import Mutant
 from tests.mutants import NONE
@@ -75,7 +75,7 @@ def main(name: str) -> None:
     warnings.simplefilter("ignore")
     mutant = NONE if name == NONE.name else MUTANTS[name]
     mutant.apply()
-    caught: dict[str, t.Any] = {"bookshop": bookshop(mutant), "drop-in": drop_in()}
+    caught: dict[str, t.Any] = {"bookshop": bookshop(mutant), "drop_in": drop_in()}
     print(json.dumps(caught))
 
 

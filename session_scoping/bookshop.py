@@ -1,0 +1,521 @@
+"""The bookshop: the reference admin, which stands for Flask-Admin itself.
+
+It uses what Flask-Admin offers for SQLAlchemy, on each kind of handle, and knows what
+each operation has to show.
+"""
+# mypy: allow-subclassing-any
+
+import enum
+import re
+import sqlite3
+import tempfile
+import typing as t
+import warnings
+from contextlib import nullcontext
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+
+import flask
+import sqlalchemy as sa
+from flask_admin.contrib.sqla import ModelView
+from flask_admin.contrib.sqla.filters import BooleanEqualFilter
+from flask_admin.contrib.sqla.filters import IntEqualFilter
+from jinja2 import FileSystemBytecodeCache
+from sqlalchemy import orm
+
+from flask_admin import Admin
+from flask_admin import expose
+from session_scoping.crawler import record
+from session_scoping.driven import Driven
+from session_scoping.faults import BEFORE
+from session_scoping.faults import COMMIT
+from session_scoping.hooks import DRIVE
+from session_scoping.operations import Operation
+from session_scoping.recorder import Recorder
+from session_scoping.recording import NOBODY
+from session_scoping.recording import Recording
+from session_scoping.recording import Request
+
+WAYS = (BEFORE, COMMIT)  # in which operations are failed
+
+# ------------------------------------------------------------------------- the handles
+
+
+def flask_sqlalchemy(app: flask.Flask, url: str) -> t.Any:
+    """``ModelView(Book, db)`` with Flask-SQLAlchemy."""
+    app.config["SQLALCHEMY_DATABASE_URI"] = url
+    return import_module("flask_sqlalchemy").SQLAlchemy(app)
+
+
+def flask_sqlalchemy_session(app: flask.Flask, url: str) -> t.Any:
+    """``ModelView(Book, db.session)``: a ``scoped_session``."""
+    return flask_sqlalchemy(app, url).session
+
+
+def lite(app: flask.Flask, url: str) -> t.Any:
+    """``ModelView(Book, db)`` with Flask-SQLAlchemy-Lite."""
+    app.config["SQLALCHEMY_ENGINES"] = {"default": url}
+    return import_module("flask_sqlalchemy_lite").SQLAlchemy(app)
+
+
+def scoped_session(app: flask.Flask, url: str) -> t.Any:
+    """SQLAlchemy's own, removed with the app context."""
+    session = orm.scoped_session(orm.sessionmaker(sa.create_engine(url)))
+    app.teardown_appcontext(lambda error: session.remove())
+    return session
+
+
+MAKE: dict[str, t.Callable[[flask.Flask, str], t.Any]] = {
+    "db": flask_sqlalchemy,
+    "db.session": flask_sqlalchemy_session,
+    "lite": lite,
+    "scoped_session": scoped_session,
+}
+
+
+# -------------------------------------------------------------------------- the models
+
+Base: t.Any = orm.declarative_base()
+
+
+class Named:
+    id = sa.Column(sa.Integer, primary_key=True)
+    name = sa.Column(sa.String(40), unique=True, nullable=False)
+
+    def __str__(self) -> str:
+        return str(self.name)
+
+
+class Genre(Named, Base):
+    """A tree."""
+
+    __tablename__ = "genre"
+    parent_id: t.Any = sa.Column(sa.ForeignKey("genre.id"))
+    parent = orm.relationship("Genre", remote_side="Genre.id")
+
+
+class Person(Named, Base):
+    __tablename__ = "person"
+    kind = sa.Column(sa.String(20))
+    __mapper_args__ = {"polymorphic_on": kind, "polymorphic_identity": "person"}
+
+
+class Critic(Person):
+    """A person, with a row in each of two tables."""
+
+    __tablename__ = "critic"
+    id: t.Any = sa.Column(sa.ForeignKey(Person.id), primary_key=True)
+    paper = sa.Column(sa.String(40))
+    __mapper_args__ = {"polymorphic_identity": "critic"}
+
+
+GENRES = sa.Table(
+    "genres_of_books",
+    Base.metadata,
+    sa.Column("book_id", sa.ForeignKey("book.id"), primary_key=True),
+    sa.Column("genre_id", sa.ForeignKey("genre.id"), primary_key=True),
+)
+
+
+class Book(Base):
+    __tablename__ = "book"
+    id = sa.Column(sa.Integer, primary_key=True)
+    __table_args__ = (sa.CheckConstraint("pages > 0"),)
+    title = sa.Column(sa.String(40), unique=True, nullable=False)
+    pages = sa.Column(sa.Integer)
+    author_id: t.Any = sa.Column(sa.ForeignKey(Person.id))
+    author = orm.relationship(Person, foreign_keys=author_id, lazy="joined")
+    translator_id: t.Any = sa.Column(sa.ForeignKey(Person.id))
+    translator = orm.relationship(Person, foreign_keys=translator_id)
+    genres = orm.relationship(Genre, secondary=GENRES)
+    reviews = orm.relationship("Review", back_populates="book", cascade="all")
+
+    def __str__(self) -> str:
+        return str(self.title)
+
+
+class Review(Base):
+    __tablename__ = "review"
+    id = sa.Column(sa.Integer, primary_key=True)
+    text = sa.Column(sa.String(40))
+    book_id: t.Any = sa.Column(sa.ForeignKey(Book.id))
+    book = orm.relationship(Book, back_populates="reviews")
+    critic_id: t.Any = sa.Column(sa.ForeignKey(Critic.id))
+    critic = orm.relationship(Critic)
+
+    def __str__(self) -> str:
+        return str(self.text)
+
+
+class Cover(enum.Enum):
+    hard = "hard"
+    soft = "soft"
+
+
+class Stock(Base):
+    """With a key of two columns."""
+
+    __tablename__ = "stock"
+    shelf = sa.Column(sa.String(10), primary_key=True)
+    place = sa.Column(sa.Integer, primary_key=True)
+    cover: t.Any = sa.Column(sa.Enum(Cover))
+    sold = sa.Column(sa.Boolean)
+    note = sa.Column(sa.String(40))
+    book_id: t.Any = sa.Column(sa.ForeignKey(Book.id))
+    book = orm.relationship(Book)
+
+
+def rows() -> list[t.Any]:
+    """What is in the shop at first.
+
+    The crawler looks up the first word of a list. Where that is the name of a person, a
+    look-up and a filter find something.
+    """
+    fiction = Genre(id=1, name="fiction")
+    science = Genre(id=2, name="science fiction", parent=fiction)
+    herbert = Person(id=1, name="Herbert")
+    le_guin = Person(id=2, name="Le Guin")
+    pym = Critic(id=3, name="Herbert Pym", paper="Gazette")
+    reviews = [Review(id=1, text="long", critic=pym), Review(id=2, text="dry")]
+    dune = Book(id=1, title="Herbert: Dune", pages=412, author=herbert, reviews=reviews)
+    lathe = Book(id=2, title="The Lathe", pages=184, author=le_guin)
+    solaris = Book(id=3, title="Solaris", pages=204)
+    dune.genres = lathe.genres = [fiction, science]
+    stock = Stock(shelf="A", place=1, cover=Cover.soft, sold=True, book=dune)
+    return [dune, lathe, solaris, stock]
+
+
+# A book that cannot be deleted.
+KEEP = """
+    CREATE TRIGGER keep_solaris BEFORE DELETE ON book WHEN old.id = 3
+    BEGIN SELECT RAISE(ABORT, 'constraint: Solaris is lent'); END
+"""
+
+
+# --------------------------------------------------------------------------- the views
+
+
+class GenreIntEqualFilter(IntEqualFilter):
+    """Its options are read from the database for each list."""
+
+    def get_options(self, view: t.Any) -> t.Any:
+        if not flask.has_request_context():
+            return []
+        handle = getattr(view.session, "session", view.session)
+        return [(str(genre.id), genre.name) for genre in handle.query(Genre)]
+
+
+class BookView(ModelView):
+    """Look-ups, children in the form, cells to edit, filters of a relation."""
+
+    column_list: t.Any = ("title", "author", "reviews")
+    column_details_list: t.Any = ("title", "author", "reviews")
+    column_export_list: t.Any = ("title", "author")
+    column_searchable_list = ("title",)
+    column_sortable_list: t.Any = ("title", ("author", "author.name"))
+    column_filters: t.Any = ("author.name",)
+    column_editable_list: t.Any = ("title", "pages")
+    form_columns = ("title", "pages", "author", "reviews")
+    form_ajax_refs: t.Any = {"author": {"fields": ("name",)}}
+    inline_models: t.Any = (
+        (Review, {"form_ajax_refs": {"critic": {"fields": ("name",)}}}),
+    )
+    can_view_details = True
+    can_export = True
+    export_types = ["csv", "json"] if find_spec("tablib") else ["csv"]
+    page_size = 2
+
+
+class PlainBookView(ModelView):
+    """Choices instead of look-ups, a fast delete, and an export that loads lazily."""
+
+    column_list: t.Any = ("title", "author", "genres")
+    column_sortable_list: t.Any = ("title",)
+    column_editable_list: t.Any = ("author",)
+    column_export_list: t.Any = ("title", "reviews")
+    form_columns = ("title", "author", "translator", "genres")
+    can_view_details = True
+    can_export = True
+    fast_mass_delete = True
+    page_size = 2
+
+    def get_one(self, id: t.Any) -> t.Any:
+        return super().get_one(id) or flask.abort(404)
+
+    def get_detail_value(self, *_: object) -> t.Any:
+        raise RuntimeError("an exception in the view")
+
+    @expose("/refresh/")
+    def refresh(self) -> str:
+        """Builds the form anew, as for a field that has changed at run time."""
+        self._refresh_forms_cache()
+        return "refreshed"
+
+
+class GenreView(ModelView):
+    """A tree: each genre has one above it."""
+
+    column_list: t.Any = ("name", "parent")
+    column_filters: t.Any = (GenreIntEqualFilter(Genre.id, "Genre"),)
+    form_columns = ("name", "parent")
+    can_view_details = True
+
+
+class CriticView(ModelView):
+    """Rows in two tables."""
+
+    column_list: t.Any = ("name", "paper")
+    form_columns = ("name", "paper")
+
+
+class StockView(ModelView):
+    """A key of two columns, an enum, a boolean."""
+
+    column_list: t.Any = ("shelf", "place", "cover", "sold", "book")
+    column_sortable_list: t.Any = ("shelf",)
+    column_filters: t.Any = (BooleanEqualFilter(Stock.sold, "Sold"),)
+    form_columns = ("shelf", "place", "cover", "sold", "note", "book")
+
+
+VIEWS = (BookView, PlainBookView, GenreView, CriticView, StockView)
+
+# ------------------------------------------------------------------ what it has to show
+
+# By the endpoint of a view: an operation, or how its name begins, the status, and a
+# pattern of the page.
+SHOWS: dict[str, dict[str, tuple[int, str]]] = {
+    "admin": {"page": (200, "/admin/bookview/")},
+    "second": {"page": (200, "/second/second_critic/")},
+    "bookview": {
+        "list, second page": (200, "Solaris"),
+        "list, filtered by author / Person / Name not": (200, "The Lathe"),
+        "list, filtered by author / Person / Name empty": (200, "Solaris"),
+        "list": (200, "Herbert: Dune.*Herbert"),
+        "details, no such row": (302, ""),
+        "details": (200, "Herbert: Dune.*dry"),
+        "create form": (200, "<form"),
+        "edit form, no such row": (302, ""),
+        "edit form": (200, 'value="(Herbert: Dune|ss-)'),
+        "look-up of author": (200, "Herbert"),
+        "look-up of review-critic": (200, "Herbert Pym"),
+        "look-up of critic": (200, "Herbert Pym"),
+        "export csv, dropped": (200, "Title"),
+        "export csv": (200, "Herbert: Dune,Herbert.*The Lathe"),
+        "export json": (200, "The Lathe"),
+        "inline edit, no such row": (500, "does not exist"),
+        "inline edit, invalid": (500, "is required"),
+        "inline edit, duplicate": (500, "Already exists"),
+        "inline edit, against a constraint": (500, "(?i)constraint"),
+        "inline edit": (200, "saved"),
+        "delete, refused": (302, ""),
+        "delete, no such row": (302, ""),
+    },
+    "plainbookview": {
+        "list, sorted, second page": (200, "The Lathe"),
+        "list, second page": (200, "Solaris"),
+        "list": (200, "Herbert: Dune.*Herbert.*science fiction"),
+        "details, no such row": (404, ""),
+        "details": (500, ""),
+        "create form": (200, "Herbert.*science fiction"),
+        "edit form, no such row": (404, ""),
+        "edit form": (200, 'value="(Herbert: Dune|ss-).*Herbert.*science fiction'),
+        "edit, invalid": (200, "is required.*Le Guin"),
+        "edit, duplicate": (200, "Already exists.*Le Guin"),
+        "export csv, dropped": (200, "Title"),
+        "export csv": (200, "long"),
+        "page refresh": (200, "refreshed"),
+        "inline edit": (200, "saved"),
+        "bulk delete, refused": (302, ""),
+    },
+    "genreview": {
+        "list, second page": (200, "no items"),
+        "list, filtered by": (200, "fiction"),
+        "list": (200, "science fiction.*fiction"),
+        "details, no such row": (302, ""),
+        "details": (200, "fiction"),
+        "create form": (200, "science fiction"),
+        "edit form, no such row": (302, ""),
+        "edit form": (200, "science fiction"),
+    },
+    "criticview": {
+        "list, second page": (200, "no items"),
+        "list": (200, "Herbert Pym.*Gazette"),
+        "create form": (200, "Paper"),
+        "edit form, no such row": (302, ""),
+        "edit form": (200, 'value="(Gazette|ss-)'),
+    },
+    "stockview": {
+        "list, second page": (200, "no items"),
+        "list": (200, "soft.*Herbert: Dune"),
+        "create form": (200, "hard.*Herbert: Dune"),
+        "edit form": (200, "hard.*Herbert: Dune"),
+    },
+}
+SHOWS["second_critic"] = SHOWS["criticview"]
+# In every view, of what writes.
+WRITES = {
+    "create, duplicate": (200, "Already exists|constraint"),
+    "create, invalid": (200, "is required|Not a valid|cannot be longer"),
+    "create, against a constraint": (200, "(?i)constraint"),
+    "create": (302, ""),
+    "edit": (302, ""),
+    "inline child": (302, ""),
+    "bulk delete": (302, ""),
+    "delete": (302, ""),
+}
+CHANGES = ("create", "edit, changed", "bulk delete", "delete")  # rows, each time
+UNCOMMITTED = "a name that is not committed"
+
+
+class Bookshop:
+    """The app, and what is known of it."""
+
+    def __init__(self, handle: str, folder: Path) -> None:
+        """Build it on a handle, with its database in a folder."""
+        self.file = folder / "books.db"
+        url = f"sqlite:///{self.file}?timeout=1"
+        engine = sa.create_engine(url, poolclass=sa.pool.NullPool)
+        with engine.connect() as connection:
+            connection.exec_driver_sql("PRAGMA journal_mode = WAL")
+        Base.metadata.create_all(engine)
+        with orm.Session(engine) as session:
+            session.add_all(rows())
+            session.execute(sa.text(KEEP))
+            session.commit()
+        self.app = app = flask.Flask("bookshop")
+        app.config.update(SECRET_KEY="bookshop", PROPAGATE_EXCEPTIONS=False)
+        app.jinja_options = {"bytecode_cache": FileSystemBytecodeCache()}
+        if find_spec("flask_babel"):
+            import_module("flask_babel").Babel(app)
+        self.handle = MAKE[handle](app, url)
+        app.before_request(self.change_and_do_not_commit)
+        # Flask-Admin looks at Lite's session, which there is in an app context only.
+        with app.app_context() if handle == "lite" else nullcontext():
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", DeprecationWarning)
+                self.add_views()
+        self.watcher = sqlite3.connect(self.file, check_same_thread=False)
+        self.before: dict[Driven, int] = {}
+
+    def add_views(self) -> None:
+        admin = Admin(self.app, name="Bookshop")
+        models = (Book, Book, Genre, Critic, Stock)
+        for model, view in zip(models, VIEWS, strict=True):
+            endpoint = view.__name__.lower()
+            admin.add_view(view(model, self.handle, endpoint=endpoint))
+        second = Admin(self.app, name="Second", url="/second", endpoint="second")
+        second.add_view(CriticView(Critic, self.handle, endpoint="second_critic"))
+
+    def change_and_do_not_commit(self) -> None:
+        """Custom code of an app, which forgets to commit. Of two requests at the same
+        time SQLite would have one wait, so that such a request is never overtaken."""
+        driven: Driven | None = flask.request.environ.get(DRIVE)
+        if driven is None:
+            return
+        self.before[driven] = self.data_version()
+        if self.is_careless(driven):
+            person: t.Any = Person.__table__
+            rename = person.update().where(person.c.id == 2).values(name=UNCOMMITTED)
+            session_of(self.handle).execute(rename)
+
+    def is_careless(self, driven: Driven) -> bool:
+        writes = driven.does.data is not None
+        return not (writes or driven.disturbed or driven.overtakes != NOBODY)
+
+    def data_version(self) -> int:
+        """A number that is another one when another connection has changed the
+        database (https://www.sqlite.org/pragma.html#pragma_data_version)."""
+        [version] = self.watcher.execute("PRAGMA data_version").fetchone()
+        return int(version)
+
+    # ------------------------------------------------------------------ as a reference
+
+    def operations(self, views: dict[str, int]) -> t.Iterator[Operation]:
+        """What is refused, which the crawler does not do in every app."""
+        book, plain = views["bookview"], views["plainbookview"]
+        books, plains = "/admin/bookview", "/admin/plainbookview"
+
+        def cell(name: str, id: int, **data: str) -> Operation:
+            url, data = f"{books}/ajax/update/", {"list_form_pk": str(id), **data}
+            return Operation(book, f"inline edit, {name}", url, data=data)
+
+        yield Operation(plain, "list, sorted, second page", f"{plains}/?sort=0&page=1")
+        for name, title in ("invalid", ""), ("duplicate", "Solaris"):
+            url, data = f"{plains}/edit/?id=2", {"title": title, "author": "1"}
+            yield Operation(plain, f"edit, {name}", url, data=data)
+        yield cell("no such row", 99, title="Ubik")
+        yield cell("invalid", 1, title="")
+        yield cell("duplicate", 1, title="Solaris")
+        yield cell("against a constraint", 1, pages="-1")
+        for name, row in ("refused", "3"), ("no such row", "99"):
+            url = f"{books}/delete/"
+            yield Operation(book, f"delete, {name}", url, data={"id": row})
+        data = {"action": "delete", "rowid": "3"}
+        yield Operation(plain, "bulk delete, refused", f"{plains}/action/", data=data)
+
+    def fails(self, endpoint: str) -> bool:
+        """The other views differ in their data, and not in what Flask-Admin does."""
+        return endpoint in {"bookview", "plainbookview"}
+
+    def check(self, endpoint: str, driven: Driven, request: Request, page: str) -> None:
+        """Write down, with a request that is over, what it has done wrong."""
+        name = driven.operation
+        changed = self.data_version() != self.before.pop(driven)
+        failed_commit = request.fault == COMMIT
+        committed = driven.writes and driven.commits > failed_commit
+        if changed and not committed:
+            request.dirty_write = True
+        if UNCOMMITTED in page and not self.is_careless(driven):
+            request.dirty_read = True
+        if request.failed:
+            return
+        if name in CHANGES and driven.overtakes != NOBODY:
+            request.wrong = "does not come to write"
+        elif name in CHANGES and not changed:
+            request.wrong = "changes no row"
+        elif (
+            changed and not driven.writes or name.startswith(("create, ",)) and changed
+        ):
+            request.wrong = "changes a row"
+        else:
+            request.wrong = shown_wrong(expected(endpoint, name), request, page)
+
+
+def expected(endpoint: str, operation: str) -> tuple[int, str]:
+    """The status of an operation, and a pattern of what it shows."""
+    for known in SHOWS[endpoint], WRITES:
+        for name, shows in known.items():
+            if operation.startswith(name):
+                return shows
+    raise LookupError(f"{endpoint}, {operation}: it is not known what it has to show")
+
+
+def shown_wrong(shows: tuple[int, str], request: Request, page: str) -> str:
+    status, pattern = shows
+    if request.status != status:
+        return f"answers {request.status}, not {status}"
+    if not re.search(pattern, page, re.DOTALL):
+        return f"does not show {pattern!r}"
+    return ""
+
+
+def session_of(handle: t.Any) -> orm.Session:
+    """The session that a handle gives to the current request."""
+    given = getattr(handle, "session", handle)
+    return t.cast(
+        orm.Session, given() if isinstance(given, orm.scoped_session) else given
+    )
+
+
+def recorded(handle: str, faults: t.Collection[str] = WAYS) -> Recording:
+    """Drive the bookshop on a handle, and write down what is seen."""
+    recorder = Recorder()
+    with tempfile.TemporaryDirectory() as folder:
+        recorder.start()
+        recorder.building = True
+        shop = Bookshop(handle, Path(folder))
+        recorder.building = False
+        return record(
+            shop.app, write=True, faults=faults, recorder=recorder, reference=shop
+        )

@@ -1,0 +1,112 @@
+"""Which rule holds with which handle, as text and as a page."""
+
+import typing as t
+from importlib.resources import files
+
+from jinja2 import Environment
+from jinja2 import StrictUndefined
+from markupsafe import Markup
+from rich.console import Group
+from rich.console import RenderableType
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from session_scoping.cells import Cell
+from session_scoping.cells import State
+from session_scoping.defects import notes
+from session_scoping.defects import word
+from session_scoping.handles import HANDLES
+from session_scoping.reports.upgrade import link
+from session_scoping.rules import NAMES
+from session_scoping.stack import STACK
+from session_scoping.survey import Survey
+
+STYLES = {
+    State.HOLDS: "green",
+    State.BROKEN: "bold red",
+    State.KNOWN: "yellow",
+    State.NOT_TRIED: "dim",
+    State.NOT_REACHED: "dim",
+}
+SENTENCES = {
+    0: "sessions are request-scoped",
+    1: "a rule is broken",
+    2: "could not tell",
+}
+FEW = 3  # of what was seen of a broken rule: --json has all
+
+
+def versions(survey: Survey) -> str:
+    """What the verdict is about."""
+    known = survey.stack
+    found = [f"{one} {known[one]}" if one in known else f"no {one}" for one in STACK]
+    return ", ".join([*found, f"Python {survey.python}"])
+
+
+def sentence(survey: Survey) -> str:
+    """The verdict."""
+    if survey.does_not_import:
+        return f"could not tell: {survey.does_not_import}"
+    known = any(one.state == State.KNOWN for one in survey.cells)
+    but = ", but for the numbers above" if known and survey.status == 0 else ""
+    return SENTENCES[survey.status] + but
+
+
+def remarks(survey: Survey) -> t.Iterator[str]:
+    """What needs more words than a cell has."""
+    yield from notes(survey.cells)
+    for handle, why in survey.not_tried.items():
+        yield f"{handle} was not tried: it {why}"
+    yield from survey.wrong
+
+
+def broken(survey: Survey) -> list[Cell]:
+    """The cells that nothing excuses."""
+    return [one for one in survey.cells if one.state == State.BROKEN]
+
+
+def render(survey: Survey) -> RenderableType:
+    """The table, and what it needs to be understood."""
+    return Group(*_parts(survey))
+
+
+def _parts(survey: Survey) -> t.Iterator[RenderableType]:
+    yield Text(versions(survey))
+    yield Text()
+    table = Table("rule", *HANDLES, box=None, pad_edge=False, padding=(0, 1, 0, 0))
+    for rule in NAMES:
+        cells = (survey.cell(rule, handle) for handle in HANDLES)
+        table.add_row(rule, *(Text(word(one), STYLES[one.state]) for one in cells))
+    yield table
+    yield Text()
+    for remark in remarks(survey):
+        yield Text(remark)
+    for cell in broken(survey):
+        yield Text(f"{cell.rule} is broken with {cell.subject}:", STYLES[State.BROKEN])
+        for seen in cell.seen[:FEW]:
+            yield Padding(Text(seen), (0, 0, 0, 3), expand=False)
+        if len(cell.seen) > FEW:
+            yield Padding(Text(f"and {len(cell.seen) - FEW} more"), (0, 0, 0, 3))
+    yield Text(f"\nVerdict: {sentence(survey)}.", "bold")
+
+
+def html(survey: Survey) -> str:
+    """A page that needs no network."""
+    environment = Environment(
+        autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined
+    )
+    part = files(__package__).joinpath
+    page = environment.from_string(part("survey.html").read_text(encoding="utf-8"))
+    return page.render(
+        survey=survey,
+        handles=HANDLES,
+        rules=NAMES,
+        word=word,
+        versions=versions(survey),
+        sentence=sentence(survey),
+        remarks=[*remarks(survey)],
+        broken=broken(survey),
+        style=Markup(part("upgrade.css").read_text(encoding="utf-8")),
+        link=link,
+    )

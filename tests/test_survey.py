@@ -1,0 +1,209 @@
+"""The bookshop stands for Flask-Admin: what is known of it is true, and can fail."""
+
+import json
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from session_scoping import bookshop
+from session_scoping.cells import State
+from session_scoping.handles import HANDLES
+from session_scoping.recording import FLASK_SQLALCHEMY
+from session_scoping.recording import LITE
+from session_scoping.recording import NOBODY
+from session_scoping.recording import Recording
+from session_scoping.reports.survey import html
+from session_scoping.reports.survey import render
+from session_scoping.rules import judge
+from session_scoping.rules import NAMES
+from session_scoping.survey import Survey
+from tests.test_rules import alone
+from tests.test_rules import EXPORT
+from tests.test_rules import recording
+from tests.test_rules import session
+from tests.test_rules import shared
+from tests.test_rules import staircase
+
+# Flask-Admin uses what WTForms 3.3 deprecates.
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
+
+
+@pytest.fixture(scope="module")
+def seen() -> Recording:
+    """The bookshop on one handle, without injected faults."""
+    return bookshop.recorded("scoped_session", faults=())
+
+
+def test_the_bookshop_works(seen: Recording) -> None:
+    verdict = judge(seen)
+    assert [one.wrong for one in seen.requests if one.wrong and not one.broke_off] == []
+    assert {one.rule for one in verdict.violations if one.defect is None} == set()
+    assert seen.unseen == []
+    assert seen.notes == []
+
+
+DRIVEN = {
+    "GET": {"list", "details", "create form", "edit form", "look-up", "export"},
+    "POST": {
+        *("create", "edit", "inline child", "inline edit", "bulk delete", "delete"),
+    },
+}
+
+
+@pytest.mark.parametrize("method", DRIVEN)
+def test_every_kind_of_operation_is_driven(method: str, seen: Recording) -> None:
+    names = {one.operation for one in seen.requests if one.method == method}
+    for kind in DRIVEN[method]:
+        assert any(name.startswith(kind) for name in names), kind
+
+
+def test_operations_are_overtaken(seen: Recording) -> None:
+    numbers = {one.overtakes for one in seen.requests} - {NOBODY}
+    overtaken = {
+        seen.requests[number].operation
+        for number in numbers
+        if seen.views[seen.requests[number].view].endpoint == "bookview"
+    }
+    assert overtaken >= {
+        *("list", "list, searched", "details", "edit form"),
+        *("look-up of author", "export csv", "create", "edit", "edit, changed"),
+        *("inline child of reviews", "inline edit", "bulk delete", "delete"),
+    }
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "operation", "shows", "says"),
+    [
+        ("bookview", "list", (200, "Emma"), "does not show 'Emma'"),
+        ("bookview", "details", (404, ""), "answers 200, not 404"),
+    ],
+)
+def test_an_operation_that_does_not_show_what_it_has_to_is_reported(
+    endpoint: str,
+    operation: str,
+    shows: tuple[int, str],
+    says: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(bookshop.SHOWS[endpoint], operation, shows)
+    found = Survey(recordings={"lite": bookshop.recorded("lite", faults=())})
+    assert says in " ".join(found.wrong)
+    assert found.status == 2
+
+
+def test_an_operation_of_which_nothing_is_known_is_refused() -> None:
+    with pytest.raises(LookupError, match="bookview, page new"):
+        bookshop.expected("bookview", "page new")
+
+
+def survey(
+    *recordings: Recording,
+    not_tried: dict[str, str] | None = None,
+    does_not_import: str = "",
+) -> Survey:
+    return Survey(
+        "3.11.7",
+        {"Flask-Admin": "2.2.1"},
+        dict(zip(HANDLES, recordings, strict=False)),
+        not_tried or {},
+        does_not_import,
+    )
+
+
+EXPORTED = recording(alone(0, **EXPORT), [session(0)], flask="3.1.3")
+UNIQUE = replace(
+    shared(LITE, ["Admin → UserView", "Unique.db_session"]),
+    stack={"Flask-Admin": "2.1.0"},
+)
+WRONG = recording(alone(0, wrong="does not show 'Dune'"), [session(0)])
+
+SURVEYS: dict[str, tuple[Survey, int, str]] = {
+    "all holds": (survey(staircase()), 0, "sessions are request-scoped."),
+    "a defect that no release fixes": (
+        survey(staircase(), EXPORTED),
+        0,
+        "sessions are request-scoped, but for the numbers above.",
+    ),
+    "a defect that an upgrade fixes": (survey(UNIQUE), 1, "a rule is broken."),
+    "a broken rule": (survey(shared(FLASK_SQLALCHEMY)), 1, "a rule is broken."),
+    "an operation that does not work": (survey(WRONG), 2, "could not tell."),
+    "nothing": (survey(), 2, "could not tell."),
+    "no import": (
+        survey(does_not_import="Flask-Admin does not import: no T_SESSION"),
+        2,
+        "could not tell: Flask-Admin does not import: no T_SESSION.",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", SURVEYS)
+def test_a_survey_says_what_it_found(name: str) -> None:
+    found, status, sentence = SURVEYS[name]
+    assert found.status == status
+    assert f"Verdict: {sentence}" in shown(found)
+    assert sentence[1:].removesuffix(".") in html(found)
+
+
+def shown(found: Survey) -> str:
+    console = Console(width=200, color_system=None)
+    with console.capture() as capture:
+        console.print(render(found))
+    return capture.get()
+
+
+def test_a_known_defect_has_its_number_and_its_link() -> None:
+    text = shown(survey(staircase(), EXPORTED))
+    assert "known broken [1]" in text
+    assert "[1] Flask 3.1.2 and newer end the app context" in text
+    assert "https://github.com/pallets/flask/issues/5774" in text
+
+
+def test_a_broken_rule_says_what_was_seen() -> None:
+    text = shown(survey(shared(FLASK_SQLALCHEMY)))
+    assert "fresh is broken with db:\n" in text
+    assert "session 0 has served request 0 before" in text
+
+
+def test_a_handle_that_is_not_installed_is_not_tried() -> None:
+    found = survey(staircase(), not_tried={"lite": "needs Flask-SQLAlchemy-Lite"})
+    assert found.cell("single", "lite").state is State.NOT_TRIED
+    assert "lite was not tried: it needs Flask-SQLAlchemy-Lite" in shown(found)
+
+
+def test_a_survey_is_read_as_it_was_written() -> None:
+    found = survey(staircase(), EXPORTED)
+    read = Survey.from_json(json.loads(json.dumps(found.to_json())))
+    assert read.cells == found.cells
+    assert read.stack == found.stack
+
+
+def test_the_command_prints_the_table(tmp_path: Path) -> None:
+    saved, page = tmp_path / "seen.json", tmp_path / "page.html"
+    command = [sys.executable, "-W", "ignore", "-m", "session_scoping", "verdict"]
+    done = subprocess.run(
+        [*command, "--json", str(saved), "--html", str(page)],
+        capture_output=True,
+        text=True,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    first = [line.partition(" ")[0] for line in done.stdout.splitlines()]
+    assert [one for one in first if one in NAMES] == NAMES
+    found = Survey.from_json(json.loads(saved.read_text()))
+    assert {*found.recordings} == {*HANDLES}
+    assert "known broken [1]" in page.read_text()
+
+
+def test_the_command_refuses_a_path_that_it_cannot_write(tmp_path: Path) -> None:
+    command = [sys.executable, "-W", "ignore", "-m", "session_scoping", "verdict"]
+    done = subprocess.run(
+        [*command, "--json", str(tmp_path / "no" / "seen.json")],
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+    assert "cannot write" in done.stderr
