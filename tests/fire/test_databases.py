@@ -1,4 +1,4 @@
-"""The guards on real databases, and what only a server shows."""
+"""The guard on real databases, and what only a server shows."""
 
 import os
 import subprocess
@@ -12,7 +12,6 @@ import sqlalchemy as sa
 
 from session_scoping import judge
 from session_scoping import record
-from session_scoping.fork import drop_in
 from session_scoping.reports.terminal import text
 from session_scoping.rules import NAMES
 from tests.apps import APPS
@@ -45,19 +44,6 @@ def make_app() -> t.Callable[..., flask.Flask]:
 
 
 Make = t.Callable[..., flask.Flask]
-
-
-def test_the_drop_in_holds(url: str) -> None:
-    """Its own tests, in a process of their own, on this database."""
-    done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", drop_in()],
-        cwd=ROOT,
-        env={**os.environ, "SESSION_SCOPING_DATABASE": url},
-        text=True,
-        stdout=subprocess.PIPE,
-    )
-    assert done.returncode == 0, done.stdout
-    assert " passed" in done.stdout
 
 
 def test_the_guard_for_an_app_holds(make_app: Make, url: str, monitor: Monitor) -> None:
