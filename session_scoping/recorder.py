@@ -477,7 +477,7 @@ class Recorder:
         if watched.recording is not self.recording:
             return
         running, number = watched.running, watched.session.number
-        instances = [state.obj for state in session.identity_map.all_states()]
+        instances = [ref(one) for one in session.identity_map.values()]
         if instances:
             self._loaded.append(Loaded(running, number, instances))
         if len(self._loaded) > UNTIDY:
