@@ -43,9 +43,14 @@ WAYS = (BEFORE, COMMIT)  # in which operations are failed
 # ------------------------------------------------------------------------- the handles
 
 
+# A leak is noticed at once, instead of after half a minute.
+POOL: dict[str, t.Any] = {"poolclass": sa.pool.QueuePool, "pool_timeout": 0}
+
+
 def flask_sqlalchemy(app: flask.Flask, url: str) -> t.Any:
     """``ModelView(Book, db)`` with Flask-SQLAlchemy."""
     app.config["SQLALCHEMY_DATABASE_URI"] = url
+    app.config["SQLALCHEMY_ENGINE_OPTIONS"] = POOL
     return import_module("flask_sqlalchemy").SQLAlchemy(app)
 
 
@@ -56,13 +61,13 @@ def flask_sqlalchemy_session(app: flask.Flask, url: str) -> t.Any:
 
 def lite(app: flask.Flask, url: str) -> t.Any:
     """``ModelView(Book, db)`` with Flask-SQLAlchemy-Lite."""
-    app.config["SQLALCHEMY_ENGINES"] = {"default": url}
+    app.config["SQLALCHEMY_ENGINES"] = {"default": {"url": url, **POOL}}
     return import_module("flask_sqlalchemy_lite").SQLAlchemy(app)
 
 
 def scoped_session(app: flask.Flask, url: str) -> t.Any:
     """SQLAlchemy's own, removed with the app context."""
-    session = orm.scoped_session(orm.sessionmaker(sa.create_engine(url)))
+    session = orm.scoped_session(orm.sessionmaker(sa.create_engine(url, **POOL)))
     app.teardown_appcontext(lambda error: session.remove())
     return session
 
@@ -375,7 +380,7 @@ class Bookshop:
     def __init__(self, handle: str, folder: Path) -> None:
         """Build it on a handle, with its database in a folder."""
         self.file = folder / "books.db"
-        url = f"sqlite:///{self.file}?timeout=1"
+        url = f"sqlite:///{self.file}?timeout=0&check_same_thread=false"
         engine = sa.create_engine(url, poolclass=sa.pool.NullPool)
         with engine.connect() as connection:
             connection.exec_driver_sql("PRAGMA journal_mode = WAL")
@@ -400,6 +405,7 @@ class Bookshop:
         self.before: dict[Driven, int] = {}
 
     def add_views(self) -> None:
+        """Two admins: one with all views, one with another view of the same model."""
         admin = Admin(self.app, name="Bookshop")
         models = (Book, Book, Genre, Critic, Stock)
         for model, view in zip(models, VIEWS, strict=True):
@@ -409,8 +415,11 @@ class Bookshop:
         second.add_view(CriticView(Critic, self.handle, endpoint="second_critic"))
 
     def change_and_do_not_commit(self) -> None:
-        """Custom code of an app, which forgets to commit. Of two requests at the same
-        time SQLite would have one wait, so that such a request is never overtaken."""
+        """Custom code of an app, which forgets to commit.
+
+        A request that is overtaken does not do this: SQLite would have the other one
+        wait for its lock.
+        """
         driven: Driven | None = flask.request.environ.get(DRIVE)
         if driven is None:
             return
@@ -421,12 +430,13 @@ class Bookshop:
             session_of(self.handle).execute(rename)
 
     def is_careless(self, driven: Driven) -> bool:
+        """Does a request make a change that it does not commit?"""
         writes = driven.does.data is not None
         return not (writes or driven.disturbed or driven.overtakes != NOBODY)
 
     def data_version(self) -> int:
-        """A number that is another one when another connection has changed the
-        database (https://www.sqlite.org/pragma.html#pragma_data_version)."""
+        """A number that SQLite changes whenever another connection changes the database
+        (https://www.sqlite.org/pragma.html#pragma_data_version)."""
         [version] = self.watcher.execute("PRAGMA data_version").fetchone()
         return int(version)
 
@@ -437,14 +447,18 @@ class Bookshop:
         book, plain = views["bookview"], views["plainbookview"]
         books, plains = "/admin/bookview", "/admin/plainbookview"
 
+        data: dict[str, str | list[str]]
+
         def cell(name: str, id: int, **data: str) -> Operation:
             url, data = f"{books}/ajax/update/", {"list_form_pk": str(id), **data}
             return Operation(book, f"inline edit, {name}", url, data=data)
 
         yield Operation(plain, "list, sorted, second page", f"{plains}/?sort=0&page=1")
         for name, title in ("invalid", ""), ("duplicate", "Solaris"):
-            url, data = f"{plains}/edit/?id=2", {"title": title, "author": "1"}
-            yield Operation(plain, f"edit, {name}", url, data=data)
+            data = {"title": title, "author": "1"}
+            yield Operation(plain, f"edit, {name}", f"{plains}/edit/?id=2", data=data)
+        data = {"title": "The Lathe", "author": "2", "genres": ["1", "2"]}
+        yield Operation(plain, "edit, as it was", f"{plains}/edit/?id=2", data=data)
         yield cell("no such row", 99, title="Ubik")
         yield cell("invalid", 1, title="")
         yield cell("duplicate", 1, title="Solaris")
@@ -461,7 +475,6 @@ class Bookshop:
 
     def check(self, endpoint: str, driven: Driven, request: Request, page: str) -> None:
         """Write down, with a request that is over, what it has done wrong."""
-        name = driven.operation
         changed = self.data_version() != self.before.pop(driven)
         failed_commit = request.fault == COMMIT
         committed = driven.writes and driven.commits > failed_commit
@@ -469,18 +482,32 @@ class Bookshop:
             request.dirty_write = True
         if UNCOMMITTED in page and not self.is_careless(driven):
             request.dirty_read = True
-        if request.failed:
-            return
-        if name in CHANGES and driven.overtakes != NOBODY:
-            request.wrong = "does not come to write"
-        elif name in CHANGES and not changed:
-            request.wrong = "changes no row"
-        elif (
-            changed and not driven.writes or name.startswith(("create, ",)) and changed
-        ):
-            request.wrong = "changes a row"
-        else:
-            request.wrong = shown_wrong(expected(endpoint, name), request, page)
+        if not request.failed:
+            shows = expected(endpoint, driven.operation)
+            request.wrong = wrong_effect(driven, changed) or wrong_page(
+                shows, request, page
+            )
+
+
+def wrong_effect(driven: Driven, changed: bool) -> str:
+    """How a request has not changed the database as it has to; empty: it has."""
+    changes = driven.operation in CHANGES
+    if changes and driven.overtakes != NOBODY:
+        return "does not come to write"
+    if changes and not changed:
+        return "changes no row"
+    refused = driven.operation.startswith("create, ")
+    return "changes a row" if changed and (refused or not driven.writes) else ""
+
+
+def wrong_page(shows: tuple[int, str], request: Request, page: str) -> str:
+    """How a page does not show what it has to; empty: it does."""
+    status, pattern = shows
+    if request.status != status:
+        return f"answers {request.status}, not {status}"
+    if not re.search(pattern, page, re.DOTALL):
+        return f"does not show {pattern!r}"
+    return ""
 
 
 def expected(endpoint: str, operation: str) -> tuple[int, str]:
@@ -490,15 +517,6 @@ def expected(endpoint: str, operation: str) -> tuple[int, str]:
             if operation.startswith(name):
                 return shows
     raise LookupError(f"{endpoint}, {operation}: it is not known what it has to show")
-
-
-def shown_wrong(shows: tuple[int, str], request: Request, page: str) -> str:
-    status, pattern = shows
-    if request.status != status:
-        return f"answers {request.status}, not {status}"
-    if not re.search(pattern, page, re.DOTALL):
-        return f"does not show {pattern!r}"
-    return ""
 
 
 def session_of(handle: t.Any) -> orm.Session:
