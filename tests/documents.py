@@ -1,13 +1,16 @@
-"""The code in the documents, and what it printed when it was last run.
+"""The documents: the code in them, what it prints, and where their links lead.
 
-A document holds two kinds of living blocks:
+A document holds two kinds of blocks that are run:
 
 - a fenced ``python`` block followed by ``<!-- prints -->`` and a fenced ``text`` block:
   the code, and what it prints;
 - ``<!-- prints: COMMAND -->`` and a fenced ``text`` block: what a command of this
   repository prints.
 
-``python -m tests.documents --write`` runs them all and writes down what they print.
+``docs/causes.md`` lists the causes that a verdict can name.
+
+``python -m tests.documents --write`` runs all blocks, writes down what they print, and
+writes the list of causes.
 """
 
 import os
@@ -18,15 +21,30 @@ import sys
 import typing as t
 from pathlib import Path
 
+from session_scoping.causes import Cause
+from session_scoping.causes import CAUSES
+from tests.apps import APPS
+
 ROOT = Path(__file__).parent.parent
-DOCUMENTS = ("README.md", "SUMMARY.md", "SESSION_SCOPING_INVESTIGATION.md")
+FIRST = ("README.md", "SUMMARY.md", "SESSION_SCOPING_INVESTIGATION.md")
+DOCUMENTS = (*FIRST, *sorted(f"docs/{one.name}" for one in ROOT.glob("docs/*.md")))
 BLOCK = re.compile(
     r"(?:```python\n(?P<code>(?:(?!```).)*?)```\n\n<!-- prints -->"
     r"|<!-- prints: (?P<command>[^\n]+) -->)\n```text\n(?P<output>.*?)```\n",
     re.DOTALL,
 )
+FENCED = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 # Versions, addresses, and the lines of libraries, which every release moves.
 VERSION = re.compile(r"\b\d+\.\d+\.\d+\b|\b0x[0-9a-f]+\b|(?<=sqla/view\.py:)\d+")
+LINK = re.compile(
+    r"\]\((?!https?:)([^)\s]+)\)"
+    r"|^\[[^\]]+\]: (?!https?:)(\S+)"
+    r'|(?:src|srcset|href)="(?!https?:)([^"]+)"',
+    re.MULTILINE,
+)
+CAUSES_PAGE = ROOT / "docs" / "causes.md"
+BEGIN, END = "<!-- causes -->\n", "<!-- end of causes -->\n"
+LIMIT = 900  # seconds, for one block: some make environments
 
 
 class Block(t.NamedTuple):
@@ -46,14 +64,18 @@ class Block(t.NamedTuple):
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            timeout=300,
+            timeout=LIMIT,
         )
         return done.stdout
 
 
+def text_of(document: str) -> str:
+    return (ROOT / document).read_text(encoding="utf-8")
+
+
 def blocks(document: str) -> t.Iterator[Block]:
     """Every block of a document that has an output."""
-    text = (ROOT / document).read_text(encoding="utf-8")
+    text = text_of(document)
     for found in BLOCK.finditer(text):
         command, code = found["command"], found["code"]
         if command:
@@ -68,12 +90,100 @@ def blocks(document: str) -> t.Iterator[Block]:
         yield Block(document, title, arguments, found["output"], found.span("output"))
 
 
+def code(document: str) -> list[str]:
+    """The Python code of a document, with an output or without."""
+    return [code for name, code in FENCED.findall(text_of(document)) if name == "python"]
+
+
 def same(one: str, other: str) -> bool:
     """Whether two outputs differ in nothing but versions and addresses."""
     return VERSION.sub("…", one).rstrip() == VERSION.sub("…", other).rstrip()
 
 
+# ------------------------------------------------------------------------------- links
+
+
+def anchors(text: str) -> set[str]:
+    """What a link to a part of a document can name, as GitHub makes it."""
+    found: set[str] = {*re.findall(r'<a id="([^"]+)"', text)}
+    for heading in re.findall(r"^#+ (.*)$", FENCED.sub("", text), re.MULTILINE):
+        plain = re.sub(r"[^\w\- ]", "", re.sub(r"\[([^]]*)\]\([^)]*\)", r"\1", heading))
+        name = plain.lower().replace(" ", "-")
+        again = 0
+        while (numbered := f"{name}-{again}" if again else name) in found:
+            again += 1
+        found.add(numbered)
+    return found
+
+
+def links(text: str) -> list[str]:
+    """The links of a document to files of this repository."""
+    prose = re.sub(r"`[^`\n]*`", "``", FENCED.sub("", text))
+    return [next(filter(None, one)) for one in LINK.findall(prose)]
+
+
+def broken_links(document: str, text: str) -> list[str]:
+    """The links of a document, with this text, that lead nowhere."""
+    broken = []
+    for target in links(text):
+        path, _, anchor = target.partition("#")
+        page = (ROOT / document).parent / path if path else ROOT / document
+        inside = page.resolve().is_relative_to(ROOT)
+        there = inside and page.exists()
+        if there and anchor and page.suffix == ".md":
+            there = anchor in anchors(page.read_text(encoding="utf-8") if path else text)
+        if not there:
+            broken.append(target)
+    return broken
+
+
+# ------------------------------------------------------------------------------ causes
+
+
+def causes(text: str) -> str:
+    """The page of causes, with the list as the code has it."""
+    before, _, rest = text.partition(BEGIN)
+    _, _, after = rest.partition(END)
+    parts = "\n".join(describe(one) for one, _ in CAUSES)
+    return f"{before}{BEGIN}\n{parts}\n{END}{after}"
+
+
+def describe(cause: Cause) -> str:
+    """A cause: why, what to change, and apps that have it."""
+    name = f"{cause.name[0].upper()}{cause.name[1:]}"
+    lines = [f"### {name}", "", cause.sentence, ""]
+    lines += [f"```{language(cause.fix)}", cause.fix, "```", ""]
+    if defect := cause.defect:
+        page = "../SESSION_SCOPING_INVESTIGATION.md"
+        [target] = [one for one in anchors(text_of(FIRST[2])) if _numbered(one, defect)]
+        lines += [f"[Finding {defect.finding}]({page}#{target}) describes it.", ""]
+    if cause.link:
+        lines += [f"More: <{cause.link}>", ""]
+    apps = [one for one in APPS if one.cause == cause.name]
+    if apps:
+        files = [one.file.relative_to(ROOT).as_posix() for one in apps]
+        named = ", ".join(f"[`{Path(one).name}`](../{one})" for one in files)
+        lines += [f"Broken and fixed: {named}", ""]
+    return "\n".join(lines)
+
+
+def _numbered(anchor: str, defect: t.Any) -> bool:
+    return anchor.startswith(f"{defect.finding}-")
+
+
+def language(fix: str) -> str:
+    try:
+        compile(fix, "fix", "exec")
+    except SyntaxError:
+        return "text"
+    return "python"
+
+
+# ----------------------------------------------------------------------------- writing
+
+
 def write() -> None:
+    CAUSES_PAGE.write_text(causes(text_of("docs/causes.md")), encoding="utf-8")
     for document in DOCUMENTS:
         path = ROOT / document
         text = path.read_text(encoding="utf-8")

@@ -5,11 +5,18 @@ from importlib.metadata import version
 
 import pytest
 
+from tests.documents import anchors
 from tests.documents import Block
 from tests.documents import blocks
+from tests.documents import broken_links
+from tests.documents import causes
+from tests.documents import code
 from tests.documents import DOCUMENTS
+from tests.documents import FIRST
+from tests.documents import links
 from tests.documents import ROOT
 from tests.documents import same
+from tests.documents import text_of
 
 BLOCKS = [block for document in DOCUMENTS for block in blocks(document)]
 WRITTEN_ON = {"flask-admin": "2.2.1", "flask": "3.1.3", "sqlalchemy": "2.1"}
@@ -34,8 +41,8 @@ def test_output_is_what_the_code_prints_today(
         pytest.fail(f"run `make docs`: it prints\n{printed}", pytrace=False)
 
 
-@pytest.mark.parametrize("document", DOCUMENTS)
-def test_every_document_has_living_blocks(document: str) -> None:
+@pytest.mark.parametrize("document", FIRST)
+def test_the_first_documents_have_living_blocks(document: str) -> None:
     assert [block for block in BLOCKS if block.document == document]
 
 
@@ -45,30 +52,67 @@ def test_outputs_that_differ_are_told_apart() -> None:
 
 
 @pytest.mark.parametrize("document", DOCUMENTS)
+def test_code_is_python(document: str) -> None:
+    """All of it, also what is not run."""
+    for one in code(document):
+        compile(one, document, "exec")
+
+
+def test_the_list_of_causes_is_that_of_the_code() -> None:
+    text = text_of("docs/causes.md")
+    assert causes(text) == text, "run `make docs`"
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
 def test_links_inside_the_repository_lead_somewhere(document: str) -> None:
-    text = (ROOT / document).read_text(encoding="utf-8")
-    broken = []
-    for target in re.findall(r"\]\((?!https?:)([^)]+)\)", text):
-        path, _, anchor = target.partition("#")
-        page = ROOT / (path or document)
-        headings = []
-        if page.suffix == ".md" and page.exists():
-            for heading in re.findall(r"^#+ (.*)$", page.read_text("utf-8"), re.M):
-                headings.append(
-                    re.sub(r"[^\w\- ]", "", heading).lower().replace(" ", "-")
-                )
-        if not page.exists() or (anchor and anchor not in headings):
-            broken.append(target)
-    assert broken == []
+    text = text_of(document)
+    assert links(text)
+    assert broken_links(document, text) == []
+
+
+def test_every_document_is_linked_to() -> None:
+    linked = {
+        ((ROOT / document).parent / link.partition("#")[0]).resolve()
+        for document in DOCUMENTS
+        for link in links(text_of(document))
+    }
+    pages = {ROOT / document for document in DOCUMENTS} - {ROOT / "README.md"}
+    assert pages <= linked
+
+
+@pytest.mark.parametrize(
+    "link",
+    [
+        "[a](no-such-file.md)",
+        "[a](README.md#no-such-part)",
+        "[a](#no-such-part)",
+        "[a](../SUMMARY.md)",
+        "[a]: docs/no-such-file.md",
+        '<img src="docs/no-such-picture.png" alt="a">',
+        '<source srcset="docs/no-such-picture.png">',
+    ],
+)
+def test_a_link_that_leads_nowhere_is_found(link: str) -> None:
+    [target] = links(link)
+    assert broken_links("SUMMARY.md", f"# Summary\n\n{link}\n") == [target]
+
+
+def test_links_in_code_are_none() -> None:
+    assert links("`x[0](1)`\n\n```text\n[a](b)\n```\n") == []
+
+
+def test_headings_of_the_same_name_have_different_anchors() -> None:
+    text = "# The `list`\n\n## A [link](to)\n\n```sh\n# no heading\n```\n\n# The list\n"
+    assert anchors(text) == {"the-list", "a-link", "the-list-1"}
 
 
 def test_readme_shows_both_commands_on_its_first_screen() -> None:
-    first_screen = (ROOT / "README.md").read_text(encoding="utf-8").splitlines()[:40]
+    first_screen = text_of("README.md").splitlines()[:40]
     assert {"make verdict", "make test"} <= {line[:12].strip() for line in first_screen}
 
 
 def test_readme_says_what_each_file_is() -> None:
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    readme = text_of("README.md")
     files = [path.name for path in ROOT.iterdir() if path.is_file()]
     kept = [one for one in files if one != "README.md" and one[0] != "."]
     assert [name for name in kept if f"`{name}`" not in readme] == []

@@ -1,9 +1,9 @@
 """The verdict on every release, in every environment that matters.
 
 ``python -m tests.verdicts`` drives the bookshop in all environments and writes what was
-seen: ``verdicts.json``, the tables in the documents and the picture.  With ``--only
+seen: ``verdicts.json``, the tables in ``docs/releases.md`` and the picture.  With ``--only
 PART`` it makes the environments whose name has the part in it, and keeps the rest.
-``--documents`` writes the documents anew from ``verdicts.json``.  ``--check`` writes
+``--documents`` writes tables and picture anew from ``verdicts.json``.  ``--check`` writes
 nothing, and fails when a cell is not as it is written down; ``--newest`` does so on the
 newest Flask-Admin, against the last release that is written down.
 """
@@ -25,6 +25,7 @@ from session_scoping.cells import Cell
 from session_scoping.cells import State
 from session_scoping.defects import BY_ID
 from session_scoping.defects import Defect
+from session_scoping.defects import DEFECTS
 from session_scoping.defects import not_importing
 from session_scoping.defects import word
 from session_scoping.environments import survey
@@ -36,8 +37,8 @@ from session_scoping.rules import NAMES
 ROOT = Path(__file__).parent.parent
 DATA = ROOT / "verdicts.json"
 PICTURE = ROOT / "docs" / "verdicts.svg"
+PAGE = ROOT / "docs" / "releases.md"  # with the tables
 INVESTIGATION = "SESSION_SCOPING_INVESTIGATION.md"
-TABLES = {"SUMMARY.md": "releases", INVESTIGATION: "environments"}
 AT_ONCE = 2  # environments
 
 # An environment is named by a release of Flask-Admin and one of each of these.
@@ -190,16 +191,29 @@ def _order(one: Environment) -> tuple[t.Any, ...]:
 # ---------------------------------------------------------------------------- documents
 
 
-def link(defect: Defect, document: str) -> str:
-    """A link to the finding that describes a defect."""
-    path = "" if document == INVESTIGATION else INVESTIGATION
+def finding(defect: Defect) -> str:
+    """Where a defect is described, from the folder of the page and the picture."""
     text = (ROOT / INVESTIGATION).read_text(encoding="utf-8")
     [heading] = re.findall(rf"^### ({defect.finding}\. .*)$", text, re.MULTILINE)
-    anchor = re.sub(r"[^\w\- ]", "", heading).lower().replace(" ", "-")
-    return f"[{defect.finding}]({path}#{anchor})"
+    return f"../{INVESTIGATION}#{anchor(heading)}"
 
 
-def verdict(runs: t.Sequence[Environment], handle: str, document: str) -> str:
+def anchor(heading: str) -> str:
+    """What a link to a heading names, as GitHub makes it."""
+    return re.sub(r"[^\w\- ]", "", heading).lower().replace(" ", "-")
+
+
+def link(defect: Defect) -> str:
+    """A link to the finding that describes a defect: ``links`` says where it leads."""
+    return f"[{defect.finding}]"
+
+
+def links() -> str:
+    """Where the links of the tables lead."""
+    return "\n".join(f"{link(one)}: {finding(one)}" for one in DEFECTS)
+
+
+def verdict(runs: t.Sequence[Environment], handle: str) -> str:
     """What is known of a handle in some environments, as a cell of a table."""
     broken: dict[str, set[Defect]] = defaultdict(set)
     unknown: list[str] = []  # that no documented defect explains
@@ -213,9 +227,9 @@ def verdict(runs: t.Sequence[Environment], handle: str, document: str) -> str:
             elif cell.state == State.KNOWN:
                 broken[rule].update(one.defects(rule, handle))
     if not tried:
-        why = dict.fromkeys(found for one in runs for found in missing_imports(one))
-        links = ", ".join(link(found, document) for found in why)
-        return f"does not import {links}" if why else State.NOT_TRIED.value
+        why = dict.fromkeys(defect for one in runs for defect in missing_imports(one))
+        found = ", ".join(link(one) for one in why)
+        return f"does not import {found}" if why else State.NOT_TRIED.value
     said = []
     by_defects: dict[tuple[Defect, ...], list[str]] = defaultdict(list)
     for rule in NAMES:
@@ -223,8 +237,8 @@ def verdict(runs: t.Sequence[Environment], handle: str, document: str) -> str:
             ordered = sorted(broken[rule], key=lambda defect: defect.finding)
             by_defects[tuple(ordered)].append(rule)
     for defects, rules in by_defects.items():
-        links = ", ".join(link(defect, document) for defect in defects)
-        said.append(f"`{'`, `'.join(rules)}` {links}")
+        numbers = ", ".join(map(link, defects))
+        said.append(f"`{'`, `'.join(rules)}` {numbers}")
     known = f"all but {', '.join(said)}" if said else "all rules"
     return "; ".join([*(f"**{rule} broken**" for rule in unknown), known])
 
@@ -234,7 +248,7 @@ def missing_imports(one: Environment) -> list[Defect]:
     return not_importing(one.versions) if one.does_not_import else []
 
 
-def releases_table(found: t.Sequence[Environment], document: str) -> str:
+def releases_table(found: t.Sequence[Environment]) -> str:
     """The releases and the handles: what is broken in any environment that was tried
     with the newest of everything else."""
     rows = ["| Flask-Admin | " + " | ".join(f"`{one}`" for one in HANDLES) + " |"]
@@ -243,12 +257,12 @@ def releases_table(found: t.Sequence[Environment], document: str) -> str:
         newest = [one for one in runs if one.factors[1:] == runs[-1].factors[1:]]
         usual = [one for one in newest if one.factors[0] in {"both", "fsa"}]
         best = [one for one in usual if one.factors[0] == "both"] or usual
-        cells = (verdict(best, handle, document) for handle in HANDLES)
+        cells = (verdict(best, handle) for handle in HANDLES)
         rows.append(f"| {release} | " + " | ".join(cells) + " |")
     return "\n".join(rows)
 
 
-def environments_table(found: t.Sequence[Environment], document: str) -> str:
+def environments_table(found: t.Sequence[Environment]) -> str:
     """The same for each environment; those that agree share a row."""
     rows = [
         "| Flask-Admin | with | " + " | ".join(f"`{one}`" for one in HANDLES) + " |"
@@ -257,9 +271,7 @@ def environments_table(found: t.Sequence[Environment], document: str) -> str:
     for release, runs in _by_release(found).items():
         alike: dict[tuple[str, ...], list[Environment]] = defaultdict(list)
         for one in runs:
-            alike[tuple(verdict([one], handle, document) for handle in HANDLES)].append(
-                one
-            )
+            alike[tuple(verdict([one], handle) for handle in HANDLES)].append(one)
         for cells, group in alike.items():
             rows.append(f"| {release} | {_with(group)} | " + " | ".join(cells) + " |")
     return "\n".join(rows)
@@ -294,22 +306,27 @@ def _with(group: t.Sequence[Environment]) -> str:
     return "; ".join(parts)
 
 
+TABLES: dict[str, t.Callable[[t.Sequence[Environment]], str]] = {
+    "releases": releases_table,
+    "environments": environments_table,
+    "findings": lambda found: links(),
+}
+
+
 def write_documents(found: t.Sequence[Environment]) -> None:
-    for document in TABLES:
-        path = ROOT / document
-        text = path.read_text(encoding="utf-8")
-        path.write_text(with_table(text, document, found), encoding="utf-8")
+    text = PAGE.read_text(encoding="utf-8")
+    PAGE.write_text(with_tables(text, found), encoding="utf-8")
     PICTURE.write_text(picture(found), encoding="utf-8")
 
 
-def with_table(text: str, document: str, found: t.Sequence[Environment]) -> str:
-    """A document with its table as the verdicts have it."""
-    kind = TABLES[document]
-    make = {"releases": releases_table, "environments": environments_table}[kind]
-    begin, end = f"<!-- verdicts: {kind} -->\n", "<!-- end of verdicts -->"
-    before, _, rest = text.partition(begin)
-    _, _, after = rest.partition(end)
-    return f"{before}{begin}\n{make(found, document)}\n\n{end}{after}"
+def with_tables(text: str, found: t.Sequence[Environment]) -> str:
+    """The page with its tables as the verdicts have them."""
+    for kind, make in TABLES.items():
+        begin, end = f"<!-- verdicts: {kind} -->\n", "<!-- end of verdicts -->"
+        before, _, rest = text.partition(begin)
+        _, _, after = rest.partition(end)
+        text = f"{before}{begin}\n{make(found)}\n\n{end}{after}"
+    return text
 
 
 # ------------------------------------------------------------------------------ picture
@@ -385,8 +402,7 @@ def _square(
     found = {d.finding: d for one, _ in broken for d in one.defects(rule, handle)}
     if not found:
         return f"<g>{drawn}</g>"
-    target = link(found[min(found)], "docs")[:-1].partition("(")[2]
-    return f'<a href="../{target}">{drawn}</a>'
+    return f'<a href="{finding(found[min(found)])}">{drawn}</a>'
 
 
 def _legend(y: int, width: int) -> list[str]:
