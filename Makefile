@@ -17,7 +17,7 @@ verdict: $(READY)  ## Does Flask-Admin hold one session? Answered on what is ins
 	echo; $(BIN)/session-scoping verdict || status=$$?; \
 	exit $$status
 
-test: $(READY)  ## The guard, and the tests of everything around it.
+test: $(READY)  ## The drop-in, and the tests of everything around it.
 	$(BIN)/python -m pytest -n 2
 
 lint: $(READY)
@@ -31,16 +31,16 @@ lint: $(READY)
 docs: $(READY)  ## Run the documents' code again and write down what it says.
 	$(BIN)/python -m tests.documents --write
 
-verdicts: $(READY)  ## The guard on every release, in every environment: verdicts.json, tables, picture.
+verdicts: $(READY)  ## The bookshop on every release, in every environment: verdicts.json, tables, picture.
 	$(BIN)/python -m tests.verdicts
 
 SAMPLE ?=
 SOME := $(if $(SAMPLE),--sample $(SAMPLE))
-stacks: $(READY)  ## The guard for one's own app on older stacks: SAMPLE=N, only some.
+stacks: $(READY)  ## The example apps on older stacks: SAMPLE=N, only some.
 	$(BIN)/python -m tests.stacks $(SOME)
 
 CHECKOUT ?=
-fork: $(READY)  ## The guard in a Flask-Admin checkout: make fork CHECKOUT=PATH; without, in released ones.
+fork: $(READY)  ## The drop-in in a Flask-Admin checkout: make fork CHECKOUT=PATH; without, in releases.
 ifdef CHECKOUT
 	$(BIN)/session-scoping fork $(CHECKOUT)
 else
@@ -53,11 +53,11 @@ fire: $(READY)  ## Real databases, real servers, faults and load, with figures.
 faults: $(READY)  ## Every operation failed in every way, on every database: a table.
 	$(BIN)/python -W ignore -m tests.fire.faults
 
-mutants: $(READY)  ## Both guards on deliberate breaks of session scoping: SAMPLE=N, only some.
+mutants: $(READY)  ## Both instruments on deliberate breaks of session scoping: SAMPLE=N, only some.
 	$(BIN)/python -m tests.mutants $(SOME)
 
 RUNS ?= 1000
-flakes: $(READY)  ## The guard RUNS times: under load, in random order, in parallel, without and with the garbage collector.
+flakes: $(READY)  ## The drop-in RUNS times: in random order, in parallel, without garbage collection.
 	$(BIN)/python -m tests.flakes $(RUNS)
 
 PART ?=

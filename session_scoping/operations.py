@@ -86,7 +86,7 @@ def absent_id(model: t.Any) -> str:
 
 def word(page: str) -> str:
     """A word from the rows of a list's page, or a letter when there is none."""
-    for cell in re.findall(r'<td class="col-[^"]*">(.*?)</td>', page, re.DOTALL):
+    for cell in re.findall(r'<td class="col-[^"]*"[^>]*>(.*?)</td>', page, re.DOTALL):
         text = html.unescape(re.sub(r"<[^>]*>", " ", cell))
         if found := re.search(r"[^\W\d_]{2,}", text):
             return found[0]

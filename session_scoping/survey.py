@@ -5,6 +5,7 @@
 
 import json
 import os
+import re
 import signal
 import sys
 import typing as t
@@ -110,7 +111,8 @@ def survey() -> Survey:
     try:
         import_module("flask_admin.contrib.sqla")
     except ImportError as error:
-        found.does_not_import = f"Flask-Admin does not import: {error}"
+        why = re.sub(r" \(\S*/\S*\)", "", str(error))  # without the path of the machine
+        found.does_not_import = f"Flask-Admin does not import: {why}"
         return found
     absent = {handle: missing(handle, versions) for handle in HANDLES}
     found.not_tried = {handle: why for handle, why in absent.items() if why}

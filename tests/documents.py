@@ -92,7 +92,9 @@ def blocks(document: str) -> t.Iterator[Block]:
 
 def code(document: str) -> list[str]:
     """The Python code of a document, with an output or without."""
-    return [code for name, code in FENCED.findall(text_of(document)) if name == "python"]
+    return [
+        code for name, code in FENCED.findall(text_of(document)) if name == "python"
+    ]
 
 
 def same(one: str, other: str) -> bool:
@@ -131,7 +133,9 @@ def broken_links(document: str, text: str) -> list[str]:
         inside = page.resolve().is_relative_to(ROOT)
         there = inside and page.exists()
         if there and anchor and page.suffix == ".md":
-            there = anchor in anchors(page.read_text(encoding="utf-8") if path else text)
+            there = anchor in anchors(
+                page.read_text(encoding="utf-8") if path else text
+            )
         if not there:
             broken.append(target)
     return broken

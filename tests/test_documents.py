@@ -1,6 +1,5 @@
 """What the documents show is what happens."""
 
-import re
 from importlib.metadata import version
 
 import pytest

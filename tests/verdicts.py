@@ -1,11 +1,12 @@
 """The verdict on every release, in every environment that matters.
 
-``python -m tests.verdicts`` drives the bookshop in all environments and writes what was
-seen: ``verdicts.json``, the tables in ``docs/releases.md`` and the picture.  With ``--only
-PART`` it makes the environments whose name has the part in it, and keeps the rest.
-``--documents`` writes tables and picture anew from ``verdicts.json``.  ``--check`` writes
-nothing, and fails when a cell is not as it is written down; ``--newest`` does so on the
-newest Flask-Admin, against the last release that is written down.
+``python -m tests.verdicts`` drives the bookshop in all environments.  It writes what it
+saw to ``verdicts.json``, to the tables in ``docs/releases.md`` and to the picture.
+
+``--only PART`` makes the environments whose name has the part in it, and keeps the
+others.  ``--documents`` writes the tables and the picture from ``verdicts.json``.
+``--check`` writes nothing, and fails when a cell is not as it is written down;
+``--newest`` does so on the newest Flask-Admin, against the last release that is there.
 """
 
 import argparse
@@ -124,18 +125,13 @@ def _run(name: str) -> Environment:
         return Environment(name, {}, {}, f"could not be tried: {error}")
     print(f"{name}: tried", file=sys.stderr)
     if seen.does_not_import:
-        return Environment(name, seen.stack, {}, _plain(seen.does_not_import))
+        return Environment(name, seen.stack, {}, seen.does_not_import)
     cells = {
         (one.rule, one.subject): Cell(one.rule, one.subject, one.state, "", one.defects)
         for one in seen.cells
         if one.state != State.HOLDS
     }
     return Environment(name, seen.stack, cells)
-
-
-def _plain(text: str) -> str:
-    """Without the path of a machine."""
-    return re.sub(r" \(\S*/\S*\)", "", text)
 
 
 def load() -> list[Environment]:
