@@ -18,15 +18,15 @@ from pathlib import Path
 
 import flask
 import sqlalchemy as sa
-from flask_admin.contrib.sqla import ModelView
-from flask_admin.contrib.sqla.filters import BooleanEqualFilter
-from flask_admin.contrib.sqla.filters import IntEqualFilter
 from jinja2 import FileSystemBytecodeCache
 from sqlalchemy import event
 from sqlalchemy import orm
 
 from flask_admin import Admin
 from flask_admin import expose
+from flask_admin.contrib.sqla import ModelView
+from flask_admin.contrib.sqla.filters import BooleanEqualFilter
+from flask_admin.contrib.sqla.filters import IntEqualFilter
 from session_scoping.crawler import record
 from session_scoping.driven import Driven
 from session_scoping.faults import BEFORE

@@ -8,11 +8,11 @@ import typing as t
 
 import flask
 import sqlalchemy as sa
-from flask_admin.contrib.sqla import ModelView
 from sqlalchemy import event
 from sqlalchemy import orm
 from sqlalchemy.exc import SQLAlchemyError
 
+from flask_admin.contrib.sqla import ModelView
 from session_scoping.forms import Making
 from session_scoping.hooks import RUNNING
 from session_scoping.places import told

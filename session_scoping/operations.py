@@ -9,10 +9,10 @@ from uuid import UUID
 
 import flask
 import sqlalchemy as sa
-from flask_admin.contrib.sqla import ModelView
 from werkzeug.routing import BuildError
 from werkzeug.routing import MapAdapter
 
+from flask_admin.contrib.sqla import ModelView
 from session_scoping.recorder import Recorder
 
 # The endpoints of a ModelView that are driven here by name, or by writing only.

@@ -9,9 +9,9 @@ from urllib.parse import urljoin
 
 import flask
 import sqlalchemy as sa
-from flask_admin.contrib.sqla import ModelView
 from sqlalchemy import orm
 
+from flask_admin.contrib.sqla import ModelView
 from session_scoping.forms import BLANK
 from session_scoping.forms import Cell
 from session_scoping.forms import Field

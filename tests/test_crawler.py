@@ -10,8 +10,6 @@ from uuid import UUID
 import flask
 import pytest
 import sqlalchemy
-from flask_admin.contrib.fileadmin import FileAdmin
-from flask_admin.contrib.sqla import ModelView
 from sqlalchemy import Column
 from sqlalchemy import create_engine
 from sqlalchemy import event
@@ -28,6 +26,8 @@ from sqlalchemy.pool import QueuePool
 from flask_admin import Admin
 from flask_admin import BaseView
 from flask_admin import expose
+from flask_admin.contrib.fileadmin import FileAdmin
+from flask_admin.contrib.sqla import ModelView
 from session_scoping import judge
 from session_scoping import record
 from session_scoping import Verdict

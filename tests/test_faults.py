@@ -9,11 +9,11 @@ from pathlib import Path
 import flask
 import pytest
 import sqlalchemy as sa
-from flask_admin.contrib.sqla import ModelView
 from flask_sqlalchemy import SQLAlchemy
 from flask_sqlalchemy.session import Session
 
 from flask_admin import Admin
+from flask_admin.contrib.sqla import ModelView
 from session_scoping.crawler import record
 from session_scoping.faults import AFTER
 from session_scoping.faults import BEFORE

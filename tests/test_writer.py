@@ -12,8 +12,6 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 from flask import Flask
-from flask_admin.contrib.sqla import ModelView
-from flask_admin.form import SecureForm
 from flask_sqlalchemy import SQLAlchemy
 from flask_sqlalchemy.session import Session
 from sqlalchemy import orm
@@ -22,6 +20,8 @@ from wtforms import ValidationError
 from wtforms.validators import InputRequired
 
 from flask_admin import Admin
+from flask_admin.contrib.sqla import ModelView
+from flask_admin.form import SecureForm
 from session_scoping.crawler import record
 from session_scoping.forms import Making
 from session_scoping.forms import Page

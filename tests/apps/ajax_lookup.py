@@ -7,11 +7,11 @@ A row that was added since the start is never suggested.
 import typing as t
 
 from flask import Flask
-from flask_admin.contrib.sqla import ModelView
-from flask_admin.contrib.sqla.ajax import QueryAjaxModelLoader
 from flask_sqlalchemy import SQLAlchemy
 
 from flask_admin import Admin
+from flask_admin.contrib.sqla import ModelView
+from flask_admin.contrib.sqla.ajax import QueryAjaxModelLoader
 from tests.apps.engines import URL
 
 db: t.Any = SQLAlchemy()

@@ -7,10 +7,10 @@ It is the session of the start of the app: lists go on showing what was loaded o
 import typing as t
 
 from flask import Flask
-from flask_admin.contrib.sqla import ModelView
 from flask_sqlalchemy import SQLAlchemy
 
 from flask_admin import Admin
+from flask_admin.contrib.sqla import ModelView
 from tests.apps.engines import URL
 
 db: t.Any = SQLAlchemy()

@@ -8,11 +8,11 @@ error in the other.
 import typing as t
 
 from flask import Flask
-from flask_admin.contrib.sqla import ModelView
 from flask_sqlalchemy import SQLAlchemy
 
 from flask_admin import Admin
 from flask_admin import AdminIndexView
+from flask_admin.contrib.sqla import ModelView
 from tests.apps.engines import URL
 
 db: t.Any = SQLAlchemy()

@@ -6,7 +6,6 @@ What the request has not committed by then is lost without a word.
 import typing as t
 
 from flask import Flask
-from flask_admin.contrib.sqla import ModelView
 from flask_sqlalchemy_lite import SQLAlchemy
 from sqlalchemy import String
 from sqlalchemy.orm import DeclarativeBase
@@ -14,6 +13,7 @@ from sqlalchemy.orm import Mapped
 from sqlalchemy.orm import mapped_column
 
 from flask_admin import Admin
+from flask_admin.contrib.sqla import ModelView
 from tests.apps.engines import URL
 
 db = SQLAlchemy()

@@ -7,7 +7,6 @@ Whatever was set on that session in one request is still set in the next one.
 import typing as t
 
 from flask import Flask
-from flask_admin.contrib.sqla import ModelView
 from sqlalchemy import Column
 from sqlalchemy import Integer
 from sqlalchemy import String
@@ -17,6 +16,7 @@ from sqlalchemy.orm import Session
 from sqlalchemy.orm import sessionmaker
 
 from flask_admin import Admin
+from flask_admin.contrib.sqla import ModelView
 from tests.apps.engines import connect
 
 Base: t.Any = declarative_base()

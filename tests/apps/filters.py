@@ -9,13 +9,13 @@ import enum
 import typing as t
 
 from flask import Flask
-from flask_admin.contrib.sqla import ModelView
-from flask_admin.contrib.sqla.filters import FilterEqual
 from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy.orm import Session
 
 from flask_admin import Admin
 from flask_admin import expose
+from flask_admin.contrib.sqla import ModelView
+from flask_admin.contrib.sqla.filters import FilterEqual
 from tests.apps.engines import URL
 
 db: t.Any = SQLAlchemy()

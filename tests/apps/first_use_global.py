@@ -7,12 +7,12 @@ The first request is faultless; from the second on the counts stand still.
 import typing as t
 
 from flask import Flask
-from flask_admin.contrib.sqla import ModelView
 from flask_sqlalchemy import SQLAlchemy
 
 from flask_admin import Admin
 from flask_admin import BaseView
 from flask_admin import expose
+from flask_admin.contrib.sqla import ModelView
 from tests.apps.engines import URL
 
 db: t.Any = SQLAlchemy()

@@ -7,11 +7,11 @@ Two people who edit at once get each other's row; either is as old as its reques
 import typing as t
 
 from flask import Flask
-from flask_admin.contrib.sqla import ModelView
 from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy.ext.associationproxy import association_proxy
 
 from flask_admin import Admin
+from flask_admin.contrib.sqla import ModelView
 from tests.apps.engines import URL
 
 db: t.Any = SQLAlchemy()

@@ -5,7 +5,6 @@ There a name stays "already taken" though the row that had it is long gone.
 """
 
 from flask import Flask
-from flask_admin.contrib.sqla import ModelView
 from flask_sqlalchemy_lite import SQLAlchemy
 from sqlalchemy import String
 from sqlalchemy.orm import DeclarativeBase
@@ -13,6 +12,7 @@ from sqlalchemy.orm import Mapped
 from sqlalchemy.orm import mapped_column
 
 from flask_admin import Admin
+from flask_admin.contrib.sqla import ModelView
 from tests.apps.engines import URL
 
 db = SQLAlchemy()

@@ -12,11 +12,11 @@ from flask import request
 from flask import session
 from flask import url_for
 from flask.testing import FlaskClient
-from flask_admin.contrib.sqla import ModelView
 from flask_sqlalchemy import SQLAlchemy
 
 from flask_admin import Admin
 from flask_admin import AdminIndexView
+from flask_admin.contrib.sqla import ModelView
 from tests.apps.engines import URL
 
 db: t.Any = SQLAlchemy()

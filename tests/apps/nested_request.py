@@ -8,7 +8,6 @@ import typing as t
 
 from flask import current_app
 from flask import Flask
-from flask_admin.contrib.sqla import ModelView
 from sqlalchemy import Column
 from sqlalchemy import Integer
 from sqlalchemy import String
@@ -20,6 +19,7 @@ from sqlalchemy.orm import sessionmaker
 from flask_admin import Admin
 from flask_admin import BaseView
 from flask_admin import expose
+from flask_admin.contrib.sqla import ModelView
 from tests.apps.engines import connect
 
 Base: t.Any = declarative_base()

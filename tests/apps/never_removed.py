@@ -8,7 +8,6 @@ row looks different from one click to the next.
 import typing as t
 
 from flask import Flask
-from flask_admin.contrib.sqla import ModelView
 from sqlalchemy import Boolean
 from sqlalchemy import Column
 from sqlalchemy import Integer
@@ -18,6 +17,7 @@ from sqlalchemy.orm import scoped_session
 from sqlalchemy.orm import sessionmaker
 
 from flask_admin import Admin
+from flask_admin.contrib.sqla import ModelView
 from tests.apps.engines import connect
 
 Base: t.Any = declarative_base()

@@ -7,7 +7,6 @@ Every request shares it: rows that were changed elsewhere stay as they were.
 import typing as t
 
 from flask import Flask
-from flask_admin.contrib.sqla import ModelView
 from sqlalchemy import Column
 from sqlalchemy import Integer
 from sqlalchemy import String
@@ -18,6 +17,7 @@ from sqlalchemy.orm import Session
 from sqlalchemy.orm import sessionmaker
 
 from flask_admin import Admin
+from flask_admin.contrib.sqla import ModelView
 from tests.apps.engines import connect
 
 Base: t.Any = declarative_base()

@@ -7,10 +7,10 @@ The rows of the page are detached: the first column that loads lazily ends in a 
 import typing as t
 
 from flask import Flask
-from flask_admin.contrib.sqla import ModelView
 from flask_sqlalchemy import SQLAlchemy
 
 from flask_admin import Admin
+from flask_admin.contrib.sqla import ModelView
 from tests.apps.engines import URL
 
 db: t.Any = SQLAlchemy()

@@ -7,7 +7,6 @@ Two people at once are in one transaction: either may commit, or lose, the other
 import typing as t
 
 from flask import Flask
-from flask_admin.contrib.sqla import ModelView
 from sqlalchemy import Column
 from sqlalchemy import Integer
 from sqlalchemy import String
@@ -16,6 +15,7 @@ from sqlalchemy.orm import scoped_session
 from sqlalchemy.orm import sessionmaker
 
 from flask_admin import Admin
+from flask_admin.contrib.sqla import ModelView
 from tests.apps.engines import connect
 
 Base: t.Any = declarative_base()

@@ -7,7 +7,6 @@ Where that one is not closed, each look at the page keeps a connection for itsel
 import typing as t
 
 from flask import Flask
-from flask_admin.contrib.sqla import ModelView
 from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy import Column
 from sqlalchemy import Integer
@@ -19,6 +18,7 @@ from sqlalchemy.orm import Session
 from flask_admin import Admin
 from flask_admin import BaseView
 from flask_admin import expose
+from flask_admin.contrib.sqla import ModelView
 from tests.apps.engines import connect
 from tests.apps.engines import URL
 

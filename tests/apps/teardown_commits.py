@@ -7,7 +7,6 @@ What a view has changed and then given up is saved all the same.
 import typing as t
 
 from flask import Flask
-from flask_admin.contrib.sqla import ModelView
 from sqlalchemy import Column
 from sqlalchemy import Date
 from sqlalchemy import Integer
@@ -17,6 +16,7 @@ from sqlalchemy.orm import scoped_session
 from sqlalchemy.orm import sessionmaker
 
 from flask_admin import Admin
+from flask_admin.contrib.sqla import ModelView
 from tests.apps.engines import connect
 
 Base: t.Any = declarative_base()

@@ -5,10 +5,10 @@ import time
 import typing as t
 
 import flask
-from flask_admin.contrib.sqla import ModelView
 from flask_sqlalchemy import SQLAlchemy
 
 from flask_admin import Admin
+from flask_admin.contrib.sqla import ModelView
 from session_scoping import judge
 from session_scoping import record
 

@@ -10,7 +10,6 @@ import typing as t
 
 import flask
 import sqlalchemy as sa
-from flask_admin.contrib.sqla import ModelView
 from flask_sqlalchemy import SQLAlchemy
 from flask_sqlalchemy.session import Session
 from sqlalchemy import orm
@@ -18,6 +17,7 @@ from sqlalchemy import orm
 from flask_admin import Admin
 from flask_admin import BaseView
 from flask_admin import expose
+from flask_admin.contrib.sqla import ModelView
 from tests.closing import closing
 
 db: t.Any = SQLAlchemy(session_options={"class_": closing(Session)})

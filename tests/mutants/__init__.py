@@ -12,13 +12,14 @@ from dataclasses import dataclass
 from functools import wraps
 from weakref import WeakKeyDictionary
 
+from sqlalchemy import orm
+
 from flask_admin.contrib.sqla import _compat
 from flask_admin.contrib.sqla import ajax
 from flask_admin.contrib.sqla import fields
 from flask_admin.contrib.sqla import form
 from flask_admin.contrib.sqla import validators
 from flask_admin.contrib.sqla import view
-from sqlalchemy import orm
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,9 @@ from types import CodeType
 from types import FunctionType
 from types import ModuleType
 
-import flask_admin.contrib.sqla.view
 import flask_sqlalchemy.extension
 
+import flask_admin.contrib.sqla.view
 from tests import mutants
 from tests.mutants import keeping
 from tests.mutants import MUTANTS

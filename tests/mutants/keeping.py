@@ -5,9 +5,9 @@ from functools import partial
 
 import flask
 import sqlalchemy as sa
+
 from flask_admin.contrib.sqla import ModelView
 from flask_admin.contrib.sqla.ajax import QueryAjaxModelLoader
-
 from tests.mutants import add
 from tests.mutants import around
 from tests.mutants import mutant

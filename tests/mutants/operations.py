@@ -7,11 +7,11 @@ from functools import partial
 
 import flask
 import sqlalchemy as sa
+from sqlalchemy import orm
+
 from flask_admin.contrib.sqla import ModelView
 from flask_admin.contrib.sqla.ajax import QueryAjaxModelLoader
 from flask_admin.contrib.sqla.validators import Unique
-from sqlalchemy import orm
-
 from tests.mutants import add
 from tests.mutants import around
 from tests.mutants import ask

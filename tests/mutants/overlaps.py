@@ -5,7 +5,6 @@ from functools import partial
 
 from flask_admin.contrib.sqla import ModelView
 from flask_admin.contrib.sqla.ajax import QueryAjaxModelLoader
-
 from tests.mutants import add
 from tests.mutants import around
 from tests.mutants import asks

@@ -6,6 +6,8 @@ import typing as t
 from functools import partial
 
 import flask
+from sqlalchemy import orm
+
 from flask_admin.contrib.sqla import ModelView
 from flask_admin.contrib.sqla.ajax import QueryAjaxModelLoader
 from flask_admin.contrib.sqla.fields import InlineModelFormList
@@ -13,8 +15,6 @@ from flask_admin.contrib.sqla.fields import QuerySelectField
 from flask_admin.contrib.sqla.form import AdminModelConverter
 from flask_admin.contrib.sqla.form import InlineModelConverter
 from flask_admin.contrib.sqla.validators import Unique
-from sqlalchemy import orm
-
 from tests.mutants import add
 from tests.mutants import around
 from tests.mutants import asks

@@ -1,11 +1,11 @@
 import typing as t
 
 from flask import Flask
-from flask_admin.contrib.sqla import ModelView
 
 from flask_admin import Admin
 from flask_admin import BaseView
 from flask_admin import expose
+from flask_admin.contrib.sqla import ModelView
 from tests.apps.shop.extensions import db
 from tests.apps.shop.models import Item
 from tests.apps.shop.services import catalogue
