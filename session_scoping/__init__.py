@@ -4,22 +4,22 @@ import typing as t
 from importlib import import_module
 
 if t.TYPE_CHECKING:
-    from session_scoping.crawler import record
+    from session_scoping.drive.record import record
     from session_scoping.errors import CannotTell
-    from session_scoping.recorder import Recorder
     from session_scoping.recording import Recording
-    from session_scoping.rules import judge
-    from session_scoping.rules import Verdict
+    from session_scoping.rules.verdict import judge
+    from session_scoping.rules.verdict import Verdict
+    from session_scoping.watch.recorder import Recorder
 
 __all__ = ["CannotTell", "judge", "record", "Recorder", "Recording", "Verdict"]
 
 HOMES = {
     "CannotTell": "errors",
-    "judge": "rules",
-    "record": "crawler",
-    "Recorder": "recorder",
+    "judge": "rules.verdict",
+    "record": "drive.record",
+    "Recorder": "watch.recorder",
     "Recording": "recording",
-    "Verdict": "rules",
+    "Verdict": "rules.verdict",
 }
 
 

@@ -27,16 +27,16 @@ from flask_admin import expose
 from flask_admin.contrib.sqla import ModelView
 from flask_admin.contrib.sqla.filters import BooleanEqualFilter
 from flask_admin.contrib.sqla.filters import IntEqualFilter
-from session_scoping.crawler import record
-from session_scoping.driven import Driven
-from session_scoping.faults import BEFORE
-from session_scoping.faults import COMMIT
-from session_scoping.hooks import DRIVE
-from session_scoping.operations import Operation
-from session_scoping.recorder import Recorder
+from session_scoping.drive.driven import Driven
+from session_scoping.drive.faults import BEFORE
+from session_scoping.drive.faults import COMMIT
+from session_scoping.drive.operations import Operation
+from session_scoping.drive.record import record
 from session_scoping.recording import NOBODY
 from session_scoping.recording import Recording
 from session_scoping.recording import Request
+from session_scoping.watch.hooks import DRIVE
+from session_scoping.watch.recorder import Recorder
 
 WAYS = (BEFORE, COMMIT)  # in which operations are failed
 

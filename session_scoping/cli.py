@@ -15,15 +15,15 @@ from pathlib import Path
 import click
 from flask.cli import ScriptInfo
 
-from session_scoping.defects import BY_ID
 from session_scoping.errors import CannotTell
+from session_scoping.rules.defects import BY_ID
 
 if t.TYPE_CHECKING:
     import flask
 
-    from session_scoping.recorder import Recorder
     from session_scoping.recording import Recording
-    from session_scoping.rules import Verdict
+    from session_scoping.rules.verdict import Verdict
+    from session_scoping.watch.recorder import Recorder
 
 BROKEN, CANNOT_TELL, INTERRUPTED = 1, 2, 130
 
@@ -139,10 +139,10 @@ def say(line: str) -> None:
 def make_recorder(leave_alone: t.Sequence[str]) -> "Recorder":
     """What all that follows is built on. Raises ``CannotTell`` when it is not there."""
     try:
-        import session_scoping.crawler  # noqa: F401
-        import session_scoping.reports.html  # noqa: F401
-        import session_scoping.reports.terminal  # noqa: F401
-        from session_scoping.recorder import Recorder
+        import session_scoping.drive.crawler  # noqa: F401
+        import session_scoping.report.html  # noqa: F401
+        import session_scoping.report.terminal  # noqa: F401
+        from session_scoping.watch.recorder import Recorder
     except ImportError as error:
         mend = "install it, or releases that go together"
         if "T_SESSION" in str(error):
@@ -161,10 +161,10 @@ def drive(
     yes: bool,
 ) -> None:
     """Load the app, and do in its admin what is to be watched."""
-    from session_scoping.crawler import record
+    from session_scoping.drive.record import record
     from session_scoping.loading import load
     from session_scoping.loading import load_client
-    from session_scoping.places import where
+    from session_scoping.watch.places import where
 
     recorder.start()
     app = load(target, recorder)
@@ -187,9 +187,9 @@ def drive(
 
 def tell(recording: "Recording") -> "Verdict":
     """Pass the verdict, and print it."""
-    from session_scoping.reports.terminal import render
-    from session_scoping.reports.terminal import show
-    from session_scoping.rules import judge
+    from session_scoping.report.terminal import render
+    from session_scoping.report.terminal import show
+    from session_scoping.rules.verdict import judge
 
     verdict = judge(recording)
     show(render(verdict))
@@ -264,8 +264,8 @@ def progress_bar() -> t.Iterator[t.Callable[[str, int, int], None]]:
 
 def confirm(app: "flask.Flask") -> None:
     """Ask before anything is written. Raises ``CannotTell`` when the answer is no."""
-    from session_scoping.ledger import databases
-    from session_scoping.places import where
+    from session_scoping.drive.ledger import databases
+    from session_scoping.watch.places import where
 
     try:
         urls = databases(app)
@@ -320,7 +320,7 @@ def cannot_write(path: str, error: OSError) -> CannotTell:
 
 
 def save(verdict: "Verdict", html_path: str | None, json_path: str | None) -> None:
-    from session_scoping.reports.html import html
+    from session_scoping.report.html import html
 
     texts = {}
     if html_path is not None:

@@ -20,10 +20,10 @@ from session_scoping.cli import say
 from session_scoping.errors import CannotTell
 
 if t.TYPE_CHECKING:
-    from session_scoping.upgrade import Comparison
-    from session_scoping.upgrade import Culprit
-    from session_scoping.upgrade import Job
-    from session_scoping.upgrade import Progress
+    from session_scoping.compare.upgrade import Comparison
+    from session_scoping.compare.upgrade import Culprit
+    from session_scoping.compare.upgrade import Job
+    from session_scoping.compare.upgrade import Progress
 
 
 class Commands(click.Group):
@@ -94,10 +94,10 @@ def verdict(
     for known defects that no release fixes; 1 when one is broken; 2 when it could not
     tell.
     """
-    from session_scoping.reports.survey import html
-    from session_scoping.reports.survey import render
-    from session_scoping.reports.terminal import show
-    from session_scoping.survey import survey
+    from session_scoping.compare.survey import survey
+    from session_scoping.report.survey import html
+    from session_scoping.report.survey import render
+    from session_scoping.report.terminal import show
 
     def run() -> int:
         check_paths(html_path, json_path)
@@ -123,7 +123,7 @@ def upgrade(context: click.Context, /, before: str, after: str, **given: t.Any) 
     A side is a requirement, as flask-admin==2.2.0 or flask<3.1, or `latest`, the path
     of a checkout, or git+ an address. Each gets an environment of its own.
     """
-    from session_scoping.upgrade import compare
+    from session_scoping.compare.upgrade import compare
 
     def run(job: "Job") -> "Comparison":
         with progress_of(before, after) as both:
@@ -137,7 +137,7 @@ def upgrade(context: click.Context, /, before: str, after: str, **given: t.Any) 
 @click.pass_context
 def bisect(context: click.Context, /, before: str, after: str, **given: t.Any) -> None:
     """Find the first release from BEFORE to AFTER that breaks a rule."""
-    from session_scoping.upgrade import bisect
+    from session_scoping.compare.upgrade import bisect
 
     def run(job: "Job") -> "Comparison | Culprit":
         with progress_of(f"{before} … {after}") as [only]:
@@ -160,7 +160,7 @@ def fork(context: click.Context, /, path: str, overwrite: bool) -> None:
     """
     from rich.console import Console
 
-    from session_scoping.fork import check
+    from session_scoping.compare.fork import check
 
     console = Console(stderr=True)
     try:
@@ -190,11 +190,11 @@ def tell(
     html_path: str | None,
 ) -> int:
     """Compare, print and save it, and give the exit status."""
-    from session_scoping.reports.terminal import show
-    from session_scoping.reports.upgrade import html
-    from session_scoping.reports.upgrade import render
-    from session_scoping.upgrade import Culprit
-    from session_scoping.upgrade import Job
+    from session_scoping.compare.upgrade import Culprit
+    from session_scoping.compare.upgrade import Job
+    from session_scoping.report.terminal import show
+    from session_scoping.report.upgrade import html
+    from session_scoping.report.upgrade import render
 
     def compare() -> int:
         check_paths(html_path, json_path)

@@ -11,8 +11,8 @@ from flask.cli import ScriptInfo
 from flask.testing import FlaskClient
 
 from session_scoping.errors import CannotTell
-from session_scoping.places import where
-from session_scoping.recorder import Recorder
+from session_scoping.watch.places import where
+from session_scoping.watch.recorder import Recorder
 
 NAME_IT = "name an app, or a function that makes one, as in 'module:create_app'"
 

@@ -11,12 +11,12 @@ import pytest
 if t.TYPE_CHECKING:
     import flask
 
-    from session_scoping.crawler import Crawler
-    from session_scoping.crawler import MakeClient
-    from session_scoping.operations import Operation
-    from session_scoping.recorder import Recorder
+    from session_scoping.drive.crawler import Crawler
+    from session_scoping.drive.crawler import MakeClient
+    from session_scoping.drive.operations import Operation
     from session_scoping.recording import Recording
-    from session_scoping.rules import Verdict
+    from session_scoping.rules.verdict import Verdict
+    from session_scoping.watch.recorder import Recorder
 
 T = t.TypeVar("T")
 WATCH = "session_scoping"
@@ -119,9 +119,9 @@ class SessionScoping:
     ) -> "Verdict":
         """Read all of the admin of ``app``. The test fails when a rule is broken,
         or when there is nothing to see."""
-        from session_scoping.crawler import record
+        from session_scoping.drive.record import record
         from session_scoping.errors import CannotTell
-        from session_scoping.rules import judge
+        from session_scoping.rules.verdict import judge
 
         try:
             recording = record(
@@ -145,7 +145,7 @@ class SessionScoping:
     ) -> "t.Iterator[Recording]":
         """Watch what the test requests in the block. The test fails at the end of it
         when a rule is broken, or when there was no request."""
-        from session_scoping.recorder import Recorder
+        from session_scoping.watch.recorder import Recorder
 
         recorder = Recorder(self._leave_alone(leave_alone))
         recorder.start()
@@ -182,7 +182,7 @@ class Suite:
     """
 
     def __init__(self, config: pytest.Config, judges: bool) -> None:
-        from session_scoping.recorder import Recorder
+        from session_scoping.watch.recorder import Recorder
 
         self.judges = judges
         self.blind: list[str] = []  # tests of which nothing can be told
@@ -220,7 +220,7 @@ class Suite:
     def pytest_terminal_summary(
         self, terminalreporter: "pytest.TerminalReporter"
     ) -> None:
-        from session_scoping.causes import OUTER_CONTEXT
+        from session_scoping.rules.causes import OUTER_CONTEXT
 
         if self.blind:
             terminalreporter.write_sep("=", "session scoping", yellow=True)
@@ -326,9 +326,9 @@ class DrivenApp:
     """The app of this process, and the one crawler that drives it."""
 
     def __init__(self, target: str, leave_alone: t.Sequence[str]) -> None:
-        from session_scoping.crawler import Crawler
+        from session_scoping.drive.crawler import Crawler
         from session_scoping.loading import load
-        from session_scoping.recorder import Recorder
+        from session_scoping.watch.recorder import Recorder
 
         self.recorder = Recorder(leave_alone)
         with self.recorder:
@@ -358,7 +358,7 @@ class DrivenApp:
 
     def judge_building(self) -> None:
         """Fails the test when building the app has opened a session that is there."""
-        from session_scoping.rules import judge
+        from session_scoping.rules.verdict import judge
 
         verdict = only(judge(self.built), set())
         if not verdict.holds:
@@ -366,7 +366,7 @@ class DrivenApp:
 
     def judge(self, operation: "Operation", client: "MakeClient | None") -> None:
         """Drive one thing, and fail the test by what is seen of it."""
-        from session_scoping.rules import judge
+        from session_scoping.rules.verdict import judge
 
         # Whatever contexts the fixtures of a suite push, the app is driven in none.
         recording = Context().run(self._drive, operation, client)
@@ -384,8 +384,8 @@ class DrivenApp:
     def _drive(
         self, operation: "Operation", client: "MakeClient | None"
     ) -> "Recording":
-        from session_scoping.crawler import Crawler
-        from session_scoping.crawler import silence
+        from session_scoping.drive.crawler import Crawler
+        from session_scoping.drive.record import silence
 
         recorder = self.recorder
         recorder.start()
@@ -471,7 +471,7 @@ HELP = (
 def verdict_of(recorder: "Recorder", failed: bool = False) -> "Verdict":
     """The verdict on a test. What is kept by nothing of the app, the test keeps."""
     from session_scoping.recording import SCOPED_SESSION
-    from session_scoping.rules import judge
+    from session_scoping.rules.verdict import judge
 
     recording = recorder.stop()
     recording.kept_instances = [one for one in recording.kept_instances if one.kept_by]
@@ -495,7 +495,7 @@ def only(verdict: "Verdict", views: t.Container[int]) -> "Verdict":
 
 def in_outer_context(verdict: "Verdict") -> bool:
     """Does the test hold an app context around its requests, and is that all?"""
-    from session_scoping.causes import OUTER_CONTEXT
+    from session_scoping.rules.causes import OUTER_CONTEXT
 
     causes = {one.cause for one in verdict.violations}
     return causes == {OUTER_CONTEXT} and not verdict.stopped
@@ -503,14 +503,14 @@ def in_outer_context(verdict: "Verdict") -> bool:
 
 def message(verdict: "Verdict") -> str:
     """What a failed test says: the first line is for the summary."""
-    from session_scoping.reports.terminal import text
+    from session_scoping.report.terminal import text
 
     return f"{headline(verdict)}\n\n{text(verdict)}"
 
 
 def headline(verdict: "Verdict") -> str:
-    from session_scoping.reports.terminal import conclusion
-    from session_scoping.reports.terminal import views_of
+    from session_scoping.report.terminal import conclusion
+    from session_scoping.report.terminal import views_of
 
     if not verdict.findings:
         return conclusion(verdict)

@@ -115,6 +115,11 @@ class Request:
     dirty_read: bool = False  # does it show what another request has not committed?
     dirty_write: bool = False  # does it save what nobody has committed?
 
+    @property
+    def in_trouble(self) -> bool:
+        """Did it fail, by itself or on purpose?"""
+        return bool(self.failed or self.error or self.status >= 500)
+
 
 @dataclass(slots=True)
 class Outside:

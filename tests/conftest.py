@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from session_scoping.environments import releases
+from session_scoping.compare.environments import releases
 from session_scoping.errors import CannotTell
 from tests.sdist import unpack
 

@@ -21,8 +21,8 @@ import sys
 import typing as t
 from pathlib import Path
 
-from session_scoping.causes import Cause
-from session_scoping.causes import CAUSES
+from session_scoping.rules.causes import Cause
+from session_scoping.rules.causes import CAUSES
 from tests.apps import APPS
 
 ROOT = Path(__file__).parent.parent

@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import cycle
 from pathlib import Path
 
-from session_scoping.fork import drop_in
+from session_scoping.compare.fork import drop_in
 
 ROOT = Path(__file__).parent.parent
 RUNS = 1000

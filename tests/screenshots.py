@@ -14,7 +14,7 @@ from session_scoping import judge
 from session_scoping import record
 from session_scoping import Recorder
 from session_scoping.loading import load
-from session_scoping.reports.html import html
+from session_scoping.report.html import html
 
 PICTURES = Path(__file__).parent.parent / "docs"
 APP = "tests.apps.captured_at_startup"

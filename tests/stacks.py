@@ -14,11 +14,11 @@ import typing as t
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from session_scoping.environments import in_a_line
-from session_scoping.environments import NEEDS
-from session_scoping.environments import OLD_STACK
-from session_scoping.environments import run_with
-from session_scoping.environments import uv_path
+from session_scoping.compare.environments import in_a_line
+from session_scoping.compare.environments import NEEDS
+from session_scoping.compare.environments import OLD_STACK
+from session_scoping.compare.environments import run_with
+from session_scoping.compare.environments import uv_path
 from tests.sample import sample
 
 ROOT = Path(__file__).parent.parent

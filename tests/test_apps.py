@@ -21,7 +21,7 @@ from session_scoping import Recorder
 from session_scoping import Verdict
 from session_scoping.loading import load
 from session_scoping.loading import load_client
-from session_scoping.reports.terminal import text
+from session_scoping.report.terminal import text
 from tests.apps import APPS
 from tests.apps import Example
 
@@ -153,7 +153,7 @@ def test_what_spoils_its_process(example: Example) -> None:
 
 
 def test_every_cause_has_an_app() -> None:
-    causes = import_module("session_scoping.causes").CAUSES
+    causes = import_module("session_scoping.rules.causes").CAUSES
     elsewhere = {  # test_survey.py, mutants, fire/test_servers.py, test_faults.py
         "Flask-Admin: a delete of several rows is not rolled back where its commit "
         "fails",

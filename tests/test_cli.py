@@ -16,8 +16,8 @@ from flask.cli import FlaskGroup
 from session_scoping.cli import command
 from session_scoping.cli import main
 from session_scoping.recording import Recording
-from session_scoping.rules import judge
-from session_scoping.rules import NAMES
+from session_scoping.rules.rules import NAMES
+from session_scoping.rules.verdict import judge
 from tests.apps import APPS
 
 ROOT = Path(__file__).parent.parent

@@ -31,8 +31,8 @@ from flask_admin.contrib.sqla import ModelView
 from session_scoping import judge
 from session_scoping import record
 from session_scoping import Verdict
-from session_scoping.driven import READS
-from session_scoping.operations import absent_id
+from session_scoping.drive.driven import READS
+from session_scoping.drive.operations import absent_id
 from session_scoping.recording import Recording
 from session_scoping.recording import Request
 

@@ -14,18 +14,18 @@ from flask_sqlalchemy.session import Session
 
 from flask_admin import Admin
 from flask_admin.contrib.sqla import ModelView
-from session_scoping.crawler import record
-from session_scoping.faults import AFTER
-from session_scoping.faults import BEFORE
-from session_scoping.faults import COMMIT
-from session_scoping.faults import EXHAUSTED
-from session_scoping.faults import FAULTS
-from session_scoping.faults import in_memory
-from session_scoping.faults import LOST
-from session_scoping.faults import ROLLBACK
-from session_scoping.recorder import Recorder
+from session_scoping.drive.faults import AFTER
+from session_scoping.drive.faults import BEFORE
+from session_scoping.drive.faults import COMMIT
+from session_scoping.drive.faults import EXHAUSTED
+from session_scoping.drive.faults import FAULTS
+from session_scoping.drive.faults import in_memory
+from session_scoping.drive.faults import LOST
+from session_scoping.drive.faults import ROLLBACK
+from session_scoping.drive.record import record
 from session_scoping.recording import Recording
-from session_scoping.rules import judge
+from session_scoping.rules.verdict import judge
+from session_scoping.watch.recorder import Recorder
 from tests.closing import closing
 from tests.closing import LEFT_IN_REGISTRY
 

@@ -14,9 +14,9 @@ from click.testing import CliRunner
 from click.testing import Result
 
 from session_scoping.commands import main
-from session_scoping.fork import drop_in
-from session_scoping.fork import FILE
-from session_scoping.fork import HOME
+from session_scoping.compare.fork import drop_in
+from session_scoping.compare.fork import FILE
+from session_scoping.compare.fork import HOME
 from tests.conftest import Sdist
 
 FORK = (sys.executable, "-m", "session_scoping", "fork")

@@ -4,7 +4,7 @@ from collections import Counter
 
 import pytest
 
-from session_scoping.rules import NAMES
+from session_scoping.rules.rules import NAMES
 from tests.mutants import Mutant
 from tests.mutants import NONE
 from tests.mutants.__main__ import run

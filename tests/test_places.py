@@ -8,10 +8,10 @@ from textwrap import dedent
 import pytest
 from flask_sqlalchemy.session import Session
 
-from session_scoping.crawler import record
-from session_scoping.recorder import Recorder
-from session_scoping.rules import judge
-from session_scoping.rules import Verdict
+from session_scoping.drive.record import record
+from session_scoping.rules.verdict import judge
+from session_scoping.rules.verdict import Verdict
+from session_scoping.watch.recorder import Recorder
 from tests.test_faults import make_app
 
 PACKAGES = sysconfig.get_path("purelib")

@@ -20,9 +20,9 @@ from session_scoping.recording import Stopped
 from session_scoping.recording import Unseen
 from session_scoping.recording import Use
 from session_scoping.recording import View
-from session_scoping.reports.html import html
-from session_scoping.rules import judge
-from session_scoping.rules import NAMES
+from session_scoping.report.html import html
+from session_scoping.rules.rules import NAMES
+from session_scoping.rules.verdict import judge
 from tests.conftest import insist
 
 if t.TYPE_CHECKING or importlib.util.find_spec("playwright"):
@@ -415,7 +415,7 @@ def test_the_address_keeps_the_zoom(open_report: Open) -> None:
 
 def test_a_cell_of_the_table_leads_to_its_sessions(open_report: Open) -> None:
     page = open_report(leaking(40))
-    row = page.get_by_role("row", name="UserView(User)")
+    row = page.get_by_role("row", name="UserView")
     row.get_by_role("link", name="broken").first.click()
 
     expect(page.locator("#count")).to_have_text("1 of 41 sessions, 1 broken")
@@ -437,7 +437,7 @@ def test_a_click_on_a_bar_tells_all_of_its_session(open_report: Open) -> None:
         "No session serves two requests, and none is opened by building the app.",
         "a raw session given to a view",
         "ModelView(User, scoped_session(sessionmaker(engine)))",
-        "request 20 GET /admin/user/ · UserView(User) · list · 200",
+        "request 20 GET /admin/user/ · UserView · list · 200",
     ):
         expect(panel).to_contain_text(known)
 
@@ -489,7 +489,7 @@ def test_the_mouse_and_the_keyboard_show_the_request(open_report: Open) -> None:
     tip = page.locator("#tip")
     page.mouse.move(*middle(page, "broken-use"))
     expect(tip).to_contain_text(
-        "Request 27 · GET /admin/user/ · UserView(User) · create"
+        "Request 27 · GET /admin/user/ · UserView · create"
     )
     expect(tip).to_contain_text("Session 44 · breaks handle, fresh, released")
 

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from session_scoping.causes import CAUSES
 from session_scoping.recording import BUILDING
 from session_scoping.recording import BY_HAND
 from session_scoping.recording import COMMIT
@@ -34,9 +33,10 @@ from session_scoping.recording import Unasked
 from session_scoping.recording import Unreturned
 from session_scoping.recording import Use
 from session_scoping.recording import View
-from session_scoping.rules import judge
-from session_scoping.rules import NAMES
-from session_scoping.rules import Verdict
+from session_scoping.rules.causes import CAUSES
+from session_scoping.rules.rules import NAMES
+from session_scoping.rules.verdict import judge
+from session_scoping.rules.verdict import Verdict
 
 LIBRARY = Place("flask_admin/contrib/sqla/view.py", 1041, "get_list")
 VALIDATORS = Place("flask_admin/contrib/sqla/validators.py", 40, "__call__")

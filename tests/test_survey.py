@@ -10,17 +10,17 @@ import pytest
 from rich.console import Console
 
 from session_scoping import bookshop
-from session_scoping.cells import State
-from session_scoping.handles import HANDLES
+from session_scoping.compare.survey import Survey
 from session_scoping.recording import FLASK_SQLALCHEMY
 from session_scoping.recording import LITE
 from session_scoping.recording import NOBODY
 from session_scoping.recording import Recording
-from session_scoping.reports.survey import html
-from session_scoping.reports.survey import render
-from session_scoping.rules import judge
-from session_scoping.rules import NAMES
-from session_scoping.survey import Survey
+from session_scoping.report.survey import html
+from session_scoping.report.survey import render
+from session_scoping.rules.cells import State
+from session_scoping.rules.handles import HANDLES
+from session_scoping.rules.rules import NAMES
+from session_scoping.rules.verdict import judge
 from tests.test_rules import alone
 from tests.test_rules import EXPORT
 from tests.test_rules import recording

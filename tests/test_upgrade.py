@@ -11,26 +11,26 @@ from packaging.version import Version
 
 from session_scoping import environments
 from session_scoping import upgrade
-from session_scoping.cells import Cell
-from session_scoping.cells import State
 from session_scoping.commands import main
-from session_scoping.environments import FIRST_NEW
-from session_scoping.environments import in_a_line
-from session_scoping.environments import name_of
-from session_scoping.environments import only_before
+from session_scoping.compare.environments import FIRST_NEW
+from session_scoping.compare.environments import in_a_line
+from session_scoping.compare.environments import name_of
+from session_scoping.compare.environments import only_before
+from session_scoping.compare.upgrade import bisect
+from session_scoping.compare.upgrade import Comparison
+from session_scoping.compare.upgrade import Culprit
+from session_scoping.compare.upgrade import Job
+from session_scoping.compare.upgrade import Kind
+from session_scoping.compare.upgrade import requirements
+from session_scoping.compare.upgrade import Side
 from session_scoping.errors import CannotTell
-from session_scoping.reports.terminal import plain
-from session_scoping.reports.upgrade import html
-from session_scoping.reports.upgrade import render
-from session_scoping.reports.upgrade import sentence
-from session_scoping.rules import NAMES
-from session_scoping.upgrade import bisect
-from session_scoping.upgrade import Comparison
-from session_scoping.upgrade import Culprit
-from session_scoping.upgrade import Job
-from session_scoping.upgrade import Kind
-from session_scoping.upgrade import requirements
-from session_scoping.upgrade import Side
+from session_scoping.report.terminal import plain
+from session_scoping.report.upgrade import html
+from session_scoping.report.upgrade import render
+from session_scoping.report.upgrade import sentence
+from session_scoping.rules.cells import Cell
+from session_scoping.rules.cells import State
+from session_scoping.rules.rules import NAMES
 from tests.conftest import Sdist
 
 

@@ -5,16 +5,16 @@ from pathlib import Path
 
 import pytest
 
-from session_scoping.cells import Cell
-from session_scoping.cells import State
-from session_scoping.defects import BY_ID
-from session_scoping.defects import Defect
-from session_scoping.defects import DEFECTS
-from session_scoping.defects import expected
-from session_scoping.defects import not_importing
-from session_scoping.handles import HANDLES
-from session_scoping.handles import missing
-from session_scoping.rules import NAMES
+from session_scoping.rules.cells import Cell
+from session_scoping.rules.cells import State
+from session_scoping.rules.defects import BY_ID
+from session_scoping.rules.defects import Defect
+from session_scoping.rules.defects import DEFECTS
+from session_scoping.rules.defects import expected
+from session_scoping.rules.defects import not_importing
+from session_scoping.rules.handles import HANDLES
+from session_scoping.rules.handles import missing
+from session_scoping.rules.rules import NAMES
 from tests import verdicts
 from tests.verdicts import changed
 from tests.verdicts import DATA

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from session_scoping.environments import uv_path
+from session_scoping.compare.environments import uv_path
 from tests.verdicts import ROOT
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -178,7 +178,9 @@ def test_without_an_extra_it_says_what_to_install(
 def test_the_wheel_has_the_drop_in(
     installed: t.Callable[[str], Installed], tmp_path: Path
 ) -> None:
-    code = "from session_scoping.fork import drop_in; print(drop_in().read_text())"
+    code = (
+        "from session_scoping.compare.fork import drop_in; print(drop_in().read_text())"
+    )
     python = installed("").scripts / "python"
     done = run(python, "-c", code, cwd=tmp_path, check=True)
     guard = ROOT / "flask_admin/tests/sqla/test_session_scoping.py"

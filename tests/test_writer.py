@@ -22,14 +22,14 @@ from wtforms.validators import InputRequired
 from flask_admin import Admin
 from flask_admin.contrib.sqla import ModelView
 from flask_admin.form import SecureForm
-from session_scoping.crawler import record
-from session_scoping.forms import Making
-from session_scoping.forms import Page
-from session_scoping.ledger import databases
+from session_scoping.drive.forms import Making
+from session_scoping.drive.forms import Page
+from session_scoping.drive.ledger import databases
+from session_scoping.drive.record import record
 from session_scoping.recording import NOBODY
 from session_scoping.recording import Recording
 from session_scoping.recording import Request
-from session_scoping.rules import judge
+from session_scoping.rules.verdict import judge
 from tests.closing import closing
 
 pytestmark = [

@@ -22,18 +22,18 @@ from pathlib import Path
 
 from packaging.version import Version
 
-from session_scoping.cells import Cell
-from session_scoping.cells import State
-from session_scoping.defects import BY_ID
-from session_scoping.defects import Defect
-from session_scoping.defects import DEFECTS
-from session_scoping.defects import not_importing
-from session_scoping.defects import word
-from session_scoping.environments import survey
-from session_scoping.environments import uv_path
+from session_scoping.compare.environments import survey
+from session_scoping.compare.environments import uv_path
 from session_scoping.errors import CannotTell
-from session_scoping.handles import HANDLES
-from session_scoping.rules import NAMES
+from session_scoping.rules.cells import Cell
+from session_scoping.rules.cells import State
+from session_scoping.rules.defects import BY_ID
+from session_scoping.rules.defects import Defect
+from session_scoping.rules.defects import DEFECTS
+from session_scoping.rules.defects import not_importing
+from session_scoping.rules.defects import word
+from session_scoping.rules.handles import HANDLES
+from session_scoping.rules.rules import NAMES
 
 ROOT = Path(__file__).parent.parent
 DATA = ROOT / "verdicts.json"

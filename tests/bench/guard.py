@@ -13,7 +13,7 @@ from resource import getrusage
 from resource import RUSAGE_CHILDREN
 from statistics import median
 
-from session_scoping.fork import drop_in
+from session_scoping.compare.fork import drop_in
 
 ROOT = Path(__file__).parents[2]
 EMPTY = """

@@ -19,7 +19,7 @@ import sqlalchemy as sa
 
 from session_scoping.bookshop import Book
 from session_scoping.bookshop import Bookshop
-from session_scoping.recorder import Recorder
+from session_scoping.watch.recorder import Recorder
 from tests.apps.raw_session import healthy
 
 ROWS = 10_000

@@ -13,7 +13,7 @@ from playwright.sync_api import sync_playwright
 from session_scoping import judge
 from session_scoping import record
 from session_scoping import Recording
-from session_scoping.reports.html import html
+from session_scoping.report.html import html
 from tests.apps.raw_session import healthy
 
 REQUESTS = (300, 5_000, 50_000)

@@ -14,8 +14,8 @@ from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
 
-from session_scoping.fork import drop_in
-from session_scoping.fork import run_in
+from session_scoping.compare.fork import drop_in
+from session_scoping.compare.fork import run_in
 from tests.bench.guard import seconds
 from tests.mutants.__main__ import run as both_guards
 from tests.mutants.catalogue import MUTANTS

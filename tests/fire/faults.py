@@ -23,7 +23,7 @@ from session_scoping import judge
 from session_scoping import record
 from session_scoping import Recording
 from session_scoping import Verdict
-from session_scoping.faults import FAULTS
+from session_scoping.drive.faults import FAULTS
 from tests.apps import APPS
 from tests.apps import Example
 from tests.closing import LEFT_IN_REGISTRY

@@ -12,8 +12,8 @@ import sqlalchemy as sa
 
 from session_scoping import judge
 from session_scoping import record
-from session_scoping.reports.terminal import text
-from session_scoping.rules import NAMES
+from session_scoping.report.terminal import text
+from session_scoping.rules.rules import NAMES
 from tests.apps import APPS
 from tests.apps import Example
 from tests.fire.databases import Server

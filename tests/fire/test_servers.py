@@ -13,7 +13,7 @@ from werkzeug.test import create_environ
 from session_scoping import judge
 from session_scoping import Recorder
 from session_scoping import Recording
-from session_scoping.reports.terminal import text
+from session_scoping.report.terminal import text
 from tests.fire.databases import Server
 from tests.fire.monitor import Monitor
 from tests.fire.serving import SERVERS

@@ -12,8 +12,8 @@ import pytest
 
 from session_scoping.bookshop import recorded
 from session_scoping.bookshop import WAYS
-from session_scoping.handles import HANDLES
-from session_scoping.rules import judge
+from session_scoping.rules.handles import HANDLES
+from session_scoping.rules.verdict import judge
 from tests.mutants import Mutant
 from tests.mutants import NONE
 from tests.mutants.catalogue import MUTANTS

@@ -20,17 +20,6 @@ from flask.globals import app_ctx
 from sqlalchemy import event
 from sqlalchemy.orm import Session as SASession
 
-from session_scoping.hooks import call
-from session_scoping.hooks import DRIVE
-from session_scoping.hooks import Drive
-from session_scoping.hooks import let_in
-from session_scoping.hooks import PRESERVE
-from session_scoping.hooks import RUNNING
-from session_scoping.hooks import Running
-from session_scoping.keepers import keepers
-from session_scoping.places import place_of
-from session_scoping.places import Places
-from session_scoping.places import where
 from session_scoping.recording import BUILDING
 from session_scoping.recording import COMMIT
 from session_scoping.recording import FLASK_SQLALCHEMY
@@ -48,7 +37,18 @@ from session_scoping.recording import Unasked
 from session_scoping.recording import Unreturned
 from session_scoping.recording import Use
 from session_scoping.recording import View
-from session_scoping.stack import stack
+from session_scoping.watch.hooks import call
+from session_scoping.watch.hooks import DRIVE
+from session_scoping.watch.hooks import Drive
+from session_scoping.watch.hooks import let_in
+from session_scoping.watch.hooks import PRESERVE
+from session_scoping.watch.hooks import RUNNING
+from session_scoping.watch.hooks import Running
+from session_scoping.watch.keepers import keepers
+from session_scoping.watch.places import place_of
+from session_scoping.watch.places import Places
+from session_scoping.watch.places import where
+from session_scoping.watch.stack import stack
 
 MARK = "_session_scoping"  # an attribute of sessions and of their connections
 ENOUGH = 100  # instances whose keepers are looked for

@@ -16,13 +16,12 @@ from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 from session_scoping import environments
-from session_scoping.cells import Cell
-from session_scoping.cells import State
 from session_scoping.errors import CannotTell
-from session_scoping.reports.terminal import label
-from session_scoping.rules import judge
-from session_scoping.rules import NAMES
-from session_scoping.rules import Verdict
+from session_scoping.rules.cells import Cell
+from session_scoping.rules.cells import State
+from session_scoping.rules.rules import NAMES
+from session_scoping.rules.verdict import judge
+from session_scoping.rules.verdict import Verdict
 
 Progress = t.Callable[[str], object]  # takes what is being done
 
@@ -275,7 +274,7 @@ def attempt(package: str, side: str, job: Job, progress: Progress) -> Side:
 def _of_views(verdict: Verdict) -> t.Iterator[Cell]:
     for number in range(len(verdict.recording.views)):
         for rule in NAMES:
-            yield verdict.summed(rule, label(verdict, number), number)
+            yield verdict.summed(rule, verdict.label(number), number)
 
 
 def _failures(verdicts: dict[str, Verdict]) -> t.Iterator[str]:

@@ -3,34 +3,19 @@
 import typing as t
 from dataclasses import dataclass
 
-from session_scoping.defects import BY_ID
-from session_scoping.defects import Defect
-from session_scoping.defects import FLASK_ADMIN
 from session_scoping.recording import BY_HAND
 from session_scoping.recording import FLASK_SQLALCHEMY
 from session_scoping.recording import LITE
-from session_scoping.recording import NOBODY
-from session_scoping.recording import Place
 from session_scoping.recording import Recording
 from session_scoping.recording import REGISTRY
 from session_scoping.recording import Request
 from session_scoping.recording import SCOPED_SESSION
 from session_scoping.recording import Session
-
-UNASKED = "unasked"  # the kind of what Flask-Admin does by itself
-
-
-class Sight(t.NamedTuple):
-    """One sight of a broken rule."""
-
-    kind: str  # sights of one kind are told as one
-    what: str  # was seen, in a line
-    request: Request | None = None
-    session: Session | None = None
-    view: int = NOBODY
-    place: Place | None = None
-    own: Place | None = None
-    kept_by: t.Sequence[str] = ()
+from session_scoping.rules.defects import BY_ID
+from session_scoping.rules.defects import Defect
+from session_scoping.rules.defects import FLASK_ADMIN
+from session_scoping.rules.sight import Sight
+from session_scoping.rules.sight import UNASKED
 
 
 @dataclass(frozen=True)

@@ -13,10 +13,10 @@ from sqlalchemy import orm
 from sqlalchemy.exc import SQLAlchemyError
 
 from flask_admin.contrib.sqla import ModelView
-from session_scoping.forms import Making
-from session_scoping.hooks import RUNNING
-from session_scoping.places import told
+from session_scoping.drive.forms import Making
 from session_scoping.recording import View
+from session_scoping.watch.hooks import RUNNING
+from session_scoping.watch.places import told
 
 if t.TYPE_CHECKING:
     Mapper = orm.Mapper[t.Any]

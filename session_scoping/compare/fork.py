@@ -12,13 +12,13 @@ from pathlib import Path
 
 from packaging.utils import canonicalize_name
 
-from session_scoping.environments import in_a_line
-from session_scoping.environments import NOT_COPIED
-from session_scoping.environments import temporary_folder
-from session_scoping.environments import uv
+from session_scoping.compare.environments import in_a_line
+from session_scoping.compare.environments import NOT_COPIED
+from session_scoping.compare.environments import temporary_folder
+from session_scoping.compare.environments import uv
 from session_scoping.errors import CannotTell
 
-HERE = Path(__file__).parent
+HERE = Path(__file__).parents[1]  # of this package
 HOME = Path("flask_admin/tests/sqla")
 NAME = "test_session_scoping.py"
 FILE = str(HOME / NAME)

@@ -12,15 +12,15 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from session_scoping.cells import Cell
-from session_scoping.cells import State
-from session_scoping.defects import notes
-from session_scoping.defects import word
-from session_scoping.handles import HANDLES
-from session_scoping.reports.upgrade import link
-from session_scoping.rules import NAMES
-from session_scoping.stack import STACK
-from session_scoping.survey import Survey
+from session_scoping.compare.survey import Survey
+from session_scoping.report.upgrade import link
+from session_scoping.rules.cells import Cell
+from session_scoping.rules.cells import State
+from session_scoping.rules.defects import notes
+from session_scoping.rules.defects import word
+from session_scoping.rules.handles import HANDLES
+from session_scoping.rules.rules import NAMES
+from session_scoping.watch.stack import STACK
 
 STYLES = {
     State.HOLDS: "green",

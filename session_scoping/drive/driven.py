@@ -5,13 +5,13 @@ import typing as t
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
 
-from session_scoping.faults import failure
-from session_scoping.faults import short
-from session_scoping.operations import Operation
-from session_scoping.places import Places
+from session_scoping.drive.faults import failure
+from session_scoping.drive.faults import short
+from session_scoping.drive.operations import Operation
 from session_scoping.recording import NOBODY
 from session_scoping.recording import Request
 from session_scoping.recording import Stopped
+from session_scoping.watch.places import Places
 
 READS = re.compile(
     r"(?!.*;\s*\S)[\s(]*(?:(?:/\*.*?\*/|--[^\n]*\n)[\s(]*)*"

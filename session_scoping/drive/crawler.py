@@ -1,12 +1,9 @@
 """Drives the admin of an app as a person would, while a recorder watches."""
 
 import gc
-import logging
-import re
 import typing as t
 from concurrent.futures import Future
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from contextlib import nullcontext
 from contextlib import suppress
 from itertools import count
@@ -17,30 +14,24 @@ import sqlalchemy as sa
 from flask.testing import FlaskClient
 from sqlalchemy.pool import QueuePool
 
-from session_scoping.driven import Driven
-from session_scoping.driven import Failing
-from session_scoping.driven import only_read
-from session_scoping.driven import Overtaken
-from session_scoping.driven import Reading
-from session_scoping.driven import Writing
+from session_scoping.drive.driven import Driven
+from session_scoping.drive.driven import Failing
+from session_scoping.drive.driven import only_read
+from session_scoping.drive.driven import Overtaken
+from session_scoping.drive.driven import Reading
+from session_scoping.drive.driven import Writing
+from session_scoping.drive.faults import Faults
+from session_scoping.drive.faults import in_memory
+from session_scoping.drive.operations import Operation
+from session_scoping.drive.operations import plan
 from session_scoping.errors import CannotTell
-from session_scoping.faults import FAULTS
-from session_scoping.faults import Faults
-from session_scoping.faults import in_memory
-from session_scoping.hooks import DRIVE
-from session_scoping.operations import Operation
-from session_scoping.operations import plan
-from session_scoping.recorder import Recorder
 from session_scoping.recording import NOBODY
-from session_scoping.recording import Recording
 from session_scoping.recording import Request
 from session_scoping.recording import Unseen
-from session_scoping.writer import Writer
+from session_scoping.watch.hooks import DRIVE
+from session_scoping.watch.recorder import Recorder
 
 MakeClient = t.Callable[[flask.Flask], FlaskClient]
-Progress = t.Callable[[str, int, int], object]  # what is done, of how many
-
-UNANSWERED = re.compile("OperationalError|ProgrammingError")  # of SQLAlchemy
 
 
 class Reference(t.Protocol):
@@ -283,68 +274,3 @@ def exhausted(engine: sa.engine.Engine) -> bool:
     """Is its pool out? Another request would wait for a connection, half a minute."""
     pool = engine.pool
     return isinstance(pool, QueuePool) and 0 < pool.size() <= pool.checkedout()
-
-
-@contextmanager
-def silence() -> t.Iterator[None]:
-    """No log of what is told as a verdict; a record also keeps what it is about."""
-    before = logging.root.manager.disable
-    logging.disable(logging.CRITICAL)
-    try:
-        yield
-    finally:
-        logging.disable(before)
-
-
-def record(
-    app: flask.Flask,
-    *,
-    client: MakeClient | None = None,
-    faults: bool | t.Collection[str] = False,
-    write: bool = False,
-    leave_alone: t.Sequence[str] = (),
-    progress: Progress = lambda name, done, total: None,
-    recorder: Recorder | None = None,
-    reference: Reference | None = None,
-) -> Recording:
-    """Drive all that can be read in the admin of ``app``, and write down what is seen.
-
-    ``client`` takes the app and returns a test client, logged in where that is needed.
-    ``faults`` fails each operation at each of its steps, in all or in some ways.
-    ``write`` drives what writes too, on rows that it creates and deletes.
-    ``leave_alone``: see ``Recorder``; one that has watched the app being built can be
-    given, running.
-    ``reference``: what is known of an app that is there to be driven.
-    Raises ``CannotTell`` when there is no Admin, no SQLAlchemy view, or no answer.
-    """
-    if recorder is None:
-        recorder = Recorder(leave_alone)
-        recorder.start()
-    try:
-        ways = FAULTS if faults is True else faults or ()
-        crawler = Crawler(app, recorder, client, ways, reference)
-        operations = crawler.plan()
-        if reference is not None:
-            operations += reference.operations(recorder.learn(app))
-        with silence():
-            for done, operation in enumerate(operations):
-                progress(operation.name, done, len(operations))
-                crawler.drive(operation)
-            if write:
-                recorder.find_kept()  # writing would put other things in their place
-                with Writer(app, crawler) as writer:
-                    for done, number in enumerate(writer.views):
-                        progress("create, edit, delete", done, len(writer.views))
-                        writer.drive(number)
-        progress("", len(operations), len(operations))
-    finally:
-        recording = recorder.stop()
-    lists = [
-        one for one in recording.requests if one.operation == "list" and not one.failed
-    ]
-    if lists and all(UNANSWERED.search(one.error) for one in lists):
-        raise CannotTell(
-            f"no list can be read: {lists[0].error}: is the database there, and has it "
-            "its tables?"
-        )
-    return recording

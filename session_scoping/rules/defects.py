@@ -9,9 +9,9 @@ from dataclasses import dataclass
 
 from packaging.specifiers import SpecifierSet
 
-from session_scoping.cells import Cell
-from session_scoping.cells import State
-from session_scoping.handles import HANDLES
+from session_scoping.rules.cells import Cell
+from session_scoping.rules.cells import State
+from session_scoping.rules.handles import HANDLES
 
 FLASK_ADMIN = "https://github.com/pallets-eco/flask-admin"
 SQLA = f"{FLASK_ADMIN}/blob/v2.2.1/flask_admin/contrib/sqla"

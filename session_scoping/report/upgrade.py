@@ -16,15 +16,15 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from session_scoping.defects import notes
-from session_scoping.defects import numbers
-from session_scoping.defects import word
-from session_scoping.handles import HANDLES
-from session_scoping.rules import NAMES
-from session_scoping.upgrade import Change
-from session_scoping.upgrade import Comparison
-from session_scoping.upgrade import Culprit
-from session_scoping.upgrade import Kind
+from session_scoping.compare.upgrade import Change
+from session_scoping.compare.upgrade import Comparison
+from session_scoping.compare.upgrade import Culprit
+from session_scoping.compare.upgrade import Kind
+from session_scoping.rules.defects import notes
+from session_scoping.rules.defects import numbers
+from session_scoping.rules.defects import word
+from session_scoping.rules.handles import HANDLES
+from session_scoping.rules.rules import NAMES
 
 STYLES = {Kind.BROKEN: "bold red", Kind.FIXED: "green", Kind.INCOMPARABLE: "yellow"}
 TITLES = {

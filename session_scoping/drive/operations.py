@@ -13,7 +13,7 @@ from werkzeug.routing import BuildError
 from werkzeug.routing import MapAdapter
 
 from flask_admin.contrib.sqla import ModelView
-from session_scoping.recorder import Recorder
+from session_scoping.watch.recorder import Recorder
 
 # The endpoints of a ModelView that are driven here by name, or by writing only.
 KNOWN = {

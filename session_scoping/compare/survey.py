@@ -1,6 +1,6 @@
 """The bookshop on each handle, in the environment at hand: what was recorded of it.
 
-``python -m session_scoping.survey PATH`` writes a survey to a file as JSON.
+``python -m session_scoping.compare.survey PATH`` writes a survey to a file as JSON.
 """
 
 import json
@@ -17,17 +17,17 @@ from importlib import import_module
 from multiprocessing import get_context
 from pathlib import Path
 
-from session_scoping.cells import Cell
-from session_scoping.cells import State
-from session_scoping.defects import BY_ID
-from session_scoping.defects import not_importing
-from session_scoping.handles import HANDLES
-from session_scoping.handles import missing
 from session_scoping.recording import Recording
-from session_scoping.rules import judge
-from session_scoping.rules import NAMES
-from session_scoping.rules import Verdict
-from session_scoping.stack import stack
+from session_scoping.rules.cells import Cell
+from session_scoping.rules.cells import State
+from session_scoping.rules.defects import BY_ID
+from session_scoping.rules.defects import not_importing
+from session_scoping.rules.handles import HANDLES
+from session_scoping.rules.handles import missing
+from session_scoping.rules.rules import NAMES
+from session_scoping.rules.verdict import judge
+from session_scoping.rules.verdict import Verdict
+from session_scoping.watch.stack import stack
 
 
 @dataclass

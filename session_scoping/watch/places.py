@@ -27,7 +27,7 @@ DISPATCH = flask.Flask.dispatch_request.__code__
 
 # In messages: an address, which is another one each time, and SQLAlchemy's own link.
 SAYS_NOTHING = re.compile(r" at 0x[0-9a-f]+| \(Background on this error at: \S+\)")
-HERE = os.path.dirname(__file__)
+HERE = os.path.dirname(os.path.dirname(__file__))  # of this package
 BOOKSHOP = os.path.join(HERE, "bookshop.py")
 STDLIB = tuple(sysconfig.get_path(name) for name in ("stdlib", "platstdlib"))
 # Whatever way they are installed: somebody may work on one of these.

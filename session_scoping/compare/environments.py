@@ -25,11 +25,11 @@ from packaging.specifiers import Specifier
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
+from session_scoping.compare.survey import Survey
 from session_scoping.errors import CannotTell
 from session_scoping.recording import Recording
-from session_scoping.survey import Survey
 
-HERE = Path(__file__).parent
+HERE = Path(__file__).parents[1]  # of this package
 NEEDS = ("blinker", "packaging", "rich")  # of this package, beside Flask-Admin
 EXTENSIONS = ("flask-sqlalchemy", "flask-sqlalchemy-lite")  # whose handles are tried
 BOOKSHOP = (*NEEDS, *EXTENSIONS, "flask-admin", "flask[async]", "tablib")
@@ -142,7 +142,7 @@ def survey(
     left_out = NOT_BESIDE_OLD if old else ()
     stack = [one for one in BOOKSHOP if one not in left_out and one not in without]
     stack += [*beside, *(OLD_STACK if old else ())]
-    command = ("python", "-m", "session_scoping.survey", "survey.json")
+    command = ("python", "-m", "session_scoping.compare.survey", "survey.json")
     with as_it_is(side) as it, package_alone() as path, temporary_folder() as folder:
         wanted = [it, *stack]
         done = run_with(wanted, *command, folder=folder, pre=pre, PYTHONPATH=path)

@@ -14,13 +14,13 @@ from jinja2 import StrictUndefined
 from markupsafe import escape
 from markupsafe import Markup
 
-from session_scoping.cells import State
 from session_scoping.recording import NOBODY
 from session_scoping.recording import Place
 from session_scoping.recording import Recording
 from session_scoping.recording import Request
-from session_scoping.rules import RULES
-from session_scoping.rules import Verdict
+from session_scoping.rules.cells import State
+from session_scoping.rules.rules import RULES
+from session_scoping.rules.verdict import Verdict
 
 Tally = list[tuple[Request, str, int]]  # the first of its kind, what it did, how many
 
@@ -46,7 +46,7 @@ def html(verdict: Verdict) -> str:
         rules=RULES,
         sentences={rule.name: rule.sentence for rule in RULES},
         views=_rows(recording),
-        label=lambda view: _label(recording, view),
+        label=verdict.label,
         distinct=lambda values: list(dict.fromkeys(filter(None, values))),
         libraries=lambda finding: [
             one.place for one in finding.violations if one.place != one.own
@@ -129,13 +129,6 @@ def _rows(recording: Recording) -> list[int]:
     return [*range(len(recording.views)), *([NOBODY] if beside else [])]
 
 
-def _label(recording: Recording, number: int) -> str:
-    if number == NOBODY:
-        return "outside of the admin"
-    view = recording.views[number]
-    return f"{view.name}({view.model})" if view.model else view.name
-
-
 def _why(request: Request) -> list[str]:
     return [request.error or request.broke_off or request.wrong]
 
@@ -171,7 +164,7 @@ def _data(verdict: Verdict) -> dict[str, t.Any]:
         "rules": {rule.name: rule.sentence for rule in RULES},
         "engines": recording.engines,
         "views": [
-            _slim(one, places) | {"label": _label(recording, number)}
+            _slim(one, places) | {"label": verdict.label(number)}
             for number, one in enumerate(recording.views)
         ],
         "requests": _slim(recording.requests, places),

@@ -14,12 +14,12 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from session_scoping.cells import State
 from session_scoping.recording import NOBODY
 from session_scoping.recording import Request
-from session_scoping.rules import Finding
-from session_scoping.rules import NAMES
-from session_scoping.rules import Verdict
+from session_scoping.rules.cells import State
+from session_scoping.rules.rules import NAMES
+from session_scoping.rules.verdict import Finding
+from session_scoping.rules.verdict import Verdict
 
 CELLS = {
     State.BROKEN: Text("BROKEN", "bold red"),
@@ -78,7 +78,7 @@ def _parts(verdict: Verdict) -> t.Iterator[RenderableType]:
     if recording.unseen:
         yield Text("\nNot seen, so nothing is known of it", "bold")
         for one in recording.unseen:
-            yield _line(f"{label(verdict, one.view)}, {one.operation}: {one.why}")
+            yield _line(f"{verdict.label(one.view)}, {one.operation}: {one.why}")
     for note in recording.notes:
         yield Text(f"\nNote: {note}.")
     yield Text(f"\nVerdict: {conclusion(verdict)}", "bold")
@@ -111,7 +111,7 @@ def _table(verdict: Verdict) -> Table:
         numbers.append(NOBODY)
     for number in numbers:
         cells = [CELLS[verdict.cell(number, rule)] for rule in NAMES]
-        table.add_row(label(verdict, number), *cells)
+        table.add_row(verdict.label(number), *cells)
     return table
 
 
@@ -132,7 +132,7 @@ def _finding(
     for one in sorted(seen, key=lambda one: NAMES.index(one.rule)):
         where = f", in {_few(one.operations)}" if one.operations else ""
         if len(finding.views) > 1:
-            where += f" of {label(verdict, one.view)}, for example"
+            where += f" of {verdict.label(one.view)}, for example"
         yield _line(Text.assemble((f"{one.rule}:", "bold"), f" {one.what}{where}"))
     told: dict[str, None] = {}
     for one in finding.violations:
@@ -156,7 +156,7 @@ def _finding(
 
 def views_of(verdict: Verdict, finding: Finding) -> str:
     """The views that a finding is about."""
-    names = [label(verdict, number) for number in finding.views]
+    names = [verdict.label(number) for number in finding.views]
     more = len(names) - FEW
     return ", ".join(names[:FEW]) + (f" and {more} more" if more > 0 else "")
 
@@ -184,16 +184,6 @@ def _operation(request: Request) -> str:
     name = request.operation
     path = f"{request.method} {request.path}"
     return f"{path} ({name})" if name else path
-
-
-def label(verdict: Verdict, number: int) -> str:
-    """What a person calls a view, of which there may be several of one class."""
-    if number == NOBODY:
-        return "outside of the admin"
-    views = verdict.recording.views
-    name, model = views[number].name, views[number].model
-    alone = sum(one.name == name for one in views) == 1
-    return name if alone else f"{name}({model or views[number].endpoint})"
 
 
 def _few(names: t.Sequence[str]) -> str:

@@ -12,29 +12,28 @@ import sqlalchemy as sa
 from sqlalchemy import orm
 
 from flask_admin.contrib.sqla import ModelView
-from session_scoping.forms import BLANK
-from session_scoping.forms import Cell
-from session_scoping.forms import Field
-from session_scoping.forms import Form
-from session_scoping.forms import gathered
-from session_scoping.forms import Inline
-from session_scoping.forms import Made
-from session_scoping.forms import Making
-from session_scoping.forms import NUMBERS
-from session_scoping.forms import Page
-from session_scoping.ledger import engines
-from session_scoping.ledger import Expected
-from session_scoping.ledger import Ledger
-from session_scoping.ledger import OwnRow
-from session_scoping.operations import allows
-from session_scoping.operations import Operation
-from session_scoping.places import told
+from session_scoping.drive.crawler import Crawler
+from session_scoping.drive.forms import BLANK
+from session_scoping.drive.forms import Cell
+from session_scoping.drive.forms import Field
+from session_scoping.drive.forms import Form
+from session_scoping.drive.forms import gathered
+from session_scoping.drive.forms import Inline
+from session_scoping.drive.forms import Made
+from session_scoping.drive.forms import Making
+from session_scoping.drive.forms import NUMBERS
+from session_scoping.drive.forms import Page
+from session_scoping.drive.ledger import engines
+from session_scoping.drive.ledger import Expected
+from session_scoping.drive.ledger import Ledger
+from session_scoping.drive.ledger import OwnRow
+from session_scoping.drive.operations import allows
+from session_scoping.drive.operations import Operation
 from session_scoping.recording import Request
 from session_scoping.recording import Unseen
+from session_scoping.watch.places import told
 
 if t.TYPE_CHECKING:
-    from session_scoping.crawler import Crawler
-
     Mapper = orm.Mapper[t.Any]
 else:
     Mapper = orm.Mapper  # SQLAlchemy 1.4 knows no more
@@ -53,7 +52,7 @@ class CannotFill(Exception):
 class Writer:
     """Drives what writes, view by view, and leaves no row of its own."""
 
-    def __init__(self, app: flask.Flask, crawler: "Crawler") -> None:
+    def __init__(self, app: flask.Flask, crawler: Crawler) -> None:
         self.app = app
         self.crawler = crawler
         self.recording = crawler.recorder.recording
@@ -95,7 +94,7 @@ class Writer:
             self.recording.unseen.append(unseen)
 
 
-def crawled_views(crawler: "Crawler") -> t.Iterator[int]:
+def crawled_views(crawler: Crawler) -> t.Iterator[int]:
     for number in crawler.recorder.learn(crawler.app).values():
         view = crawler.recorder.view(number)
         if isinstance(view, ModelView) and number not in crawler.refused:

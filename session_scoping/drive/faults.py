@@ -7,8 +7,8 @@ from sqlalchemy import event
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.pool import QueuePool
 
-from session_scoping.hooks import Drive
-from session_scoping.hooks import RUNNING
+from session_scoping.watch.hooks import Drive
+from session_scoping.watch.hooks import RUNNING
 
 EXHAUSTED = "the pool is exhausted"
 BEFORE = "before a statement"

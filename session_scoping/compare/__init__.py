@@ -1,0 +1,1 @@
+"""Flask-Admin itself, on each handle, in each environment, before and after."""

@@ -1,0 +1,1 @@
+"""An admin is driven as a person would drive it, and failed and overtaken."""

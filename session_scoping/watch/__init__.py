@@ -1,0 +1,1 @@
+"""What an app does with its sessions is watched, and written into a recording."""
