@@ -1,7 +1,12 @@
 """What the documents show is what happens."""
 
+import os
 import re
+import shlex
+import subprocess
+import sys
 from importlib.metadata import version
+from pathlib import Path
 
 import pytest
 
@@ -116,3 +121,64 @@ def test_readme_says_what_each_file_is() -> None:
     files = [path.name for path in ROOT.iterdir() if path.is_file()]
     kept = [one for one in files if one != "README.md" and one[0] != "."]
     assert [name for name in kept if f"`{name}`" not in readme] == []
+
+
+SHOP = (
+    text_of("tests/apps/login.py")
+    .replace("from tests.apps.engines import URL", 'URL = "sqlite://"')
+    .replace("def create_app(broken: bool)", "def create_app(broken: bool = False)")
+)
+SUITE = """
+from shop import create_app
+
+def test_login():
+    assert create_app().test_client().get("/login").status_code == 200
+"""
+# What tests/test_wheel.py runs is not here.
+COMMANDS = {
+    "flask --app shop session-scoping": (2, "UserView, list answers 302 and leads to"),
+    "flask --app shop session-scoping --client shop_login:client --html report.html": (
+        0,
+        "Verdict: sessions are request-scoped",
+    ),
+    "pytest --session-scoping": (0, "1 passed"),
+    "pytest --session-scoping-app=shop:create_app": (0, "passed"),
+}
+
+
+def readme_commands() -> list[str]:
+    scripts = re.findall(r"^```sh\n(.*?)^```$", text_of("README.md"), re.M | re.S)
+    lines = [line for script in scripts for line in script.splitlines()]
+    known = "flask ", "pytest -"
+    return [
+        shlex.join(shlex.split(line, comments=True))
+        for line in lines
+        if line.startswith(known)
+    ]
+
+
+def test_the_commands_on_an_app_are_those_that_are_run() -> None:
+    assert readme_commands() == [*COMMANDS]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_command_on_an_app_runs(command: str, tmp_path: Path) -> None:
+    """With the login client of the README."""
+    [client] = [one for one in code("README.md") if "def client" in one]
+    (tmp_path / "shop.py").write_text(SHOP, encoding="utf-8")
+    (tmp_path / "shop_login.py").write_text(client, encoding="utf-8")
+    (tmp_path / "test_shop.py").write_text(SUITE, encoding="utf-8")
+    fixture = "@pytest.fixture(scope='session')\ndef session_scoping_client():\n"
+    (tmp_path / "conftest.py").write_text(
+        f"import pytest\nfrom shop_login import client\n{fixture}    return client\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-m", *shlex.split(command)],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+    )
+    status, says = COMMANDS[command]
+    assert done.returncode == status, done.stdout + done.stderr
+    assert says in done.stdout + done.stderr
