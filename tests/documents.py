@@ -43,7 +43,8 @@ LINK = re.compile(
     re.MULTILINE,
 )
 CAUSES_PAGE = ROOT / "docs" / "causes.md"
-BEGIN, END = "<!-- causes -->\n", "<!-- end of causes -->\n"
+# The code is as a verdict prints it: it is not formatted again.
+BEGIN, END = "<!-- fmt: off -->\n", "<!-- fmt: on -->\n"
 LIMIT = 900  # seconds, for one block: some make environments
 
 
@@ -92,12 +93,14 @@ def blocks(document: str) -> t.Iterator[Block]:
 
 def code(document: str) -> list[str]:
     """The Python code of a document, with an output or without."""
-    return [code for name, code in FENCED.findall(text_of(document)) if name == "python"]
+    return [
+        code for name, code in FENCED.findall(text_of(document)) if name == "python"
+    ]
 
 
 def same(one: str, other: str) -> bool:
-    """Whether two outputs differ in nothing but versions and addresses."""
-    return VERSION.sub("…", one).rstrip() == VERSION.sub("…", other).rstrip()
+    """Whether two outputs differ in nothing but versions, addresses and line breaks."""
+    return VERSION.sub("…", one).split() == VERSION.sub("…", other).split()
 
 
 # ------------------------------------------------------------------------------- links
@@ -131,7 +134,9 @@ def broken_links(document: str, text: str) -> list[str]:
         inside = page.resolve().is_relative_to(ROOT)
         there = inside and page.exists()
         if there and anchor and page.suffix == ".md":
-            there = anchor in anchors(page.read_text(encoding="utf-8") if path else text)
+            there = anchor in anchors(
+                page.read_text(encoding="utf-8") if path else text
+            )
         if not there:
             broken.append(target)
     return broken

@@ -1,11 +1,12 @@
 """The verdict on every release, in every environment that matters.
 
 ``python -m tests.verdicts`` drives the bookshop in all environments and writes what was
-seen: ``verdicts.json``, the tables in ``docs/releases.md`` and the picture.  With ``--only
-PART`` it makes the environments whose name has the part in it, and keeps the rest.
-``--documents`` writes tables and picture anew from ``verdicts.json``.  ``--check`` writes
-nothing, and fails when a cell is not as it is written down; ``--newest`` does so on the
-newest Flask-Admin, against the last release that is written down.
+seen: ``verdicts.json``, the tables in ``docs/releases.md`` and the picture.  With
+``--only PART`` it makes the environments whose name has the part in it, and keeps the
+rest.  ``--documents`` writes tables and picture anew from ``verdicts.json``.
+``--check`` writes nothing, and fails when a cell is not as it is written down;
+``--newest`` does so on the newest Flask-Admin, against the last release that is written
+down.
 """
 
 import argparse
