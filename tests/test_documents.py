@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from session_scoping.rules import NAMES
+from tests.apps import APPS
 from tests.documents import anchors
 from tests.documents import Block
 from tests.documents import blocks
@@ -182,3 +184,18 @@ def test_a_command_on_an_app_runs(command: str, tmp_path: Path) -> None:
     status, says = COMMANDS[command]
     assert done.returncode == status, done.stdout + done.stderr
     assert says in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("rule", NAMES)
+def test_the_example_of_a_rule_breaks_it(rule: str) -> None:
+    """In the investigation, where each rule is described."""
+    text = text_of("SESSION_SCOPING_INVESTIGATION.md")
+    [described] = re.findall(rf"^### `{rule}`\n(.*?)^##", text, re.M | re.S)
+    [app] = re.findall(r"\]\((tests/apps/\w+\.py)\)", described)
+    breaks = {
+        name
+        for one in APPS
+        if one.rule and one.file == ROOT / app
+        for name in (one.rule, *one.also)
+    }
+    assert rule in breaks
