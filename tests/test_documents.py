@@ -199,3 +199,9 @@ def test_the_example_of_a_rule_breaks_it(rule: str) -> None:
         for name in (one.rule, *one.also)
     }
     assert rule in breaks
+
+
+def test_every_make_target_is_described() -> None:
+    [targets] = re.findall(r"^\.PHONY: (.*)$", text_of("Makefile"), re.M)
+    described = re.findall(r"^\| `make (\w+)`", text_of("docs/evidence.md"), re.M)
+    assert {*targets.split()} == {*described}
