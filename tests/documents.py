@@ -10,12 +10,13 @@ A document holds two kinds of blocks that are run:
 ``docs/causes.md`` lists the causes that a verdict can name.
 
 ``python -m tests.documents --write`` runs all blocks, writes down what they print, and
-writes the list of causes.
+writes the list of causes. Where there is a Chromium it takes the pictures, too.
 """
 
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 import typing as t
@@ -23,6 +24,7 @@ from pathlib import Path
 
 from session_scoping.causes import Cause
 from session_scoping.causes import CAUSES
+from tests import screenshots
 from tests.apps import APPS
 
 ROOT = Path(__file__).parent.parent
@@ -202,3 +204,7 @@ if __name__ == "__main__":
     if sys.argv[1:] != ["--write"]:
         sys.exit("usage: python -m tests.documents --write")
     write()
+    if shutil.which("chromium"):
+        screenshots.main()
+    else:
+        print("no chromium on the PATH: the pictures stay as they are")

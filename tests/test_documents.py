@@ -1,5 +1,6 @@
 """What the documents show is what happens."""
 
+import json
 import os
 import re
 import shlex
@@ -24,6 +25,9 @@ from tests.documents import links
 from tests.documents import ROOT
 from tests.documents import same
 from tests.documents import text_of
+from tests.screenshots import fingerprint
+from tests.screenshots import FINGERPRINTS
+from tests.screenshots import report
 
 BLOCKS = [block for document in DOCUMENTS for block in blocks(document)]
 WRITTEN_ON = {"flask-admin": "2.2.1", "flask": "3.1.3", "sqlalchemy": "2.1"}
@@ -111,6 +115,23 @@ def test_links_in_code_are_none() -> None:
 def test_headings_of_the_same_name_have_different_anchors() -> None:
     text = "# The `list`\n\n## A [link](to)\n\n```sh\n# no heading\n```\n\n# The list\n"
     assert anchors(text) == {"the-list", "a-link", "the-list-1"}
+
+
+@pytest.mark.skipif(bool(other_stack()), reason=other_stack())
+@pytest.mark.filterwarnings("ignore:Passing a session object:DeprecationWarning")
+@pytest.mark.parametrize("name", ["leaking", "healthy"])
+def test_a_picture_is_that_of_the_report(name: str) -> None:
+    known = json.loads(FINGERPRINTS.read_text(encoding="utf-8"))
+    assert fingerprint(report(name)) == known[name], "run `make docs`"
+
+
+def test_a_report_that_looks_different_has_another_fingerprint() -> None:
+    page = (
+        '<style>a { width: 1.5em }</style>\n<script id="data">{"ended": 1.5}</script>'
+    )
+    assert fingerprint(page) == fingerprint(page.replace(": 1.5}", ": 2.25}"))
+    assert fingerprint(page) != fingerprint(page.replace("1.5em", "2em"))
+    assert fingerprint(page) != fingerprint(page.replace("ended", "begun"))
 
 
 def test_readme_shows_both_commands_on_its_first_screen() -> None:
