@@ -10,12 +10,13 @@ A document holds two kinds of blocks that are run:
 ``docs/causes.md`` lists the causes that a verdict can name.
 
 ``python -m tests.documents --write`` runs all blocks, writes down what they print, and
-writes the list of causes.
+writes the list of causes. Where there is a Chromium it takes the pictures, too.
 """
 
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 import typing as t
@@ -23,6 +24,7 @@ from pathlib import Path
 
 from session_scoping.rules.causes import Cause
 from session_scoping.rules.causes import CAUSES
+from tests import screenshots
 from tests.apps import APPS
 
 ROOT = Path(__file__).parent.parent
@@ -43,7 +45,8 @@ LINK = re.compile(
     re.MULTILINE,
 )
 CAUSES_PAGE = ROOT / "docs" / "causes.md"
-BEGIN, END = "<!-- causes -->\n", "<!-- end of causes -->\n"
+# The code is as a verdict prints it: it is not formatted again.
+BEGIN, END = "<!-- fmt: off -->\n", "<!-- fmt: on -->\n"
 LIMIT = 900  # seconds, for one block: some make environments
 
 
@@ -98,8 +101,8 @@ def code(document: str) -> list[str]:
 
 
 def same(one: str, other: str) -> bool:
-    """Whether two outputs differ in nothing but versions and addresses."""
-    return VERSION.sub("…", one).rstrip() == VERSION.sub("…", other).rstrip()
+    """Whether two outputs differ in nothing but versions, addresses and line breaks."""
+    return VERSION.sub("…", one).split() == VERSION.sub("…", other).split()
 
 
 # ------------------------------------------------------------------------------- links
@@ -201,3 +204,7 @@ if __name__ == "__main__":
     if sys.argv[1:] != ["--write"]:
         sys.exit("usage: python -m tests.documents --write")
     write()
+    if shutil.which("chromium"):
+        screenshots.main()
+    else:
+        print("no chromium on the PATH: the pictures stay as they are")

@@ -1,8 +1,13 @@
 """Takes the pictures of the report that the documents show, in a headless Chromium.
 
-``python -m tests.screenshots`` drives an app that leaks and the same app mended.
+``python -m tests.screenshots`` drives an app that leaks and the same app fixed. Beside
+the pictures it keeps a fingerprint of each report, by which a test knows that a picture
+is stale.
 """
 
+import hashlib
+import json
+import re
 import shutil
 import sys
 import tempfile
@@ -17,6 +22,8 @@ from session_scoping.loading import load
 from session_scoping.report.html import html
 
 PICTURES = Path(__file__).parent.parent / "docs"
+FINGERPRINTS = PICTURES / "pictures.json"
+NUMBERS = re.compile(r"\d+\.\d+[\d.]*(?:e-?\d+)?|(?<=view\.py)\W+\d+")
 APP = "tests.apps.captured_at_startup"
 SHOTS = [
     ("leaking", "light"),
@@ -33,6 +40,14 @@ def report(name: str) -> str:
     return html(judge(record(app, recorder=recorder)))
 
 
+def fingerprint(page: str) -> str:
+    """Of a report: the same where nothing but times, versions and the lines of
+    Flask-Admin differ."""
+    lines = page.splitlines()
+    data = [NUMBERS.sub("…", one) if 'id="data"' in one else one for one in lines]
+    return hashlib.sha256("\n".join(data).encode()).hexdigest()
+
+
 def main() -> None:
     chromium = shutil.which("chromium")
     if chromium is None:
@@ -42,9 +57,10 @@ def main() -> None:
         browser = playwright.chromium.launch(
             executable_path=chromium, args=["--no-sandbox"]
         )
+        reports = {name: report(name) for name, _ in SHOTS}
         for name, scheme in SHOTS:
             file = Path(folder) / f"{name}.html"
-            file.write_text(report(name), encoding="utf-8")
+            file.write_text(reports[name], encoding="utf-8")
             page = browser.new_page(
                 viewport={"width": 1000, "height": 700},
                 color_scheme="dark" if scheme == "dark" else "light",
@@ -54,6 +70,8 @@ def main() -> None:
             page.screenshot(path=str(picture), full_page=True)
             page.close()
         browser.close()
+    prints = {name: fingerprint(page) for name, page in reports.items()}
+    FINGERPRINTS.write_text(json.dumps(prints, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

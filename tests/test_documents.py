@@ -1,9 +1,18 @@
 """What the documents show is what happens."""
 
+import json
+import os
+import re
+import shlex
+import subprocess
+import sys
 from importlib.metadata import version
+from pathlib import Path
 
 import pytest
 
+from session_scoping.rules.rules import NAMES
+from tests.apps import APPS
 from tests.documents import anchors
 from tests.documents import Block
 from tests.documents import blocks
@@ -16,6 +25,9 @@ from tests.documents import links
 from tests.documents import ROOT
 from tests.documents import same
 from tests.documents import text_of
+from tests.screenshots import fingerprint
+from tests.screenshots import FINGERPRINTS
+from tests.screenshots import report
 
 BLOCKS = [block for document in DOCUMENTS for block in blocks(document)]
 WRITTEN_ON = {"flask-admin": "2.2.1", "flask": "3.1.3", "sqlalchemy": "2.1"}
@@ -46,7 +58,7 @@ def test_the_first_documents_have_living_blocks(document: str) -> None:
 
 
 def test_outputs_that_differ_are_told_apart() -> None:
-    assert same("Flask 3.1.3 holds\n", "Flask 3.1.2 holds")
+    assert same("Flask 3.1.3 holds\n", "Flask 3.1.22\nholds")
     assert not same("Flask 3.1.3 holds", "Flask 3.1.3 breaks")
 
 
@@ -105,6 +117,23 @@ def test_headings_of_the_same_name_have_different_anchors() -> None:
     assert anchors(text) == {"the-list", "a-link", "the-list-1"}
 
 
+@pytest.mark.skipif(bool(other_stack()), reason=other_stack())
+@pytest.mark.filterwarnings("ignore:Passing a session object:DeprecationWarning")
+@pytest.mark.parametrize("name", ["leaking", "healthy"])
+def test_a_picture_is_that_of_the_report(name: str) -> None:
+    known = json.loads(FINGERPRINTS.read_text(encoding="utf-8"))
+    assert fingerprint(report(name)) == known[name], "run `make docs`"
+
+
+def test_a_report_that_looks_different_has_another_fingerprint() -> None:
+    page = (
+        '<style>a { width: 1.5em }</style>\n<script id="data">{"ended": 1.5}</script>'
+    )
+    assert fingerprint(page) == fingerprint(page.replace(": 1.5}", ": 2.25}"))
+    assert fingerprint(page) != fingerprint(page.replace("1.5em", "2em"))
+    assert fingerprint(page) != fingerprint(page.replace("ended", "begun"))
+
+
 def test_readme_shows_both_commands_on_its_first_screen() -> None:
     first_screen = text_of("README.md").splitlines()[:40]
     assert {"make verdict", "make test"} <= {line[:12].strip() for line in first_screen}
@@ -115,3 +144,85 @@ def test_readme_says_what_each_file_is() -> None:
     files = [path.name for path in ROOT.iterdir() if path.is_file()]
     kept = [one for one in files if one != "README.md" and one[0] != "."]
     assert [name for name in kept if f"`{name}`" not in readme] == []
+
+
+SHOP = (
+    text_of("tests/apps/login.py")
+    .replace("from tests.apps.engines import URL", 'URL = "sqlite://"')
+    .replace("def create_app(broken: bool)", "def create_app(broken: bool = False)")
+)
+SUITE = """
+from shop import create_app
+
+def test_login():
+    assert create_app().test_client().get("/login").status_code == 200
+"""
+# What tests/test_wheel.py runs is not here.
+COMMANDS = {
+    "flask --app shop session-scoping": (2, "UserView, list answers 302 and leads to"),
+    "flask --app shop session-scoping --client shop_login:client --html report.html": (
+        0,
+        "Verdict: sessions are request-scoped",
+    ),
+    "pytest --session-scoping": (0, "1 passed"),
+    "pytest --session-scoping-app=shop:create_app": (0, "passed"),
+}
+
+
+def readme_commands() -> list[str]:
+    scripts = re.findall(r"^```sh\n(.*?)^```$", text_of("README.md"), re.M | re.S)
+    lines = [line for script in scripts for line in script.splitlines()]
+    known = "flask ", "pytest -"
+    return [
+        shlex.join(shlex.split(line, comments=True))
+        for line in lines
+        if line.startswith(known)
+    ]
+
+
+def test_the_commands_on_an_app_are_those_that_are_run() -> None:
+    assert readme_commands() == [*COMMANDS]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_command_on_an_app_runs(command: str, tmp_path: Path) -> None:
+    """With the login client of the README."""
+    [client] = [one for one in code("README.md") if "def client" in one]
+    (tmp_path / "shop.py").write_text(SHOP, encoding="utf-8")
+    (tmp_path / "shop_login.py").write_text(client, encoding="utf-8")
+    (tmp_path / "test_shop.py").write_text(SUITE, encoding="utf-8")
+    fixture = "@pytest.fixture(scope='session')\ndef session_scoping_client():\n"
+    (tmp_path / "conftest.py").write_text(
+        f"import pytest\nfrom shop_login import client\n{fixture}    return client\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-m", *shlex.split(command)],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+    )
+    status, says = COMMANDS[command]
+    assert done.returncode == status, done.stdout + done.stderr
+    assert says in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("rule", NAMES)
+def test_the_example_of_a_rule_breaks_it(rule: str) -> None:
+    """In the investigation, where each rule is described."""
+    text = text_of("SESSION_SCOPING_INVESTIGATION.md")
+    [described] = re.findall(rf"^### `{rule}`\n(.*?)^##", text, re.M | re.S)
+    [app] = re.findall(r"\]\((tests/apps/\w+\.py)\)", described)
+    breaks = {
+        name
+        for one in APPS
+        if one.rule and one.file == ROOT / app
+        for name in (one.rule, *one.also)
+    }
+    assert rule in breaks
+
+
+def test_every_make_target_is_described() -> None:
+    [targets] = re.findall(r"^\.PHONY: (.*)$", text_of("Makefile"), re.M)
+    described = re.findall(r"^\| `make (\w+)`", text_of("docs/evidence.md"), re.M)
+    assert {*targets.split()} == {*described}

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from session_scoping import reports
+from session_scoping import report as reports
 from session_scoping.recording import BUILDING
 from session_scoping.recording import Outside
 from session_scoping.recording import Place
@@ -488,9 +488,7 @@ def test_the_mouse_and_the_keyboard_show_the_request(open_report: Open) -> None:
     page = open_report(leaking(44))
     tip = page.locator("#tip")
     page.mouse.move(*middle(page, "broken-use"))
-    expect(tip).to_contain_text(
-        "Request 27 · GET /admin/user/ · UserView · create"
-    )
+    expect(tip).to_contain_text("Request 27 · GET /admin/user/ · UserView · create")
     expect(tip).to_contain_text("Session 44 · breaks handle, fresh, released")
 
     page.mouse.move(0, 0)

@@ -9,9 +9,9 @@ from click.testing import CliRunner
 from click.testing import Result
 from packaging.version import Version
 
-from session_scoping import environments
-from session_scoping import upgrade
 from session_scoping.commands import main
+from session_scoping.compare import environments
+from session_scoping.compare import upgrade
 from session_scoping.compare.environments import FIRST_NEW
 from session_scoping.compare.environments import in_a_line
 from session_scoping.compare.environments import name_of

@@ -15,7 +15,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
-from session_scoping import environments
+from session_scoping.compare import environments
 from session_scoping.errors import CannotTell
 from session_scoping.rules.cells import Cell
 from session_scoping.rules.cells import State
