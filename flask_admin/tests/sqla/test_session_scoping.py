@@ -160,8 +160,8 @@ class Bookshop:
         self.app.jinja_options = {"bytecode_cache": FileSystemBytecodeCache()}
         with suppress(ImportError):
             import_module("flask_babel").Babel(self.app)
-        # Each session has a connection of its own to a database in memory, by a name as
-        # in SQLite 3.36, or in a file, where one can write while others read.
+        # Each session has its own connection.  The database is in memory, which needs
+        # SQLite 3.36, or in a file, where a request can read while another writes.
         file = folder / "bookshop.db" if folder else f"/bookshop-{next(self.numbers)}"
         uri = f"file:{file}?vfs={'unix' if folder else 'memdb'}"
         self.database = sqlite3.connect(uri, 0, 0, None, False, uri=True)
@@ -489,7 +489,7 @@ class FullView(BookView):
 class CustomView(FullView):
     column_filters = column_editable_list = inline_models = None
     column_export_list = ["title", "reviews"]
-    column_formatters_detail: t.Any = {"title": lambda *args: 1 / 0}
+    column_formatters_detail: t.Any = {"title": lambda *args: 1 / 0}  # an error
     form_columns = ["title", "author"]
     fast_mass_delete = True
 
@@ -571,7 +571,9 @@ class Trace:
     """What one request does.  SQLAlchemy's events call the methods of their names."""
 
     operation: str
-    fails: t.Callable[[list[str]], bool] = lambda steps: False  # Does the last step?
+    fails: t.Callable[[list[str]], bool] = lambda steps: (
+        False
+    )  # Does the last step fail?
     code: t.Callable[[Session], object] = lambda session: None  # Runs in the view.
     own: t.Any = None  # A reference to the session that the handle gave.
     closed: bool = False  # Has a session lost a row?
@@ -598,7 +600,7 @@ class Trace:
             self.loaded.append(weakref.ref(session))
             line, user = caller(), session.info.get("user")
             if user:
-                before = f"{session.info['line']} has used in {user.operation}"
+                before = f"{session.info['line']} has used before, in {user.operation}"
                 self.note(f"{line} uses a session that {before}")
             if session is not self.own():
                 self.note(f"{line} uses another session than the handle gave")
@@ -622,9 +624,8 @@ class Trace:
         SESSIONS[connection] = weakref.ref(session)
         self.use(session)
 
-    def before_cursor_execute(
-        self, connection: t.Any, _: t.Any, sql: str, *args: t.Any
-    ) -> None:
+    def before_cursor_execute(self, connection: object, *args: t.Any) -> None:
+        sql = args[1]
         if sql == "BEGIN":  # The fixtures of Flask-Admin's own tests send it.
             return
         if session := SESSIONS.get(connection, lambda: None)():
@@ -694,7 +695,7 @@ class WatchedBookshop(Bookshop):
     views = [("book", FullView), ("custom", CustomView)]
     rows = f"""
     UPDATE book SET title = id; {Bookshop.rows} DELETE FROM review;
-    INSERT INTO review (id, text, book_id) VALUES (1, 'long', 1), (2, 'dry', 1);
+    INSERT INTO review VALUES (1, 'long', 1, 1), (2, 'dry', 1, 1);
     CREATE TRIGGER IF NOT EXISTS lent BEFORE DELETE ON book WHEN old.title = 'Solaris'
         BEGIN SELECT RAISE(ABORT, 'constraint: the book is lent'); END;
     """
@@ -724,12 +725,12 @@ class WatchedBookshop(Bookshop):
         if self.view.session is not self.handle:
             trace.note(f"the view keeps a {type(self.view.session).__name__}")
         if (out := self.engine.pool.checkedout() - taken) > 0:
-            trace.note(f"{out} connections are not back in the pool")
+            trace.note(f"connections that are not back in the pool: {out}")
         for generation in range(3):
             if any(row() is not None for row in trace.loaded):
                 gc.collect(generation)
         if left := {type(row()).__name__ for row in trace.loaded if row() is not None}:
-            trace.note(f"something keeps a {' and a '.join(sorted(left))}")
+            trace.note(f"something keeps: {', '.join(sorted(left))}")
         if trace.problems:
             self.engine.dispose()  # A connection may have locked the database.
             return trace
@@ -809,7 +810,7 @@ def test_operation_is_overtaken(watched: WatchedBookshop, name: str) -> None:
 @one_handle
 @pytest.mark.parametrize("left_out", ["", "lookup"])
 def test_every_endpoint_has_an_operation(watched: t.Any, left_out: str) -> None:
-    """A new endpoint of ``ModelView`` fails here, by its name."""
+    """A new endpoint of ``ModelView`` fails by its name, as the lookup if left out."""
     urls = watched.app.url_map
     rules = [rule.endpoint.partition(".") for rule in urls.iter_rules()]
     endpoints = {name for view, _, name in rules if view == "book"}
@@ -834,11 +835,11 @@ REPORTED: dict[str, t.Callable[[t.Any, t.Any], object]] = {
     "LINE commits": lambda shop, own: (own.execute(SELECT), own.commit()),
     "rows are changed": lambda shop, own: (own.execute(DELETE), own.commit()),
     "a connection is back": lambda shop, own: (own.execute(DELETE), own.commit()),
-    "1 connections are": lambda shop, own: KEPT.update(one=shop.engine.connect()),
+    "connections that are not": lambda shop, own: KEPT.update(c=shop.engine.connect()),
     "the session was closed": lambda shop, own: (own.get(Book, 1), own.close()),
     "the view keeps a Session": lambda shop, own: vars(shop.view).update(session=own),
-    "something keeps a Author": lambda shop, own: KEPT.update(row=own.get(Book, 1)),
-    "something keeps a Session": lambda shop, own: KEPT.update(session=own),
+    "something keeps: Author": lambda shop, own: KEPT.update(row=own.get(Book, 1)),
+    "something keeps: Session": lambda shop, own: KEPT.update(session=own),
     "does not show 'Le Guin'": lambda shop, own: flask.abort(500),
     "sends no statement": lambda shop, own: flask.abort(500),
     "does not make this true: SELECT": lambda shop, own: flask.abort(500),
