@@ -571,9 +571,7 @@ class Trace:
     """What one request does.  SQLAlchemy's events call the methods of their names."""
 
     operation: str
-    fails: t.Callable[[list[str]], bool] = lambda steps: (
-        False
-    )  # Does the last step fail?
+    fails: t.Callable[[list[str]], bool] = lambda steps: False  # Must the last fail?
     code: t.Callable[[Session], object] = lambda session: None  # Runs in the view.
     own: t.Any = None  # A reference to the session that the handle gave.
     closed: bool = False  # Has a session lost a row?
@@ -593,7 +591,8 @@ class Trace:
         if self.closed:
             self.note("the session was closed before the view had answered")
 
-    def use(self, session: Session, *args: object) -> None:
+    def use(self, subject: t.Any, *args: object) -> None:
+        session = getattr(subject, "session", subject)
         if threading.get_ident() != self.thread:
             self.note(f"{caller()} uses a session on another thread")
         if session.info.get("user") is not self:
@@ -606,10 +605,7 @@ class Trace:
                 self.note(f"{line} uses another session than the handle gave")
             session.info.update(user=self, line=line)
 
-    before_flush = before_commit = after_soft_rollback = use
-
-    def do_orm_execute(self, state: t.Any) -> None:
-        self.use(state.session)
+    do_orm_execute = before_flush = before_commit = after_soft_rollback = use
 
     def after_attach(self, session: Session, row: object) -> None:
         self.use(session)
