@@ -17,7 +17,6 @@ No request is made inside ``with app.app_context():``, as none is in a real serv
 Requests in there would share one app context, and so one session.
 """
 
-import asyncio
 import dataclasses
 import gc
 import itertools
@@ -67,8 +66,8 @@ def flask_sqlalchemy(app: flask.Flask, url: str, extension: t.Any = None) -> t.A
 def flask_sqlalchemy_lite(app: flask.Flask, url: str, extension: t.Any = None) -> t.Any:
     """``ModelView(Book, db)``: a session for each app context."""
     app.config["SQLALCHEMY_ENGINES"] = {"default": url}
-    # Lite has an async teardown.  Flask would start a thread for it in each request.
-    app.async_to_sync = lambda f: lambda *args: asyncio.run(f(*args))  # type: ignore
+    # Flask would start a thread for Lite's async teardown, which here awaits nothing.
+    app.async_to_sync = lambda f: lambda *args: [*f(*args).__await__()]  # type: ignore
     db = extension or pytest.importorskip("flask_sqlalchemy_lite").SQLAlchemy()
     db.init_app(app)
     return db
@@ -853,6 +852,6 @@ def test_problem_is_reported(problem: str, get_shop: t.Any, events: None) -> Non
     traces = [shop.perform(trace()) for _ in range(2)]
     KEPT.clear()
     shop.view.session = shop.handle
-    pattern = problem.replace("LINE", r".*test_session_scoping\.py:\d+")
+    pattern = problem.replace("LINE", rf".*{Path(__file__).name}:\d+")
     found = [problem for trace in traces for problem in trace.problems]
     assert any(re.match(f"{name}: {pattern}", problem) for problem in found), found
