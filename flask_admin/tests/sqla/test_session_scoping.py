@@ -194,9 +194,7 @@ class Bookshop:
         self.after_view(session_of(self.handle))
         return response
 
-    def get(
-        self, path: str = "book/", form: t.Any = None, chunks: int | None = None
-    ) -> str:
+    def get(self, path: str = "book/", form: t.Any = None, chunks: t.Any = None) -> str:
         """The text of a page, or of its first chunks.  A form is posted."""
         client, method = self.app.test_client(), "POST" if form else "GET"
         with client.open(f"/admin/{path}", method=method, data=form) as response:
@@ -208,12 +206,14 @@ def get_shop() -> t.Iterator[t.Callable[..., Bookshop]]:
     shops: dict[object, Bookshop] = {}
 
     def get(kind: type[Bookshop], handle: str) -> Bookshop:
-        """The same for all tests, unless a test has left a connection open."""
+        """The same for all tests, unless a test has left a connection or a lock."""
         shop = shops.get((kind, handle))
-        if not shop or shop.engine.pool.checkedout():
-            shop = shops[kind, handle] = kind(HANDLES[handle])
-        shop.reset()
-        return shop
+        with suppress(sqlite3.OperationalError):
+            if shop and not shop.engine.pool.checkedout():
+                shop.reset()
+                return shop
+        shops[kind, handle] = kind(HANDLES[handle])
+        return shops[kind, handle]
 
     yield get
     for shop in shops.values():
