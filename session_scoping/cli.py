@@ -35,8 +35,8 @@ def options(command: t.Callable[..., t.Any]) -> t.Callable[..., t.Any]:
             "--leave-alone",
             multiple=True,
             metavar="PATTERN",
-            help="Hold nothing against sessions made where 'file:line in function' "
-            "matches, as in a shell. May be given more than once.",
+            help="Ignore sessions made where 'file:line in function' matches this "
+            "shell-style pattern. May be given more than once.",
         ),
         click.option(
             "--json", "json_path", type=click.Path(), help="Save all that was seen."
@@ -144,11 +144,11 @@ def make_recorder(leave_alone: t.Sequence[str]) -> "Recorder":
         import session_scoping.report.terminal  # noqa: F401
         from session_scoping.watch.recorder import Recorder
     except ImportError as error:
-        mend = "install it, or releases that go together"
+        fix = "install it, or releases that go together"
         if "T_SESSION" in str(error):
             defect = BY_ID["does-not-import"]
-            mend = f"{defect.workaround} ({defect.sentence})"
-        raise CannotTell(f"what it needs does not import: {error}: {mend}") from error
+            fix = f"{defect.workaround} ({defect.sentence})"
+        raise CannotTell(f"what it needs does not import: {error}: {fix}") from error
     return Recorder(leave_alone)
 
 
@@ -225,9 +225,7 @@ def nothing_seen(verdict: "Verdict", client: str | None) -> str:
         if failure.view in models and failure.operation:
             name = recording.views[failure.view].name
             why = failure.error or failure.broke_off or failure.wrong
-            return (
-                f"nothing was seen: {name}, {failure.operation}: {why}: mend it first"
-            )
+            return f"nothing was seen: {name}, {failure.operation}: {why}: fix it first"
     if verdict.stopped:
         first = verdict.stopped[0]
         name = recording.views[first.view].name if first.view >= 0 else first.path

@@ -44,8 +44,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addini(APP, "Default of --session-scoping-app.", default="")
     parser.addini(
         LEAVE_ALONE,
-        "Hold nothing against sessions made where 'file:line in function' matches one "
-        "of these patterns, as in a shell.",
+        "Ignore sessions made where 'file:line in function' matches one of these "
+        "shell-style patterns.",
         type="linelist",
     )
 

@@ -11,7 +11,7 @@ def sample(names: list[str], number: int | None) -> list[str]:
     """So many, others for each commit that is checked out; all for ``None``."""
     if number is None:
         return names
-    # Whoever owns the folder: in CI it is somebody else.
+    # In CI another user owns the folder.
     git = ["git", "-c", "safe.directory=*", "rev-parse", "HEAD"]
     commit = subprocess.check_output(git, cwd=ROOT, text=True)
     order = {one: hashlib.sha256((commit + one).encode()).digest() for one in names}

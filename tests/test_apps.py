@@ -1,6 +1,6 @@
 """The guard on apps as people write them: what is broken is named, what is not is not.
 
-Each app in ``tests/apps`` stands there twice, broken and mended.
+Each app in ``tests/apps`` stands there twice, broken and fixed.
 """
 
 import os
@@ -47,7 +47,7 @@ def unsupported(example: Example) -> str:
     if release("flask-admin") < example.since:
         return f"Flask-Admin {version('flask-admin')} does not run it"
     if example.before and release("flask-admin") >= example.before:
-        return f"Flask-Admin {version('flask-admin')} refuses it, or has mended it"
+        return f"Flask-Admin {version('flask-admin')} refuses it, or has fixed it"
     return ""
 
 

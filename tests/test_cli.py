@@ -478,7 +478,7 @@ class Bad(t.NamedTuple):
 
 
 GIVE = ": name an app, or a function that makes one, as in 'module:create_app'"
-MEND = "the app does not load: "
+NOT_LOADED = "the app does not load: "
 CALL = "the app ends while it loads: "
 THE_APP = "import flask\napp = flask.Flask('bad')\n"
 WITH_ADMIN = f"{THE_APP}from flask_admin import Admin\nAdmin(app)\n"
@@ -493,20 +493,23 @@ BAD = {
         app="nowhere:app",
     ),
     "a module that it imports is missing": Bad(
-        f"{MEND}ModuleNotFoundError: No module named 'nowhere' (bad.py:2)",
+        f"{NOT_LOADED}ModuleNotFoundError: No module named 'nowhere' (bad.py:2)",
         "import flask\nimport nowhere",
     ),
     "a name that it imports is missing": Bad(
-        f"{MEND}ImportError: cannot import name 'Aquarium' from 'zoo'",
+        f"{NOT_LOADED}ImportError: cannot import name 'Aquarium' from 'zoo'",
         "from zoo import Aquarium",
     ),
     "an error while it is imported": Bad(
-        f"{MEND}KeyError: 'SECRET' (bad.py:2)", "import os\nos.environ['SECRET']"
+        f"{NOT_LOADED}KeyError: 'SECRET' (bad.py:2)", "import os\nos.environ['SECRET']"
     ),
     "an error of more than a line": Bad(
-        f"{MEND}ValueError: first (bad.py:1)", "raise ValueError('first\\nsecond')"
+        f"{NOT_LOADED}ValueError: first (bad.py:1)",
+        "raise ValueError('first\\nsecond')",
     ),
-    "a syntax error": Bad(f"{MEND}SyntaxError: invalid syntax (bad.py:2)", "\napp = ="),
+    "a syntax error": Bad(
+        f"{NOT_LOADED}SyntaxError: invalid syntax (bad.py:2)", "\napp = ="
+    ),
     "no app in it": Bad(
         "Failed to find Flask application or factory in module 'bad'. Use 'bad:name' "
         "to specify one\n",
@@ -538,17 +541,17 @@ BAD = {
         "def create_app(config): pass",
     ),
     "a factory that fails": Bad(
-        f"{MEND}ZeroDivisionError: division by zero (bad.py:1)",
+        f"{NOT_LOADED}ZeroDivisionError: division by zero (bad.py:1)",
         "def make(): return 1 / 0",
         "bad:make",
     ),
     "a factory that fails by a wrong type": Bad(
-        f"{MEND}TypeError: 'int' object is not callable (bad.py:1)",
+        f"{NOT_LOADED}TypeError: 'int' object is not callable (bad.py:1)",
         "def make(one=1): return one()",
         "bad:make",
     ),
     "a factory that fails in a library": Bad(
-        f"{MEND}RuntimeError: Either 'SQLALCHEMY_DATABASE_URI' or 'SQLALCHEMY_BINDS' "
+        f"{NOT_LOADED}RuntimeError: Either 'SQLALCHEMY_DATABASE_URI' or 'SQLALCHEMY_BINDS' "
         "must be set. (bad.py:4)",
         f"{THE_APP}from flask_sqlalchemy import SQLAlchemy\nSQLAlchemy(app)",
     ),
@@ -569,14 +572,14 @@ BAD = {
         f"{CALL}SystemExit (bad.py:2)", "import sys\nsys.exit()"
     ),
     "an app that ends the program of click": Bad(
-        f"{MEND}Exit (bad.py:2)", "import click\nraise click.exceptions.Exit()"
+        f"{NOT_LOADED}Exit (bad.py:2)", "import click\nraise click.exceptions.Exit()"
     ),
     "an app that complains as click does": Bad(
-        f"{MEND}UsageError: give me a database (bad.py:2)",
+        f"{NOT_LOADED}UsageError: give me a database (bad.py:2)",
         "import click\nraise click.UsageError('give me a database')",
     ),
     "an app that gives up as click does": Bad(
-        f"{MEND}Abort (bad.py:2)", "import click\nraise click.Abort()"
+        f"{NOT_LOADED}Abort (bad.py:2)", "import click\nraise click.Abort()"
     ),
     "no Admin": Bad(
         "bad has no Admin: call Admin(app) or admin.init_app(app)", THE_APP
@@ -591,7 +594,7 @@ BAD = {
         WITH_ADMIN,
     ),
     "a database that the app cannot open": Bad(
-        f"{MEND}OperationalError: (sqlite3.OperationalError) unable to open database "
+        f"{NOT_LOADED}OperationalError: (sqlite3.OperationalError) unable to open database "
         "file (zoo.py:",
         f"{SEEN}app = create_app(url='sqlite:////nowhere/zoo.db')",
     ),
@@ -624,7 +627,7 @@ BAD = {
         "app = create_app(Ends(Fish, db.session))",
     ),
     "views that all fail": Bad(
-        "nothing was seen: Fails, list: ValueError: no fish (bad.py:3): mend it first",
+        "nothing was seen: Fails, list: ValueError: no fish (bad.py:3): fix it first",
         f"{SEEN}class Fails(FishView):\n"
         "    def get_list(self, *_, **__): raise ValueError('no fish')\n"
         "app = create_app(Fails(Fish, db.session))",
@@ -781,7 +784,9 @@ def test_what_an_app_prints_stands_before_what_is_wrong(
 ) -> None:
     (zoo / "bad.py").write_text("import sys\nprint('hm', file=sys.stderr)\n1 / 0")
     done = scoping("bad")
-    said = f"session-scoping: {MEND}ZeroDivisionError: division by zero (bad.py:3)"
+    said = (
+        f"session-scoping: {NOT_LOADED}ZeroDivisionError: division by zero (bad.py:3)"
+    )
     assert done.lines == ["hm", said]
 
 

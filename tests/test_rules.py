@@ -1,6 +1,6 @@
 """Each rule and each known cause, of recordings that are written out by hand.
 
-Every case is a pair: a recording that breaks rules, and the same with one thing mended.
+Every case is a pair: a recording that breaks rules, and the same with one thing fixed.
 """
 
 import json
@@ -136,7 +136,7 @@ class Case(t.NamedTuple):
     rules: str  # that are broken, in their order
     says: str
     broken: Recording
-    mended: Recording
+    fixed: Recording
 
 
 LEAK = {"born_in": NOBODY}  # of a session that was there before
@@ -473,7 +473,7 @@ def test_a_rule_is_broken(case: Case) -> None:
 
 @pytest.mark.parametrize("case", CASES.values(), ids=list(CASES))
 def test_a_rule_holds_again(case: Case) -> None:
-    assert judge(case.mended).violations == ()
+    assert judge(case.fixed).violations == ()
 
 
 TROUBLE: dict[str, dict[str, t.Any]] = {

@@ -1,4 +1,4 @@
-"""The causes that are known by name, each with the change that mends it."""
+"""The causes that are known by name, each with the change that fixes it."""
 
 import typing as t
 from dataclasses import dataclass

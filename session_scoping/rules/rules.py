@@ -342,25 +342,23 @@ def _pending_rollback(recording: Recording, request: Request) -> t.Iterator[Sigh
 RULES = [
     Rule(
         "handle",
-        "A view keeps the handle it was given, the same object for the life of the "
-        "app, and never a session.",
+        "A view keeps the handle it was given, and never a session.",
         handle,
     ),
     Rule(
         "single",
-        "Everything the admin does in one request goes through one session: the one "
-        "that the handle gives to that request.",
+        "One request uses one session for each database: the one that the handle gives "
+        "it.",
         single,
     ),
     Rule(
         "fresh",
-        "No session serves two requests, and none is opened by building the app.",
+        "No session serves two requests, and building the app leaves none open.",
         fresh,
     ),
     Rule(
         "isolated",
-        "What a request has not committed nobody else sees: not the next request, not "
-        "one that runs at the same time.",
+        "What a request has not committed, no other request sees, and nobody saves.",
         isolated,
     ),
     Rule(
@@ -370,15 +368,14 @@ RULES = [
     ),
     Rule(
         "released",
-        "Then it is gone: closed, its transaction over, its connection back in the "
-        "pool, the registry empty, and nothing in the app refers to it or to an "
-        "instance it loaded.",
+        "Then it is gone: closed, its connection back in the pool, and nothing refers "
+        "to it or to a row it loaded.",
         released,
     ),
     Rule(
         "recovers",
-        "Whatever goes wrong in a request, the other rules still hold, and the next "
-        "request works.",
+        "After any error in a request the other rules still hold, and the next request "
+        "works.",
         recovers,
     ),
 ]

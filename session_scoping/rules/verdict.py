@@ -57,7 +57,7 @@ class Violation:
 
 @dataclass(frozen=True)
 class Finding:
-    """What one change would mend: all the rules that one cause breaks, in one view or,
+    """What one change would fix: all the rules that one cause breaks, in one view or,
     where it lies beneath them, in all."""
 
     cause: Cause | None

@@ -93,8 +93,8 @@ class Loaded(t.NamedTuple):
 class Recorder:
     """Watches all apps of this process, from ``start`` to ``stop``.
 
-    ``leave_alone``: patterns, as in a shell, for ``file:line in function``. A session
-    made there is written down, but is held against no rule.
+    ``leave_alone``: shell-style patterns for ``file:line in function``. A session made
+    there is written down, and breaks no rule.
 
     One recorder watches at a time: while it does, one that was started before it rests.
     """

@@ -1,4 +1,4 @@
-"""Small apps, as people write them: each breaks one rule, beside the same app mended.
+"""Small apps, as people write them: each breaks one rule, beside the same app fixed.
 
 They are what the guard is pointed at. `APPS` says what it has to find in each.
 """
@@ -21,7 +21,7 @@ class Example(t.NamedTuple):
     line_marker: str = ""  # what stands at the end of the app's own line to name
     needs: tuple[str, ...] = ()  # packages, beyond Flask-Admin and SQLAlchemy
     since: tuple[int, ...] = ()  # the first Flask-Admin to run it
-    before: tuple[int, ...] = ()  # the first one that refuses it, or is mended
+    before: tuple[int, ...] = ()  # the first one that refuses it, or is fixed
     since_flask: tuple[int, ...] = ()  # the first Flask with which it is broken
     client: str = ""  # the function that makes a client which may enter
     at_once: tuple[str, ...] = ()  # and these, where DATABASE_URL names a file

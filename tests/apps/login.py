@@ -1,6 +1,6 @@
 """Views that only those see who are logged in; the user's row is kept for next time.
 
-Whoever lost a role, or was locked out, keeps it until the app is started again.
+A user who lost a role, or was locked out, keeps it until the app is started again.
 """
 # mypy: allow-subclassing-any
 

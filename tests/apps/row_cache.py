@@ -1,6 +1,6 @@
 """A column formatter keeps the rows that it has seen in a dictionary of the module.
 
-The memory grows, and whoever reads the cache sees rows as they once were.
+The memory grows, and each reader of the cache sees rows as they once were.
 """
 # mypy: allow-subclassing-any
 

@@ -63,7 +63,7 @@ class Serving:
             self.change.notify_all()
 
     def wait_for(self, answers: int) -> None:
-        """Until so many requests have been answered, whoever made them."""
+        """Until so many requests have been answered, by any client."""
         with self.change:
             assert self.change.wait_for(lambda: self.answered >= answers, timeout=60)
 
@@ -88,7 +88,7 @@ def serving(kind: str, url: str, workers: int = 1, **more: str) -> t.Iterator[Se
     module, *arguments = SERVERS[kind]
     with socket.socket() as listening, tempfile.TemporaryDirectory() as folder:
         listening.bind(("127.0.0.1", 0))
-        listening.listen(128)  # whoever is early is served when it is up
+        listening.listen(128)  # an early client is served when it is up
         descriptor = listening.fileno()
         command = [sys.executable, "-W", "ignore", "-m", module, *arguments]
         if module == "gunicorn":

@@ -41,7 +41,7 @@ def flask_sqlalchemy_has_a_scope_for_each_process_and_no_end() -> None:
 
 @mutant("single", "released")
 def flask_sqlalchemy_has_a_scope_for_each_call() -> None:
-    """Whoever asks gets another session."""
+    """Each caller gets another session."""
     _scope(lambda: next(CALLS))
 
 
