@@ -478,7 +478,7 @@ class Bad(t.NamedTuple):
 
 
 GIVE = ": name an app, or a function that makes one, as in 'module:create_app'"
-NOT_LOADED = "the app does not load: "
+LOADS = "the app does not load: "
 CALL = "the app ends while it loads: "
 THE_APP = "import flask\napp = flask.Flask('bad')\n"
 WITH_ADMIN = f"{THE_APP}from flask_admin import Admin\nAdmin(app)\n"
@@ -493,22 +493,22 @@ BAD = {
         app="nowhere:app",
     ),
     "a module that it imports is missing": Bad(
-        f"{NOT_LOADED}ModuleNotFoundError: No module named 'nowhere' (bad.py:2)",
+        f"{LOADS}ModuleNotFoundError: No module named 'nowhere' (bad.py:2)",
         "import flask\nimport nowhere",
     ),
     "a name that it imports is missing": Bad(
-        f"{NOT_LOADED}ImportError: cannot import name 'Aquarium' from 'zoo'",
+        f"{LOADS}ImportError: cannot import name 'Aquarium' from 'zoo'",
         "from zoo import Aquarium",
     ),
     "an error while it is imported": Bad(
-        f"{NOT_LOADED}KeyError: 'SECRET' (bad.py:2)", "import os\nos.environ['SECRET']"
+        f"{LOADS}KeyError: 'SECRET' (bad.py:2)", "import os\nos.environ['SECRET']"
     ),
     "an error of more than a line": Bad(
-        f"{NOT_LOADED}ValueError: first (bad.py:1)",
+        f"{LOADS}ValueError: first (bad.py:1)",
         "raise ValueError('first\\nsecond')",
     ),
     "a syntax error": Bad(
-        f"{NOT_LOADED}SyntaxError: invalid syntax (bad.py:2)", "\napp = ="
+        f"{LOADS}SyntaxError: invalid syntax (bad.py:2)", "\napp = ="
     ),
     "no app in it": Bad(
         "Failed to find Flask application or factory in module 'bad'. Use 'bad:name' "
@@ -541,17 +541,17 @@ BAD = {
         "def create_app(config): pass",
     ),
     "a factory that fails": Bad(
-        f"{NOT_LOADED}ZeroDivisionError: division by zero (bad.py:1)",
+        f"{LOADS}ZeroDivisionError: division by zero (bad.py:1)",
         "def make(): return 1 / 0",
         "bad:make",
     ),
     "a factory that fails by a wrong type": Bad(
-        f"{NOT_LOADED}TypeError: 'int' object is not callable (bad.py:1)",
+        f"{LOADS}TypeError: 'int' object is not callable (bad.py:1)",
         "def make(one=1): return one()",
         "bad:make",
     ),
     "a factory that fails in a library": Bad(
-        f"{NOT_LOADED}RuntimeError: Either 'SQLALCHEMY_DATABASE_URI' or 'SQLALCHEMY_BINDS' "
+        f"{LOADS}RuntimeError: Either 'SQLALCHEMY_DATABASE_URI' or 'SQLALCHEMY_BINDS' "
         "must be set. (bad.py:4)",
         f"{THE_APP}from flask_sqlalchemy import SQLAlchemy\nSQLAlchemy(app)",
     ),
@@ -572,14 +572,14 @@ BAD = {
         f"{CALL}SystemExit (bad.py:2)", "import sys\nsys.exit()"
     ),
     "an app that ends the program of click": Bad(
-        f"{NOT_LOADED}Exit (bad.py:2)", "import click\nraise click.exceptions.Exit()"
+        f"{LOADS}Exit (bad.py:2)", "import click\nraise click.exceptions.Exit()"
     ),
     "an app that complains as click does": Bad(
-        f"{NOT_LOADED}UsageError: give me a database (bad.py:2)",
+        f"{LOADS}UsageError: give me a database (bad.py:2)",
         "import click\nraise click.UsageError('give me a database')",
     ),
     "an app that gives up as click does": Bad(
-        f"{NOT_LOADED}Abort (bad.py:2)", "import click\nraise click.Abort()"
+        f"{LOADS}Abort (bad.py:2)", "import click\nraise click.Abort()"
     ),
     "no Admin": Bad(
         "bad has no Admin: call Admin(app) or admin.init_app(app)", THE_APP
@@ -594,7 +594,7 @@ BAD = {
         WITH_ADMIN,
     ),
     "a database that the app cannot open": Bad(
-        f"{NOT_LOADED}OperationalError: (sqlite3.OperationalError) unable to open database "
+        f"{LOADS}OperationalError: (sqlite3.OperationalError) unable to open database "
         "file (zoo.py:",
         f"{SEEN}app = create_app(url='sqlite:////nowhere/zoo.db')",
     ),
@@ -784,9 +784,7 @@ def test_what_an_app_prints_stands_before_what_is_wrong(
 ) -> None:
     (zoo / "bad.py").write_text("import sys\nprint('hm', file=sys.stderr)\n1 / 0")
     done = scoping("bad")
-    said = (
-        f"session-scoping: {NOT_LOADED}ZeroDivisionError: division by zero (bad.py:3)"
-    )
+    said = f"session-scoping: {LOADS}ZeroDivisionError: division by zero (bad.py:3)"
     assert done.lines == ["hm", said]
 
 
