@@ -5,7 +5,10 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 DROP_IN := flask_admin/tests/sqla/test_session_scoping.py
 
-.PHONY: verdict test lint docs verdicts stacks fork fire faults mutants flakes bench clean
+.PHONY: help verdict test lint docs verdicts stacks fork fire faults mutants flakes bench clean
+
+help:  ## This list.
+	@sed -n 's/^\([a-z]*\):.*  ## /\1\t/p' Makefile | expand -t 12
 
 verdict: $(READY)  ## Does Flask-Admin hold one session? Answered on what is installed.
 	@status=0; \
@@ -20,7 +23,7 @@ verdict: $(READY)  ## Does Flask-Admin hold one session? Answered on what is ins
 test: $(READY)  ## The drop-in, and the tests of everything around it.
 	$(BIN)/python -m pytest -n 2
 
-lint: $(READY)
+lint: $(READY)  ## Format, lint and types.
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy reproduction_script.py session_scoping tests
@@ -28,7 +31,7 @@ lint: $(READY)
 	cd flask_admin/tests/sqla && $(abspath $(BIN))/mypy \
 		--config-file $(CURDIR)/pyproject.toml test_session_scoping.py
 
-docs: $(READY)  ## Run the documents' code again and write down what it says.
+docs: $(READY)  ## Run the documents' code, write down what it says, take the pictures.
 	$(BIN)/python -m tests.documents --write
 
 verdicts: $(READY)  ## The bookshop on every release, in every environment: verdicts.json, tables, picture.
@@ -61,10 +64,10 @@ flakes: $(READY)  ## The drop-in RUNS times: in random order, in parallel, witho
 	$(BIN)/python -m tests.flakes $(RUNS)
 
 PART ?=
-bench: $(READY)  ## What the guards cost, as ratios: all, or PART=guard, recording, crawl, report, upstream.
+bench: $(READY)  ## What the instruments cost, as ratios: all, or PART=guard, recording, crawl, report, upstream.
 	$(BIN)/python -W ignore -m tests.bench $(PART)
 
-clean:
+clean:  ## Remove the environment.
 	rm -rf $(VENV)
 
 $(READY): pyproject.toml

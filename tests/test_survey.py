@@ -159,7 +159,7 @@ def test_a_known_defect_has_its_number_and_its_link() -> None:
     text = shown(survey(staircase(), EXPORTED))
     assert "known broken [1]" in text
     assert "[1] Flask 3.1.2 and newer end the app context" in text
-    assert "https://github.com/pallets/flask/issues/5774" in text
+    assert "https://github.com/pallets/flask/pull/5799" in text
 
 
 def test_a_broken_rule_says_what_was_seen() -> None:

@@ -53,7 +53,7 @@ DEFECTS = (
         ">=3.1.2",
         HANDLES,
         ("alive",),
-        "https://github.com/pallets/flask/issues/5774",
+        "https://github.com/pallets/flask/pull/5799",
         """\
 class UserView(ModelView):
     column_export_list = [...]  # without relationships that load lazily, or load them:
