@@ -180,7 +180,7 @@ class Bookshop:
         self.app.config["PROPAGATE_EXCEPTIONS"] = False
         vars(self.view).pop("get_list", None)  # A test may have replaced it.
         self.database.executescript(self.rows)
-        gc.freeze()  # ``gc.collect()`` need not look at what was there before a test.
+        gc.freeze()  # For good: ``gc.collect()`` skips what was there before a test.
 
     def close(self) -> None:
         self.engine.dispose()
@@ -214,7 +214,6 @@ def get_shop() -> t.Iterator[t.Callable[..., Bookshop]]:
     yield get
     for shop in shops.values():
         shop.close()
-    gc.unfreeze()
 
 
 @pytest.fixture(params=HANDLES)
