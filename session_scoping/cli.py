@@ -198,15 +198,22 @@ def tell(recording: "Recording") -> "Verdict":
 
 def leave_unfinished(recording: "Recording") -> None:
     """What Ctrl-C has ended is not over: nothing is held against it."""
-    for one in recording.requests:
-        if "KeyboardInterrupt" in one.error + one.broke_off:
-            one.error, one.broke_off, one.status, one.ended = "", "", 0, 0.0
+    for request in recording.requests:
+        if "KeyboardInterrupt" in request.error + request.broke_off:
+            request.error, request.broke_off, request.status, request.ended = (
+                "",
+                "",
+                0,
+                0.0,
+            )
     recording.notes.append("interrupted: this is the verdict so far")
 
 
 def note_unmatched(recording: "Recording", leave_alone: t.Sequence[str]) -> None:
     """A pattern with a slip in it leaves nothing alone, and should be known to."""
-    places = {str(at) for one in recording.sessions for at in (one.place, one.own)}
+    places = {
+        str(at) for session in recording.sessions for at in (session.place, session.own)
+    }
     for pattern in leave_alone:
         if not any(fnmatch(place, pattern) for place in places):
             recording.notes.append(f"no session was made at {pattern}, to leave alone")
@@ -220,7 +227,7 @@ def nothing_seen(verdict: "Verdict", client: str | None) -> str:
         if client
         else "name with --client MODULE:FUNCTION what makes a test client that may"
     )
-    models = {number for number, one in enumerate(recording.views) if one.model}
+    models = {number for number, view in enumerate(recording.views) if view.model}
     for failure in verdict.failures:
         if failure.view in models and failure.operation:
             name = recording.views[failure.view].name
@@ -235,10 +242,12 @@ def nothing_seen(verdict: "Verdict", client: str | None) -> str:
             f"write, and was stopped ({where}): name a factory that makes the app "
             "without that"
         )
-    for one in recording.unseen:
-        if one.view in models:
-            name = recording.views[one.view].name
-            return f"nothing was seen: {name}, {one.operation} {one.why}: {advice}"
+    for unseen in recording.unseen:
+        if unseen.view in models:
+            name = recording.views[unseen.view].name
+            return (
+                f"nothing was seen: {name}, {unseen.operation} {unseen.why}: {advice}"
+            )
     return "nothing was seen: no view that uses a session has answered"
 
 

@@ -165,19 +165,21 @@ def fork(context: click.Context, /, path: str, overwrite: bool) -> None:
     console = Console(stderr=True)
     try:
         with console.status("") as status:
-            tried = check(path, overwrite, lambda doing: status.update(doing))
+            results = check(path, overwrite, lambda doing: status.update(doing))
     except CannotTell as error:
         say(" ".join(str(error).split()))
         context.exit(CANNOT_TELL)
     except KeyboardInterrupt:
         say("interrupted: the checkout is as it was")
         context.exit(INTERRUPTED)
-    for one in tried:
-        click.echo(f"{one.tool:<12} {'passes' if one.passed else 'FAILS'}: {one.last}")
-    for one in tried:
-        if not one.passed:
-            click.echo(f"\n{one.tool}:\n{one.said}")
-    context.exit(0 if all(one.passed for one in tried) else 1)
+    for result in results:
+        click.echo(
+            f"{result.tool:<12} {'passes' if result.passed else 'FAILS'}: {result.last}"
+        )
+    for result in results:
+        if not result.passed:
+            click.echo(f"\n{result.tool}:\n{result.said}")
+    context.exit(0 if all(result.passed for result in results) else 1)
 
 
 def tell(

@@ -240,7 +240,7 @@ class Suite:
             verdict = verdict_of(self.recorder, failed)
         finally:
             self.recorder.start()
-        return only(verdict, {one.view for one in verdict.recording.requests})
+        return only(verdict, {request.view for request in verdict.recording.requests})
 
 
 # ----------------------------------------------------------------------- an app driven
@@ -293,8 +293,10 @@ class AppSuite:
             for module in self.config.pluginmanager.get_plugins()
             if hasattr(module, CLIENT) and getattr(module, "__file__", None)
         )
-        paths = sorted(one.parent for one in modules if one.name == "conftest.py")
-        found = [self.folders[one] for one in paths if one in self.folders]
+        paths = sorted(
+            conftest.parent for conftest in modules if conftest.name == "conftest.py"
+        )
+        found = [self.folders[path] for path in paths if path in self.folders]
         return found[0] if found else session
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
@@ -336,14 +338,18 @@ class DrivenApp:
             operations = Crawler(self.app, self.recorder, None).plan()
         self.built = self.recorder.recording
         self.crawler: Crawler | None = None
-        self.lists = {one.view: one for one in operations if one.name == "list"}
+        self.lists = {
+            operation.view: operation
+            for operation in operations
+            if operation.name == "list"
+        }
         self.refused: dict[int, str] = {}
         names = self._names()
         self.models = {names[number] for number in self.lists}
         self.plan: dict[str, dict[str, Operation]] = {}
-        for one in operations:
-            named = self.plan.setdefault(names[one.view], {})
-            named[unique(one.name, named)] = one
+        for operation in operations:
+            named = self.plan.setdefault(names[operation.view], {})
+            named[unique(operation.name, named)] = operation
 
     def _names(self) -> dict[int, str]:
         """The class of each view; its endpoint too, where that is not enough."""
@@ -373,12 +379,12 @@ class DrivenApp:
         verdict = only(judge(recording), {operation.view})
         if not verdict.holds:
             pytest.fail(message(verdict), pytrace=False)
-        for one in recording.unseen:
-            pytest.skip(one.why)
+        for unseen in recording.unseen:
+            pytest.skip(unseen.why)
         if why := self.refused.get(operation.view):
             pytest.skip(f"its list {why}")
         if operation.view not in verdict.seen and not operation.absent:
-            failed = next((one.error for one in verdict.failures), "no answer")
+            failed = next((request.error for request in verdict.failures), "no answer")
             pytest.fail(f"nothing was seen: {failed}", pytrace=False)
 
     def _drive(
@@ -406,9 +412,9 @@ class DrivenApp:
         self.recorder.clear()
         self.recorder.learn(self.app)
         crawler.drive(operation)
-        for one in self.recorder.recording.unseen:
-            if one.operation == "list":
-                self.refused[one.view] = one.why
+        for unseen in self.recorder.recording.unseen:
+            if unseen.operation == "list":
+                self.refused[unseen.view] = unseen.why
 
 
 class AppNode(pytest.Module):
@@ -456,8 +462,8 @@ class OperationItem(pytest.Function):
 def unique(name: str, others: t.Container[str]) -> str:
     """A name for a part of a test's id."""
     name = " ".join(name.replace("::", ":").split())
-    tries = (name, *(f"{name} ({number})" for number in range(2, 1000)))
-    return next(one for one in tries if one not in others)
+    candidates = (name, *(f"{name} ({number})" for number in range(2, 1000)))
+    return next(candidate for candidate in candidates if candidate not in others)
 
 
 # ---------------------------------------------------------------------- what is told
@@ -474,7 +480,9 @@ def verdict_of(recorder: "Recorder", failed: bool = False) -> "Verdict":
     from session_scoping.rules.verdict import judge
 
     recording = recorder.stop()
-    recording.kept_instances = [one for one in recording.kept_instances if one.kept_by]
+    recording.kept_instances = [
+        kept for kept in recording.kept_instances if kept.kept_by
+    ]
     for session in recording.sessions:
         thread_local = session.maker == SCOPED_SESSION and not failed
         session.kept = session.kept and bool(session.kept_by or thread_local)
@@ -486,9 +494,10 @@ def only(verdict: "Verdict", views: t.Container[int]) -> "Verdict":
     from session_scoping.recording import NOBODY
 
     violations = tuple(
-        one
-        for one in verdict.violations
-        if one.view in views or (one.view == NOBODY and not one.requests)
+        violation
+        for violation in verdict.violations
+        if violation.view in views
+        or (violation.view == NOBODY and not violation.requests)
     )
     return dataclasses.replace(verdict, violations=violations)
 
@@ -497,7 +506,7 @@ def in_outer_context(verdict: "Verdict") -> bool:
     """Does the test hold an app context around its requests, and is that all?"""
     from session_scoping.rules.causes import OUTER_CONTEXT
 
-    causes = {one.cause for one in verdict.violations}
+    causes = {violation.cause for violation in verdict.violations}
     return causes == {OUTER_CONTEXT} and not verdict.stopped
 
 

@@ -264,12 +264,12 @@ def _build(kind: t.Any, data: t.Any) -> t.Any:
         hints = t.get_type_hints(kind)
         return t.cast(t.Any, kind)(
             **{
-                one.name: _build(hints[one.name], data[one.name])
-                for one in fields(kind)
+                field.name: _build(hints[field.name], data[field.name])
+                for field in fields(kind)
             }
         )
     if kind is Place:
         return Place(*data)
     if arguments and t.get_origin(kind) is not dict:
-        return [_build(arguments[0], one) for one in data]
+        return [_build(arguments[0], item) for item in data]
     return data

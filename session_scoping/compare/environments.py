@@ -68,12 +68,12 @@ def uv(
     *arguments: str, folder: Path | None = None, **variables: str
 ) -> subprocess.CompletedProcess[str]:
     """Run ``uv`` in a folder, with these variables added to the environment's."""
-    mine = {k: v for k, v in os.environ.items() if not foreign(k)}
-    mine |= {"NO_COLOR": "1", "UV_NO_PROGRESS": "1", "PYTHONWARNINGS": "ignore"}
+    environment = {k: v for k, v in os.environ.items() if not foreign(k)}
+    environment |= {"NO_COLOR": "1", "UV_NO_PROGRESS": "1", "PYTHONWARNINGS": "ignore"}
     with subprocess.Popen(
         [uv_path(), *arguments],
         cwd=folder,
-        env={**mine, **variables},
+        env={**environment, **variables},
         text=True,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -86,8 +86,8 @@ def uv(
 
 def stop() -> None:
     """End what runs: nobody waits for it any more."""
-    for one in [*RUNNING]:
-        one.terminate()
+    for process in [*RUNNING]:
+        process.terminate()
 
 
 def run_with(
@@ -107,8 +107,8 @@ def _run(*options: str) -> list[str]:
 
 
 def _with(requirements: t.Iterable[str], pre: bool) -> t.Iterator[str]:
-    for one in requirements:
-        yield from ("--with", one)
+    for requirement in requirements:
+        yield from ("--with", requirement)
     yield from ("--prerelease", "allow" if pre else "if-necessary-or-explicit")
 
 
@@ -119,11 +119,11 @@ def foreign(variable: str) -> bool:
 
 def in_a_line(done: subprocess.CompletedProcess[str]) -> str:
     """What a command says went wrong: the error of a traceback, or else all of it."""
-    lines = [one for one in done.stderr.splitlines() if one.strip()]
-    if any(one.startswith("Traceback") for one in lines):
+    lines = [line for line in done.stderr.splitlines() if line.strip()]
+    if any(line.startswith("Traceback") for line in lines):
         return lines[-1]
-    said = " ".join(" ".join(lines).split()).removeprefix("error: ")
-    return said or f"it ended with status {done.returncode} and said nothing"
+    message = " ".join(" ".join(lines).split()).removeprefix("error: ")
+    return message or f"it ended with status {done.returncode} and said nothing"
 
 
 def survey(
@@ -140,7 +140,11 @@ def survey(
     """
     old = name_of(side) == "flask-admin" and only_before(side, FIRST_NEW)
     left_out = NOT_BESIDE_OLD if old else ()
-    stack = [one for one in BOOKSHOP if one not in left_out and one not in without]
+    stack = [
+        package
+        for package in BOOKSHOP
+        if package not in left_out and package not in without
+    ]
     stack += [*beside, *(OLD_STACK if old else ())]
     command = ("python", "-m", "session_scoping.compare.survey", "survey.json")
     with as_it_is(side) as it, package_alone() as path, temporary_folder() as folder:
@@ -165,8 +169,8 @@ def drive(side: str, app: str, client: str, pre: bool = False) -> Recording:
             command += ["--client", client]
         done = uv(*_run(*_with([it], pre)), *command)
         if not file.exists():
-            said = in_a_line(done).removeprefix("session-scoping: ")
-            raise CannotTell(f"{app} with {side}: {said}")
+            message = in_a_line(done).removeprefix("session-scoping: ")
+            raise CannotTell(f"{app} with {side}: {message}")
         return Recording.load(file)
 
 
@@ -223,7 +227,7 @@ def name_of(requirement: str) -> str:
 
 def only_before(requirement: str, version: Version) -> bool:
     """Does it allow older releases than this one only?"""
-    return any(_bound(one, version) for one in Requirement(requirement).specifier)
+    return any(_bound(clause, version) for clause in Requirement(requirement).specifier)
 
 
 def _bound(clause: Specifier, version: Version) -> bool:

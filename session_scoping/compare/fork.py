@@ -93,7 +93,7 @@ def project_name(checkout: Path) -> str:
 def run_in(checkout: Path, *command: str, tools: t.Sequence[str] = ()) -> Done:
     """Run a command in the environment that a checkout asks for, made when it is not
     there, with some more tools."""
-    given = [f"--with={one}" for one in tools]
+    given = [f"--with={tool}" for tool in tools]
     if (checkout / "uv.lock").exists():
         given.append("--frozen")  # as it has pinned it
     project = ("--project", str(checkout), "--python", sys.executable, *GROUPS)
@@ -114,11 +114,11 @@ def _try(copy: Path, progress: t.Callable[[str], object]) -> t.Iterator[Tried]:
     ):
         progress(tool)
         done = run_in(copy, "python", "-m", *command, tools=TOOLS)
-        said, passed = (done.stdout + done.stderr).strip(), done.returncode == 0
+        output, passed = (done.stdout + done.stderr).strip(), done.returncode == 0
         if (
             tool == "mypy"
         ):  # its complaints about the checkout's other files do not count
-            lines = [line for line in said.splitlines() if line.startswith(FILE)]
-            said, passed = "\n".join(lines), not lines and done.returncode in (0, 1)
-        last = (said or "nothing to say").splitlines()[-1].strip("= ")
-        yield Tried(tool, passed, said, last)
+            lines = [line for line in output.splitlines() if line.startswith(FILE)]
+            output, passed = "\n".join(lines), not lines and done.returncode in (0, 1)
+        last = (output or "nothing to say").splitlines()[-1].strip("= ")
+        yield Tried(tool, passed, output, last)

@@ -50,11 +50,11 @@ class Survey:
         """The operations that did not do what they have to: what they are to show of
         the rules they do not show. Each in a line."""
         return [
-            f"{handle}: {verdict.recording.views[one.view].name}, {one.operation}: "
-            f"{one.wrong}"
+            f"{handle}: {verdict.recording.views[request.view].name}, "
+            f"{request.operation}: {request.wrong}"
             for handle, verdict in self.verdicts.items()
-            for one in verdict.failures
-            if one.wrong
+            for request in verdict.failures
+            if request.wrong
         ]
 
     @property
@@ -62,12 +62,12 @@ class Survey:
         """0: every rule holds, but for known defects that no release fixes. 1: a rule
         is broken. 2: nothing is known, or an operation did not work."""
         cells = self.cells
-        known = {one for cell in cells for one in cell.defects}
-        if any(one.state == State.BROKEN for one in cells):
+        known = {defect for cell in cells for defect in cell.defects}
+        if any(cell.state == State.BROKEN for cell in cells):
             return 1
         if not self.recordings or self.wrong:
             return 2
-        return int(any(BY_ID[one].fixed_in for one in known))
+        return int(any(BY_ID[defect].fixed_in for defect in known))
 
     @property
     def cells(self) -> list[Cell]:
@@ -79,14 +79,16 @@ class Survey:
         if handle in self.verdicts:
             return self.verdicts[handle].summed(rule, handle)
         if self.does_not_import:
-            known = tuple(one.id for one in not_importing(self.stack))
+            known = tuple(defect.id for defect in not_importing(self.stack))
             why = self.does_not_import
             return Cell(rule, handle, State.NOT_TRIED, why, known)
         return Cell(rule, handle, State.NOT_TRIED, self.not_tried.get(handle, ""))
 
     def to_json(self) -> dict[str, t.Any]:
         """What ``from_json`` reads."""
-        recordings = {name: one.to_json() for name, one in self.recordings.items()}
+        recordings = {
+            name: recording.to_json() for name, recording in self.recordings.items()
+        }
         return {
             "python": self.python,
             "stack": self.stack,
@@ -99,7 +101,8 @@ class Survey:
     def from_json(cls, data: dict[str, t.Any]) -> "Survey":
         """Read what ``to_json`` has written. Raises ``NotARecording``."""
         recordings = {
-            name: Recording.from_json(one) for name, one in data["recordings"].items()
+            name: Recording.from_json(recording)
+            for name, recording in data["recordings"].items()
         }
         return cls(**{**data, "recordings": recordings})
 

@@ -46,10 +46,10 @@ class Job:
 
     def __post_init__(self) -> None:
         """Refuse what has no effect. Raises ``CannotTell``."""
-        for one in self.without:
-            if one not in environments.EXTENSIONS:
+        for package in self.without:
+            if package not in environments.EXTENSIONS:
                 names = " or ".join(environments.EXTENSIONS)
-                raise CannotTell(f"--without {one} has no effect: name {names}")
+                raise CannotTell(f"--without {package} has no effect: name {names}")
         if self.client and not self.app:
             raise CannotTell("--client has no effect without --app: name the app, too")
 
@@ -65,7 +65,7 @@ class Side:
 
     @cached_property
     def _by_place(self) -> dict[tuple[str, str], Cell]:
-        return {(one.rule, one.subject): one for one in self.cells}
+        return {(cell.rule, cell.subject): cell for cell in self.cells}
 
     def cell(self, rule: str, subject: str) -> Cell:
         """A cell; of a view that this side does not have, one that says so."""
@@ -118,7 +118,7 @@ class Comparison:
     def subjects(self) -> list[str]:
         """The handles, and then the views of the app."""
         cells = [*self.before.cells, *self.after.cells]
-        return list(dict.fromkeys(one.subject for one in cells))
+        return list(dict.fromkeys(cell.subject for cell in cells))
 
     def change(self, rule: str, subject: str) -> Change:
         """A cell, before and after."""
@@ -127,16 +127,22 @@ class Comparison:
     @cached_property
     def changes(self) -> list[Change]:
         """All cells, before and after."""
-        return [self.change(rule, one) for rule in NAMES for one in self.subjects]
+        return [
+            self.change(rule, subject) for rule in NAMES for subject in self.subjects
+        ]
 
     def of(self, kind: Kind) -> list[Change]:
         """The changes of one kind."""
-        return [one for one in self.changes if one.kind == kind]
+        return [change for change in self.changes if change.kind == kind]
 
     @property
     def failures(self) -> list[str]:
         """The requests that work before, and do not work after."""
-        return [one for one in self.after.failures if one not in self.before.failures]
+        return [
+            failure
+            for failure in self.after.failures
+            if failure not in self.before.failures
+        ]
 
     @property
     def besides(self) -> dict[str, tuple[str, str]]:
@@ -159,7 +165,7 @@ class Comparison:
 
     def to_json(self) -> dict[str, t.Any]:
         """All of it, as plain data."""
-        changes = [{**asdict(one), "kind": one.kind} for one in self.changes]
+        changes = [{**asdict(change), "kind": change.kind} for change in self.changes]
         added = {"status": self.status, "besides": self.besides, "changes": changes}
         return {**asdict(self), **added}
 
@@ -176,8 +182,8 @@ def requirements(
     checkout, or ``git+`` an address. Raises ``CannotTell``; ``without`` must not name
     the package.
     """
-    sides = [one for one in (before, after) if _is_requirement(one)]
-    names = {environments.name_of(one) or _refuse(one) for one in sides}
+    sides = [side for side in (before, after) if _is_requirement(side)]
+    names = {environments.name_of(side) or _refuse(side) for side in sides}
     if not names:
         raise CannotTell(
             "name the package on one side at least, as in flask-admin==2.2.0"
@@ -215,7 +221,7 @@ def _requirement(side: str, package: str) -> str:
     if not _is_path(side):
         return side
     folder = Path(side).expanduser().resolve()
-    if not any((folder / one).exists() for one in ("pyproject.toml", "setup.py")):
+    if not any((folder / name).exists() for name in ("pyproject.toml", "setup.py")):
         raise CannotTell(
             f"{side} is no checkout of {package}: it has no pyproject.toml"
         )
@@ -237,11 +243,11 @@ def compare(
             for side, doing in zip(both, progress, strict=True)
         ]
         wait(tried, return_when=FIRST_EXCEPTION)
-        for one in tried:
-            if one.done() and (error := one.exception()):
+        for future in tried:
+            if future.done() and (error := future.exception()):
                 environments.stop()  # the other side
                 raise error
-        first, second = (one.result() for one in tried)
+        first, second = (future.result() for future in tried)
     return Comparison(package, first, second)
 
 
@@ -281,11 +287,13 @@ def _failures(verdicts: dict[str, Verdict]) -> t.Iterator[str]:
     """The requests that did not work, in the same words on each side."""
     for subject, verdict in verdicts.items():
         lines = (
-            f"{subject}, {one.operation or one.path}: "
-            f"{one.error or one.broke_off or one.wrong}"
-            for one in verdict.failures
+            f"{subject}, {request.operation or request.path}: "
+            f"{request.error or request.broke_off or request.wrong}"
+            for request in verdict.failures
         )
-        yield from dict.fromkeys(re.sub(r"\b0x[0-9a-f]+", "0x…", one) for one in lines)
+        yield from dict.fromkeys(
+            re.sub(r"\b0x[0-9a-f]+", "0x…", line) for line in lines
+        )
 
 
 # ------------------------------------------------------------------------------- bisect
@@ -309,12 +317,12 @@ def bisect(first: str, last: str, job: Job, progress: Progress) -> Culprit | Com
     """
     package, *both = requirements(first, last, job.without)
     there = environments.releases(package, job.pre)
-    oldest, newest = (_release(one, package, there) for one in both)
+    oldest, newest = (_release(side, package, there) for side in both)
     if not oldest < newest:
         raise CannotTell(
             f"name two releases, the older one first, not {first} and {last}"
         )
-    releases = [str(one) for one in there if oldest <= one <= newest]
+    releases = [str(version) for version in there if oldest <= version <= newest]
     known: dict[int, Side] = {}
 
     def outcome(index: int) -> Side:
@@ -353,7 +361,11 @@ def _release(side: str, package: str, there: t.Sequence[Version]) -> Version:
     wanted = Requirement(side)
     if wanted.url:
         raise CannotTell(f"{side} is no release of {package}: there is nothing between")
-    fits = [one for one in there if wanted.specifier.contains(one, prereleases=True)]
+    fits = [
+        version
+        for version in there
+        if wanted.specifier.contains(version, prereleases=True)
+    ]
     if not fits:
         raise CannotTell(
             f"no release of {package} is {side}: the newest is {there[-1]}"

@@ -1,10 +1,10 @@
 """The pages of an admin as a person sees them: their forms, and what can be put in."""
 
+import dataclasses
 import re
 import secrets
 import typing as t
 from dataclasses import dataclass
-from dataclasses import field
 from datetime import datetime
 from datetime import timedelta
 from functools import cached_property
@@ -59,8 +59,8 @@ class Field:
     kind: str
     label: str = ""
     value: str = ""
-    options: list[str] = field(default_factory=list)
-    selected: list[str] = field(default_factory=list)
+    options: list[str] = dataclasses.field(default_factory=list)
+    selected: list[str] = dataclasses.field(default_factory=list)
     required: bool = False
     fixed: bool = False  # cannot be changed by hand
     blank: bool = False  # says that it may be left empty
@@ -71,7 +71,7 @@ class Field:
     maximum: float | None = None
     format: str = ""
     url: str = ""  # to look up what can be chosen
-    errors: list[str] = field(default_factory=list)
+    errors: list[str] = dataclasses.field(default_factory=list)
 
     @property
     def chooses(self) -> bool:
@@ -79,7 +79,7 @@ class Field:
 
     @property
     def choices(self) -> list[str]:
-        return [one for one in self.options if one not in BLANK]
+        return [option for option in self.options if option not in BLANK]
 
     @property
     def shown(self) -> list[str]:
@@ -106,12 +106,12 @@ class Inline:
         """The fields of one more child."""
         own = re.compile(rf"{re.escape(self.name)}-(\d+)-")
         numbers = [
-            int(found[1]) for one in form.fields if (found := own.match(one.name))
+            int(found[1]) for field in form.fields if (found := own.match(field.name))
         ]
         prefix = f"{self.name}-{max(numbers, default=-1) + 1}-"
         fields = Page(f"<form method=post>{self.template}</form>").forms[0].fields
-        for one in fields:
-            one.name = prefix + one.name
+        for field in fields:
+            field.name = prefix + field.name
         return fields
 
 
@@ -122,17 +122,19 @@ class Form:
     action: str = ""
     css: str = ""  # its class
     id: str = ""
-    fields: list[Field] = field(default_factory=list)
-    inlines: list[Inline] = field(default_factory=list)
+    fields: list[Field] = dataclasses.field(default_factory=list)
+    inlines: list[Inline] = dataclasses.field(default_factory=list)
 
     @property
     def shown(self) -> dict[str, list[str]]:
         """What a browser sends when nobody touches it."""
-        return gathered((one, one.shown) for one in self.fields)
+        return gathered((field, field.shown) for field in self.fields)
 
     @property
     def hidden(self) -> dict[str, list[str]]:
-        return gathered((one, one.shown) for one in self.fields if one.kind == "hidden")
+        return gathered(
+            (field, field.shown) for field in self.fields if field.kind == "hidden"
+        )
 
 
 @dataclass
@@ -148,8 +150,8 @@ class Cell:
 
 def gathered(pairs: t.Iterable[tuple[Field, list[str]]]) -> dict[str, list[str]]:
     data: dict[str, list[str]] = {}
-    for one, values in pairs:
-        data.setdefault(one.name, []).extend(values)
+    for field, values in pairs:
+        data.setdefault(field.name, []).extend(values)
     return data
 
 
@@ -173,23 +175,23 @@ class Page(HTMLParser):
         self._errors = False  # inside of the last field's list of errors?
         self.feed(html)
         self.close()
-        for name, one in self._ids.items():
-            one.label = self._labels.get(name, "")
+        for name, field in self._ids.items():
+            field.label = self._labels.get(name, "")
 
     @cached_property
     def form(self) -> Form | None:
         """The form that the page is about."""
-        ours = [one for one in self.forms if "admin-form" in one.css.split()]
-        return max(ours or self.forms, key=lambda one: len(one.fields), default=None)
+        ours = [form for form in self.forms if "admin-form" in form.css.split()]
+        return max(ours or self.forms, key=lambda form: len(form.fields), default=None)
 
     @property
     def complaints(self) -> str:
         """All that is wrong, in the page's own words."""
         named = [
-            f"{one.label or one.name}: {', '.join(one.errors)}"
+            f"{field.label or field.name}: {', '.join(field.errors)}"
             for form in self.forms
-            for one in form.fields
-            if one.errors
+            for field in form.fields
+            if field.errors
         ]
         return "; ".join([*named, *filter(None, map(_line, self._alerts))])
 
@@ -282,7 +284,7 @@ class Page(HTMLParser):
         kind = found.get("type", "text").lower() if tag == "input" else tag
         if kind in BUTTONS or "disabled" in found or "name" not in found:
             return None
-        one = Field(
+        field = Field(
             found["name"],
             ROLES.get(found.get("data-role", ""), kind),
             value=found.get("value", "on" if kind in {"checkbox", "radio"} else ""),
@@ -297,17 +299,17 @@ class Page(HTMLParser):
             format=found.get("data-date-format", ""),
             url=found.get("data-url", ""),
         )
-        if one.kind == "ajax" and not one.multiple:
-            one.required = one.required or not one.blank
-        if one.kind == "radio":  # all buttons of one name are one field
-            same = (other for other in form.fields if other.name == one.name)
-            value, one = one, next(same, one)
-            one.options.append(value.value)
-            one.selected += [value.value] * value.checked
-        if not any(other is one for other in form.fields):
-            form.fields.append(one)
-        self._ids.setdefault(found.get("id", one.name), one)
-        return one
+        if field.kind == "ajax" and not field.multiple:
+            field.required = field.required or not field.blank
+        if field.kind == "radio":  # all buttons of one name are one field
+            same = (other for other in form.fields if other.name == field.name)
+            button, field = field, next(same, field)
+            field.options.append(button.value)
+            field.selected += [button.value] * button.checked
+        if not any(other is field for other in form.fields):
+            form.fields.append(field)
+        self._ids.setdefault(found.get("id", field.name), field)
+        return field
 
 
 def _number(text: str) -> float | None:
@@ -363,20 +365,20 @@ class Made(t.NamedTuple):
             pattern = pattern.replace(token, code)
         return moment.strftime(pattern)
 
-    def value(self, one: Field, kind: str) -> str:
+    def value(self, field: Field, kind: str) -> str:
         """What to write into a field. ``kind``: the type of its column, or nothing."""
-        if one.kind in FORMATS:
-            return self.moment(one.kind, one.format)
-        if one.kind in {"number", "range"} or kind in NUMBERS:
-            return self.within(one.minimum, one.maximum)
+        if field.kind in FORMATS:
+            return self.moment(field.kind, field.format)
+        if field.kind in {"number", "range"} or kind in NUMBERS:
+            return self.within(field.minimum, field.maximum)
         if kind in FORMATS:
             return self.moment(kind)
-        said = " ".join(one.errors)
-        if kind in {"dict", "list"} and one.kind == "textarea":
-            said += " json"
+        hints = " ".join(field.errors)
+        if kind in {"dict", "list"} and field.kind == "textarea":
+            hints += " json"
         if kind == "UUID":
-            said += " uuid"
-        return self.text(one.maxlength, f"{one.kind} {one.name}", said)
+            hints += " uuid"
+        return self.text(field.maxlength, f"{field.kind} {field.name}", hints)
 
 
 class Making:
@@ -395,4 +397,4 @@ class Making:
     def marks(self, values: t.Iterable[str]) -> bool:
         """Is there a marker of this run among the values of a row?"""
         found = (MARKER.search(value) for value in values)
-        return any(one and one[0] in self.markers for one in found)
+        return any(marker and marker[0] in self.markers for marker in found)

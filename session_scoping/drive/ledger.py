@@ -16,7 +16,7 @@ from flask_admin.contrib.sqla import ModelView
 from session_scoping.drive.forms import Making
 from session_scoping.recording import View
 from session_scoping.watch.hooks import RUNNING
-from session_scoping.watch.places import told
+from session_scoping.watch.places import describe
 
 if t.TYPE_CHECKING:
     Mapper = orm.Mapper[t.Any]
@@ -59,7 +59,7 @@ class Expected(t.NamedTuple):
     most: int = 1  # rows of its own; two, if another request shares its session
 
     def wants(self, mapper: Mapper) -> bool:
-        found = sum(one.mapper.isa(self.mapper) for one in self.found)
+        found = sum(row.mapper.isa(self.mapper) for row in self.found)
         return (mapper.isa(self.mapper) and found < self.most) or any(
             mapper.isa(inline) for inline in self.inlines
         )
@@ -101,7 +101,7 @@ class Ledger:
             try:
                 after = look(table, self.tables[table])
             except SQLAlchemyError as error:
-                notes.append(f"{table} was not compared: {told(error)}")
+                notes.append(f"{table} was not compared: {describe(error)}")
             else:
                 notes += self._differences(table, before, after)
         return notes
@@ -175,7 +175,7 @@ class Ledger:
             except SQLAlchemyError as error:
                 notes.append(
                     f"{name}: row {row.key}, which was created to try, is still there: "
-                    f"{told(error)}"
+                    f"{describe(error)}"
                 )
         return notes + [
             f"{name}: {_rows(number)} that the admin did not delete, of those that "
@@ -212,11 +212,11 @@ class Ledger:
         gone = before.rows.keys() - after.rows.keys()
         common = before.rows.keys() & after.rows.keys()
         changed = {key for key in common if before.rows[key] != after.rows[key]}
-        who = sorted(self.beside.get(table, ()))
-        by = f", which are left, written by {', '.join(who)}" if who else ""
-        own = (one for one in self.own if table in one.mapper.tables)
-        mine = {tuple(map(_shown, one.identity)) for one in own}
-        if left := more - mine:
+        writers = sorted(self.beside.get(table, ()))
+        by = f", which are left, written by {', '.join(writers)}" if writers else ""
+        own = (row for row in self.own if table in row.mapper.tables)
+        own_keys = {tuple(map(_shown, row.identity)) for row in own}
+        if left := more - own_keys:
             yield f"{table} has {_rows(len(left))} more than before{by}: {_keys(left)}"
         if gone:
             yield f"{table} has lost {_rows(len(gone))}: {_keys(gone)}"
@@ -253,7 +253,9 @@ def _rows(number: int) -> str:
 
 
 def _keys(keys: set[t.Any]) -> str:
-    ordered = sorted((", ".join(key) for key in keys), key=lambda one: (len(one), one))
+    ordered = sorted(
+        (", ".join(key) for key in keys), key=lambda text: (len(text), text)
+    )
     named = ordered[:LISTED]
     return "; ".join(named) + " …" * (len(keys) > LISTED)
 

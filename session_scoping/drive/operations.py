@@ -133,9 +133,9 @@ def _of_model(
     for index, (name, _) in enumerate(view._list_columns):
         if view.is_sortable(name):
             yield operation(f"list, sorted by {name}", "index_view", f"sort={index}")
-    for argument, (_, one) in (view._filter_args or {}).items():
-        name = f"list, filtered by {one.name} {_operation(one)}"
-        query = f"flt0_{quote(str(argument))}={quote(_value(one), safe='{}')}"
+    for argument, (_, column_filter) in (view._filter_args or {}).items():
+        name = f"list, filtered by {column_filter.name} {_operation(column_filter)}"
+        query = f"flt0_{quote(str(argument))}={quote(_value(column_filter), safe='{}')}"
         yield operation(name, "index_view", query)
     if allows(view, "can_view_details"):
         yield from of_row("details", "details_view")
@@ -183,14 +183,14 @@ def allows(view: t.Any, option: str) -> bool:
         return True
 
 
-def _operation(one: t.Any) -> str:
-    return str(getattr(one, "operation", lambda: "")())
+def _operation(column_filter: t.Any) -> str:
+    return str(getattr(column_filter, "operation", lambda: "")())
 
 
-def _value(one: t.Any) -> str:
-    options = getattr(one, "options", None)
+def _value(column_filter: t.Any) -> str:
+    options = getattr(column_filter, "options", None)
     if options and not callable(options):
         first = options[0]
         return str(first[0] if isinstance(first, tuple | list) else first)
-    name = type(one).__name__
+    name = type(column_filter).__name__
     return next((value for kind, value in FILTER_VALUES if kind in name), TERM)

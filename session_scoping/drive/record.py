@@ -76,9 +76,11 @@ def record(
     finally:
         recording = recorder.stop()
     lists = [
-        one for one in recording.requests if one.operation == "list" and not one.failed
+        request
+        for request in recording.requests
+        if request.operation == "list" and not request.failed
     ]
-    if lists and all(UNANSWERED.search(one.error) for one in lists):
+    if lists and all(UNANSWERED.search(request.error) for request in lists):
         raise CannotTell(
             f"no list can be read: {lists[0].error}: is the database there, and has it "
             "its tables?"

@@ -31,7 +31,7 @@ from session_scoping.drive.operations import allows
 from session_scoping.drive.operations import Operation
 from session_scoping.recording import Request
 from session_scoping.recording import Unseen
-from session_scoping.watch.places import told
+from session_scoping.watch.places import describe
 
 if t.TYPE_CHECKING:
     Mapper = orm.Mapper[t.Any]
@@ -71,7 +71,7 @@ class Writer:
             try:
                 found = engines(self.app, view, table.metadata.tables.values())
             except Exception as error:  # of the app's own code
-                why = f"there is no engine outside of a request: {told(error)}"
+                why = f"there is no engine outside of a request: {describe(error)}"
                 self.unseen(number, "create", why)
                 continue
             self.ledger.tables |= found
@@ -274,53 +274,55 @@ class ViewWriter:
     ) -> Data:
         """``prefix``: of the fields to fill in; others only where they insist."""
         pairs = []
-        for one in fields:
-            one.errors = trial.said.get(one.name, [])
-            inner = "-" in one.name.removeprefix(prefix)
+        for field in fields:
+            field.errors = trial.said.get(field.name, [])
+            inner = "-" in field.name.removeprefix(prefix)
             bare = inner or trial.attempt == ATTEMPTS - 1
-            pairs.append((one, self.value(one, made, bare, trial.attempt > 0)))
+            pairs.append((field, self.value(field, made, bare, trial.attempt > 0)))
         return gathered(pairs)
 
-    def value(self, one: Field, made: Made, bare: bool, again: bool) -> list[str]:
-        mapper, attribute = self.owner(one.name)
+    def value(self, field: Field, made: Made, bare: bool, again: bool) -> list[str]:
+        mapper, attribute = self.owner(field.name)
         relation = mapper.relationships.get(attribute)
         column = mapper.columns.get(attribute)
-        label = one.label or one.name
-        if one.kind == "file" and one.required:
+        label = field.label or field.name
+        if field.kind == "file" and field.required:
             raise CannotFill(f"{label} asks for a file")
-        if one.kind in {"file", "hidden"} or one.fixed:
-            return one.shown
+        if field.kind in {"file", "hidden"} or field.fixed:
+            return field.shown
         if relation is not None and takes_over(relation):
-            if one.required or set(one.shown) - BLANK:
+            if field.required or set(field.shown) - BLANK:
                 raise CannotFill(f"{label} would take a row from the one that has it")
-            return one.shown
+            return field.shown
         unknown = relation is None and column is None
-        if not one.required and (bare or unknown or one.multiple):
-            return one.shown
-        if one.kind == "checkbox":
-            return one.shown if relation is not None else [one.value]
-        if one.chooses:
-            return self.choose(one, again)
+        if not field.required and (bare or unknown or field.multiple):
+            return field.shown
+        if field.kind == "checkbox":
+            return field.shown if relation is not None else [field.value]
+        if field.chooses:
+            return self.choose(field, again)
         if column is not None and column.foreign_keys:
             (key, *_) = column.foreign_keys
             value = self.ledger.some_value(key.column)
-            return one.shown if value is None else [str(value)]
+            return field.shown if value is None else [str(value)]
         if tells_class(mapper, column):
             return [str(mapper.polymorphic_identity or "")]
-        return [made.value(one, type_name(column))]
+        return [made.value(field, type_name(column))]
 
-    def choose(self, one: Field, again: bool) -> list[str]:
-        choices = one.choices
-        if one.kind == "ajax":
-            choices = self.look_up(one)
+    def choose(self, field: Field, again: bool) -> list[str]:
+        choices = field.choices
+        if field.kind == "ajax":
+            choices = self.look_up(field)
         if choices:
             return [choices[-1 if again else 0]]
-        if one.required:
-            raise CannotFill(f"{one.label or one.name} has nothing to choose from")
-        return one.shown
+        if field.required:
+            raise CannotFill(f"{field.label or field.name} has nothing to choose from")
+        return field.shown
 
-    def look_up(self, one: Field) -> list[str]:
-        page = self.open(f"look-up of {self.owner(one.name)[1]}", f"{one.url}&query=")
+    def look_up(self, field: Field) -> list[str]:
+        page = self.open(
+            f"look-up of {self.owner(field.name)[1]}", f"{field.url}&query="
+        )
         return [str(found[0]) for found in json.loads(page.html)] if page else []
 
     # -------------------------------------------------------------------- creating
@@ -366,7 +368,7 @@ class ViewWriter:
                 return None
             trial.attempt += 1
             if page.form is not None:
-                trial.said = {one.name: one.errors for one in page.form.fields}
+                trial.said = {field.name: field.errors for field in page.form.fields}
 
     def not_there(self, request: Request) -> None:
         if not request.error:
@@ -416,39 +418,42 @@ class ViewWriter:
 
     def breakages(self, form: Form) -> t.Iterator[tuple[str, Data]]:
         invalid, against = "create, invalid", "create, against a constraint"
-        plain = [one for one in form.fields if self.is_plain(one)]
-        for one in plain:
-            if one.required and one.kind != "checkbox":
-                yield invalid, {one.name: []}
+        plain = [field for field in form.fields if self.is_plain(field)]
+        for field in plain:
+            if field.required and field.kind != "checkbox":
+                yield invalid, {field.name: []}
                 break
-        for one in plain:
-            if self.is_number(one):
-                yield invalid, {one.name: ["ss, not a number"]}
+        for field in plain:
+            if self.is_number(field):
+                yield invalid, {field.name: ["ss, not a number"]}
                 break
-        for one in plain:
-            if one.maxlength:
-                yield invalid, {one.name: ["s" * (one.maxlength + 1)]}
+        for field in plain:
+            if field.maxlength:
+                yield invalid, {field.name: ["s" * (field.maxlength + 1)]}
                 break
-        for one in plain:
-            if not one.required and self.needs_value(one):
-                yield against, {one.name: ["__None"] if one.kind == "select" else [""]}
-        for one in plain:
-            if self.is_number(one) and self.is_checked(one):
-                yield against, {one.name: ["-7000"]}
+        for field in plain:
+            if not field.required and self.needs_value(field):
+                yield (
+                    against,
+                    {field.name: ["__None"] if field.kind == "select" else [""]},
+                )
+        for field in plain:
+            if self.is_number(field) and self.is_checked(field):
+                yield against, {field.name: ["-7000"]}
 
-    def is_plain(self, one: Field) -> bool:
-        hidden = one.kind in {"hidden", "file"} or one.fixed
-        return "-" not in one.name and not hidden
+    def is_plain(self, field: Field) -> bool:
+        hidden = field.kind in {"hidden", "file"} or field.fixed
+        return "-" not in field.name and not hidden
 
-    def is_number(self, one: Field) -> bool:
-        column = self.mapper.columns.get(one.name)
-        if column is None or one.chooses or one.kind == "checkbox":
+    def is_number(self, field: Field) -> bool:
+        column = self.mapper.columns.get(field.name)
+        if column is None or field.chooses or field.kind == "checkbox":
             return False
         return type_name(column) in NUMBERS and not column.foreign_keys
 
-    def is_checked(self, one: Field) -> bool:
+    def is_checked(self, field: Field) -> bool:
         """Is there a CHECK on it?"""
-        column = self.mapper.columns[one.name]
+        column = self.mapper.columns[field.name]
         word = re.compile(rf"\b{re.escape(column.name)}\b")
         return any(
             word.search(str(constraint.sqltext))
@@ -457,9 +462,9 @@ class ViewWriter:
             if isinstance(constraint, sa.CheckConstraint)
         )
 
-    def needs_value(self, one: Field) -> bool:
+    def needs_value(self, field: Field) -> bool:
         """Would leaving it empty send NULL where the database wants a reference?"""
-        relation = self.mapper.relationships.get(one.name)
+        relation = self.mapper.relationships.get(field.name)
         if relation is None or relation.direction.name != "MANYTOONE":
             return False
         return not any(column.nullable for column in relation.local_columns)
@@ -510,27 +515,27 @@ class ViewWriter:
     def edit_changed(self, fail_at: int) -> Request | None:
         def change(form: Form) -> Data | None:
             made = self.writer.making.next(self.trials["create"].attempt > 0)
-            for one in form.fields:
-                if self.is_plain(one) and self.is_free(one):
-                    one.errors = self.trials["create"].said.get(one.name, [])
-                    column = self.mapper.columns[one.name]
+            for field in form.fields:
+                if self.is_plain(field) and self.is_free(field):
+                    field.errors = self.trials["create"].said.get(field.name, [])
+                    column = self.mapper.columns[field.name]
                     return {
                         **form.shown,
-                        one.name: [made.value(one, type_name(column))],
+                        field.name: [made.value(field, type_name(column))],
                     }
             self.unseen("edit, changed", "the form has no text and no number to change")
             return None
 
         return self.edit_with("edit, changed", change, fail_at)
 
-    def is_free(self, one: Field) -> bool:
+    def is_free(self, field: Field) -> bool:
         """Is it a column that may hold anything?"""
-        column = self.mapper.columns.get(one.name)
+        column = self.mapper.columns.get(field.name)
         if column is None or column.primary_key or column.foreign_keys:
             return False
         if tells_class(self.mapper, column):
             return False
-        return not one.chooses and one.kind != "checkbox"
+        return not field.chooses and field.kind != "checkbox"
 
     def edit_with(
         self, operation: str, change: t.Callable[[Form], Data | None], fail_at: int
@@ -601,11 +606,11 @@ class ViewWriter:
 
     def children(self, name: str) -> list[OwnRow]:
         """The children that it has added."""
-        mapper, row = self.mapper.relationships[name].mapper, self.row()
+        mapper, parent = self.mapper.relationships[name].mapper, self.row()
         return [
-            one
-            for one in self.ledger.own
-            if one.view == self.number and one.mapper.isa(mapper) and one != row
+            row
+            for row in self.ledger.own
+            if row.view == self.number and row.mapper.isa(mapper) and row != parent
         ]
 
     def edit_inline(self) -> None:
@@ -656,13 +661,13 @@ class ViewWriter:
             return None
         if cell.kind in {"text", "textarea", "number"}:
             length = getattr(getattr(column, "type", None), "length", 0) or 0
-            one = Field(cell.name, cell.kind, maxlength=length)
-            one.errors = self.trials["create"].said.get(cell.name, [])
-            return made.value(one, type_name(column))
+            field = Field(cell.name, cell.kind, maxlength=length)
+            field.errors = self.trials["create"].said.get(cell.name, [])
+            return made.value(field, type_name(column))
         if cell.kind != "select2" or (relation is not None and takes_over(relation)):
             return None
-        values = [str(one["value"]) for one in json.loads(cell.source or "[]")]
-        choices = [one for one in values if one not in BLANK]
+        values = [str(choice["value"]) for choice in json.loads(cell.source or "[]")]
+        choices = [value for value in values if value not in BLANK]
         return choices[made.row % len(choices)] if choices else None
 
     # -------------------------------------------------------------------- deleting
@@ -676,7 +681,7 @@ class ViewWriter:
             if name != "delete":
                 why = "an action of its own: it may do more than write rows"
                 self.unseen(f"bulk {name}", why)
-        form = next((one for one in page.forms if one.id == "action_form"), None)
+        form = next((form for form in page.forms if form.id == "action_form"), None)
         if form is None or "delete" not in page.actions:
             self.unseen("bulk delete", "the list does not offer it")
             return None
@@ -695,7 +700,7 @@ class ViewWriter:
         if page is None:
             return None
         url = self.url("delete_view")
-        forms = (one for one in page.forms if urljoin(url, one.action) == url)
+        forms = (form for form in page.forms if urljoin(url, form.action) == url)
         form = next(forms, Form())
         data = {**form.hidden, "id": [row.key]}
         request, _, _ = self.post("delete", url, data, fail_at)
@@ -706,8 +711,10 @@ class ViewWriter:
         if request.failed or request.error or row not in self.ledger.own:
             return
         page = self.open("list", self.url("index_view"))
-        said = f": {page.complaints}" if page and page.complaints else ""
-        request.wrong = f"answers {request.status}, but the row is still there{said}"
+        complaints = f": {page.complaints}" if page and page.complaints else ""
+        request.wrong = (
+            f"answers {request.status}, but the row is still there{complaints}"
+        )
 
 
 def tells_class(mapper: Mapper, column: t.Any) -> bool:
@@ -749,12 +756,14 @@ def _key(instance: t.Any) -> str:
 def _box(form: Form, inline: str, child: OwnRow) -> str:
     """The name of the box that removes a child when it is ticked, or nothing."""
     pattern = re.compile(rf"({re.escape(inline)}-\d+)-\w+")
-    for one in form.fields:
-        found = pattern.fullmatch(one.name)
-        if found and one.kind == "hidden" and one.value == child.key:
+    for field in form.fields:
+        found = pattern.fullmatch(field.name)
+        if found and field.kind == "hidden" and field.value == child.key:
             return f"del-{found[1]}"
     return ""
 
 
 def _inline(form: Form, name: str) -> Inline:
-    return next((one for one in form.inlines if one.name == name), Inline(name))
+    return next(
+        (inline for inline in form.inlines if inline.name == name), Inline(name)
+    )

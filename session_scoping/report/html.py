@@ -49,7 +49,9 @@ def html(verdict: Verdict) -> str:
         label=verdict.label,
         distinct=lambda values: list(dict.fromkeys(filter(None, values))),
         libraries=lambda finding: [
-            one.place for one in finding.violations if one.place != one.own
+            violation.place
+            for violation in finding.violations
+            if violation.place != violation.own
         ],
         failures=_tally(verdict.failures, _why),
         stopped=_tally(verdict.stopped, _write),
@@ -82,21 +84,21 @@ def _sentence(verdict: Verdict) -> str:
     known = _count(len(verdict.recording.views), "view")
     seen = verdict.seen - {NOBODY}
     if verdict.violations:
-        broken = {one.rule for one in verdict.violations}
-        said = f"{len(broken)} of {len(RULES)} rules "
-        said += "is broken" if len(broken) == 1 else "are broken"
-        within = {one.view for one in verdict.violations} - {NOBODY}
+        broken = {violation.rule for violation in verdict.violations}
+        text = f"{len(broken)} of {len(RULES)} rules "
+        text += "is broken" if len(broken) == 1 else "are broken"
+        within = {violation.view for violation in verdict.violations} - {NOBODY}
         if within:
-            said += f", in {len(within)} of {known}"
+            text += f", in {len(within)} of {known}"
     elif verdict.proven:
-        said = f"Sessions are request-scoped, in {len(seen)} of {known}"
+        text = f"Sessions are request-scoped, in {len(seen)} of {known}"
     elif verdict.seen:
-        said = "No session was seen in a view of an admin, so little is known"
+        text = "No session was seen in a view of an admin, so little is known"
     else:
-        said = "Nothing was seen, so nothing is known"
+        text = "Nothing was seen, so nothing is known"
     if verdict.stopped:
-        said += f"; {_count(len(verdict.stopped), 'request')} tried to write"
-    return f"{said}."
+        text += f"; {_count(len(verdict.stopped), 'request')} tried to write"
+    return f"{text}."
 
 
 def _remarks(verdict: Verdict) -> t.Iterator[str]:
@@ -125,7 +127,7 @@ def _with_code(text: str) -> Markup:
 
 def _rows(recording: Recording) -> list[int]:
     """The views, and NOBODY where requests came to none of them."""
-    beside = any(one.view == NOBODY for one in recording.requests)
+    beside = any(request.view == NOBODY for request in recording.requests)
     return [*range(len(recording.views)), *([NOBODY] if beside else [])]
 
 
@@ -135,8 +137,8 @@ def _why(request: Request) -> list[str]:
 
 def _write(request: Request) -> list[str]:
     return [
-        "\n".join(filter(None, [one.sql, str(one.own or one.place or "")]))
-        for one in request.stopped
+        "\n".join(filter(None, [stopped.sql, str(stopped.own or stopped.place or "")]))
+        for stopped in request.stopped
     ]
 
 
@@ -164,8 +166,8 @@ def _data(verdict: Verdict) -> dict[str, t.Any]:
         "rules": {rule.name: rule.sentence for rule in RULES},
         "engines": recording.engines,
         "views": [
-            _slim(one, places) | {"label": verdict.label(number)}
-            for number, one in enumerate(recording.views)
+            _slim(view, places) | {"label": verdict.label(number)}
+            for number, view in enumerate(recording.views)
         ],
         "requests": _slim(recording.requests, places),
         "sessions": _slim(recording.sessions, places),
@@ -181,12 +183,12 @@ def _slim(value: t.Any, places: dict[str, int]) -> t.Any:
     if isinstance(value, Place):
         return places.setdefault(str(value), len(places))
     if is_dataclass(value):
-        own = ((one, getattr(value, one.name)) for one in fields(value))
+        own = ((field, getattr(value, field.name)) for field in fields(value))
         return {
-            one.name: _slim(got, places)
-            for one, got in own
-            if got != one.default and got not in (None, (), [])
+            field.name: _slim(got, places)
+            for field, got in own
+            if got != field.default and got not in (None, (), [])
         }
     if isinstance(value, list | tuple):
-        return [_slim(one, places) for one in value]
+        return [_slim(item, places) for item in value]
     return round(value, 6) if isinstance(value, float) else value

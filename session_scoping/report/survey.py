@@ -40,7 +40,10 @@ FEW = 3  # of what was seen of a broken rule: --json has all
 def versions(survey: Survey) -> str:
     """What the verdict is about."""
     known = survey.stack
-    found = [f"{one} {known[one]}" if one in known else f"no {one}" for one in STACK]
+    found = [
+        f"{package} {known[package]}" if package in known else f"no {package}"
+        for package in STACK
+    ]
     return ", ".join([*found, f"Python {survey.python}"])
 
 
@@ -48,7 +51,7 @@ def sentence(survey: Survey) -> str:
     """The verdict."""
     if survey.does_not_import:
         return f"could not tell: {survey.does_not_import}"
-    known = any(one.state == State.KNOWN for one in survey.cells)
+    known = any(cell.state == State.KNOWN for cell in survey.cells)
     but = ", but for the numbers above" if known and survey.status == 0 else ""
     return SENTENCES[survey.status] + but
 
@@ -63,7 +66,7 @@ def remarks(survey: Survey) -> t.Iterator[str]:
 
 def broken(survey: Survey) -> list[Cell]:
     """The cells that nothing excuses."""
-    return [one for one in survey.cells if one.state == State.BROKEN]
+    return [cell for cell in survey.cells if cell.state == State.BROKEN]
 
 
 def render(survey: Survey) -> RenderableType:
@@ -77,7 +80,7 @@ def _parts(survey: Survey) -> t.Iterator[RenderableType]:
     table = Table("rule", *HANDLES, box=None, pad_edge=False, padding=(0, 1, 0, 0))
     for rule in NAMES:
         cells = (survey.cell(rule, handle) for handle in HANDLES)
-        table.add_row(rule, *(Text(word(one), STYLES[one.state]) for one in cells))
+        table.add_row(rule, *(Text(word(cell), STYLES[cell.state]) for cell in cells))
     yield table
     yield Text()
     for remark in remarks(survey):

@@ -63,7 +63,9 @@ def render(verdict: Verdict) -> RenderableType:
 
 def _parts(verdict: Verdict) -> t.Iterator[RenderableType]:
     recording = verdict.recording
-    yield Text(", ".join(f"{name} {one}" for name, one in recording.stack.items()))
+    yield Text(
+        ", ".join(f"{name} {version}" for name, version in recording.stack.items())
+    )
     yield Text(
         f"{recording.app}: {_count(recording.requests, 'request')}, "
         f"{_count(recording.sessions, 'session')}"
@@ -77,8 +79,10 @@ def _parts(verdict: Verdict) -> t.Iterator[RenderableType]:
     yield from _requests("Did not work", verdict.failures, _failure)
     if recording.unseen:
         yield Text("\nNot seen, so nothing is known of it", "bold")
-        for one in recording.unseen:
-            yield _line(f"{verdict.label(one.view)}, {one.operation}: {one.why}")
+        for unseen in recording.unseen:
+            yield _line(
+                f"{verdict.label(unseen.view)}, {unseen.operation}: {unseen.why}"
+            )
     for note in recording.notes:
         yield Text(f"\nNote: {note}.")
     yield Text(f"\nVerdict: {conclusion(verdict)}", "bold")
@@ -107,7 +111,7 @@ def conclusion(verdict: Verdict) -> str:
 def _table(verdict: Verdict) -> Table:
     table = Table("view", *NAMES, box=None, pad_edge=False, padding=(0, 2, 0, 0))
     numbers: list[int] = list(range(len(verdict.recording.views)))
-    if any(one.view == NOBODY for one in verdict.recording.requests):
+    if any(request.view == NOBODY for request in verdict.recording.requests):
         numbers.append(NOBODY)
     for number in numbers:
         cells = [CELLS[verdict.cell(number, rule)] for rule in NAMES]
@@ -126,26 +130,28 @@ def _finding(
     )
     if cause:
         yield _line(cause.sentence)
-    alike = {one.rule: one for one in reversed(finding.violations)}
+    alike = {violation.rule: violation for violation in reversed(finding.violations)}
     # Beneath several views it breaks each rule in each of them: one of each will do.
     seen = alike.values() if len(finding.views) > 1 else finding.violations
-    for one in sorted(seen, key=lambda one: NAMES.index(one.rule)):
-        where = f", in {_few(one.operations)}" if one.operations else ""
+    for violation in sorted(seen, key=lambda violation: NAMES.index(violation.rule)):
+        where = f", in {_few(violation.operations)}" if violation.operations else ""
         if len(finding.views) > 1:
-            where += f" of {verdict.label(one.view)}, for example"
-        yield _line(Text.assemble((f"{one.rule}:", "bold"), f" {one.what}{where}"))
-    told: dict[str, None] = {}
-    for one in finding.violations:
-        if one.made and one.made != one.own:
-            told[f"made at:   {one.made}"] = None
-        if one.own:
+            where += f" of {verdict.label(violation.view)}, for example"
+        yield _line(
+            Text.assemble((f"{violation.rule}:", "bold"), f" {violation.what}{where}")
+        )
+    lines: dict[str, None] = {}
+    for violation in finding.violations:
+        if violation.made and violation.made != violation.own:
+            lines[f"made at:   {violation.made}"] = None
+        if violation.own:
             word = "used at:  " if cause and cause.beneath_views else "your code:"
-            told[f"{word} {one.own}"] = None
-        elif one.place and one.place != one.made:
-            told[f"used at:   {one.place}"] = None
-        if one.kept_by:
-            told[f"kept by:   {' → '.join(one.kept_by)}"] = None
-    for line in islice(told, FEW if len(finding.views) > 1 else None):
+            lines[f"{word} {violation.own}"] = None
+        elif violation.place and violation.place != violation.made:
+            lines[f"used at:   {violation.place}"] = None
+        if violation.kept_by:
+            lines[f"kept by:   {' → '.join(violation.kept_by)}"] = None
+    for line in islice(lines, FEW if len(finding.views) > 1 else None):
         yield _line(line)
     if cause:
         yield _line(Text("change:", "bold"))
@@ -162,11 +168,13 @@ def views_of(verdict: Verdict, finding: Finding) -> str:
 
 
 def _requests(
-    title: str, requests: list[Request], tell: t.Callable[[Request], str]
+    title: str, requests: list[Request], describe: t.Callable[[Request], str]
 ) -> t.Iterator[RenderableType]:
     if requests:
         yield Text(f"\n{title}", "bold")
-        lines = dict.fromkeys(f"{_operation(one)}: {tell(one)}" for one in requests)
+        lines = dict.fromkeys(
+            f"{_operation(request)}: {describe(request)}" for request in requests
+        )
         for line in lines:
             yield _line(line)
 

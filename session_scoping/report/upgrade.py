@@ -56,7 +56,7 @@ class Changes:
         """The reason, and what was seen."""
         lines = [self.why] if self.why else []
         for rule, seen in self.seen.items():
-            lines += [f"{rule}: {one}" for one in seen[:FEW]]
+            lines += [f"{rule}: {line}" for line in seen[:FEW]]
             if len(seen) > FEW:
                 lines.append(f"{rule}: and {len(seen) - FEW} more")
         return lines
@@ -66,8 +66,8 @@ def by_reason(comparison: Comparison) -> list[Changes]:
     """What is to be said of the changes, those of one kind and reason together."""
     groups: dict[tuple[Kind, str], Changes] = {}
     for kind in TITLES:
-        for one in comparison.of(kind):
-            cell = one.reason
+        for change in comparison.of(kind):
+            cell = change.reason
             why = word(cell)
             if kind == Kind.INCOMPARABLE:
                 why = f"{cell.why} {numbers(cell)}".strip()
@@ -91,7 +91,9 @@ def written(change: Change) -> str:
 
 def known(comparison: Comparison) -> list[str]:
     """The known defects that the cells name by their numbers."""
-    both = [cell for one in comparison.changes for cell in (one.before, one.after)]
+    both = [
+        cell for change in comparison.changes for cell in (change.before, change.after)
+    ]
     return notes(both)
 
 
@@ -112,7 +114,7 @@ def sentence(comparison: Comparison) -> str:
 
 
 def _rules(comparison: Comparison, kind: Kind) -> str:
-    rules = dict.fromkeys(one.after.rule for one in comparison.of(kind))
+    rules = dict.fromkeys(change.after.rule for change in comparison.of(kind))
     return ", ".join(rules)
 
 
@@ -120,15 +122,16 @@ def render(found: Comparison | Culprit) -> RenderableType:
     """A comparison, or the release that a bisection has found, as text."""
     if isinstance(found, Comparison):
         return Group(*_parts(found), Text(f"\nVerdict: {sentence(found)}", "bold"))
-    one = found.comparison
-    broke = f"{one.package} {one.after.release} broke {_rules(one, Kind.BROKEN)}"
+    comparison = found.comparison
+    change = f"{comparison.package} {comparison.after.release}"
+    broke = f"{change} broke {_rules(comparison, Kind.BROKEN)}"
     parts = [Text(f"\nVerdict: {broke}.", "bold")]
     parts.append(Text(f"{found.tried} of {found.of} releases were tried.", "dim"))
     if found.untried:
         untried = ", ".join(found.untried)
         line = f"Nothing is known of {untried}: one of them may be the first."
         parts.append(Text(line, "yellow"))
-    return Group(*_parts(one), *parts)
+    return Group(*_parts(comparison), *parts)
 
 
 def _parts(comparison: Comparison) -> t.Iterator[RenderableType]:
@@ -139,8 +142,8 @@ def _parts(comparison: Comparison) -> t.Iterator[RenderableType]:
     for table in _tables(comparison):
         yield Text()
         yield table
-    for one in known(comparison):
-        yield Text(one)
+    for note in known(comparison):
+        yield Text(note)
     for group in by_reason(comparison):
         title = f"\n{TITLES[group.kind]}: "
         yield Text.assemble((title, STYLES[group.kind]), group.title)
@@ -154,12 +157,14 @@ def _parts(comparison: Comparison) -> t.Iterator[RenderableType]:
 
 def _tables(comparison: Comparison) -> t.Iterator[Table]:
     """Rules by handles, and the views of the app by rules: there may be many views."""
-    handles = [one for one in comparison.subjects if one in HANDLES]
+    handles = [subject for subject in comparison.subjects if subject in HANDLES]
     table = _table("rule", handles)
     for rule in NAMES:
-        table.add_row(rule, *(_cell(comparison.change(rule, one)) for one in handles))
+        table.add_row(
+            rule, *(_cell(comparison.change(rule, handle)) for handle in handles)
+        )
     yield table
-    views = [one for one in comparison.subjects if one not in HANDLES]
+    views = [subject for subject in comparison.subjects if subject not in HANDLES]
     table = _table("view", NAMES)
     for view in views:
         table.add_row(view, *(_cell(comparison.change(rule, view)) for rule in NAMES))

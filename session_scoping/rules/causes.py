@@ -99,7 +99,9 @@ def _ended_elsewhere(rule: str, sight: Sight, recording: Recording) -> bool:
     if request is None or not (request.outer_context or request.ended_on):
         return False
     earlier = recording.requests[: request.number + 1]
-    return any(one.ended_on and one.thread == request.thread for one in earlier)
+    return any(
+        previous.ended_on and previous.thread == request.thread for previous in earlier
+    )
 
 
 @documented(

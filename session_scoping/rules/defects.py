@@ -128,22 +128,26 @@ db = SQLAlchemy(session_options={"class_": ClosingSession})""",
         9,
     ),
 )
-BY_ID = {one.id: one for one in DEFECTS}
+BY_ID = {defect.id: defect for defect in DEFECTS}
 
 
 def expected(rule: str, handle: str, versions: t.Mapping[str, str]) -> list[Defect]:
     """The known defects that break a rule with a handle of the bookshop in an
     environment with these versions, by package."""
     return [
-        one
-        for one in DEFECTS
-        if rule in one.rules and handle in one.handles and one.shows_in(versions)
+        defect
+        for defect in DEFECTS
+        if rule in defect.rules
+        and handle in defect.handles
+        and defect.shows_in(versions)
     ]
 
 
 def not_importing(versions: t.Mapping[str, str]) -> list[Defect]:
     """The known defects by which Flask-Admin does not import in an environment."""
-    return [one for one in DEFECTS if not one.rules and one.shows_in(versions)]
+    return [
+        defect for defect in DEFECTS if not defect.rules and defect.shows_in(versions)
+    ]
 
 
 def word(cell: Cell) -> str:
@@ -157,16 +161,22 @@ def numbers(cell: Cell) -> str:
     and where the cell is broken by something else, too."""
     if cell.state == State.BROKEN or not cell.defects:
         return ""
-    found = sorted(BY_ID[one].finding for one in cell.defects)
+    found = sorted(BY_ID[identifier].finding for identifier in cell.defects)
     return f"[{', '.join(map(str, found))}]"
 
 
 def notes(cells: t.Iterable[Cell]) -> list[str]:
     """What the numbers of these cells mean: a line for each known defect."""
-    found = {one for cell in cells if numbers(cell) for one in cell.defects}
+    found = {
+        identifier for cell in cells if numbers(cell) for identifier in cell.defects
+    }
     lines = []
-    for one in DEFECTS:
-        if one.id in found:
-            fixed = f" Fixed in {one.package} {one.fixed_in}." if one.fixed_in else ""
-            lines.append(f"[{one.finding}] {one.sentence}{fixed} {one.link}")
+    for defect in DEFECTS:
+        if defect.id in found:
+            fixed = (
+                f" Fixed in {defect.package} {defect.fixed_in}."
+                if defect.fixed_in
+                else ""
+            )
+            lines.append(f"[{defect.finding}] {defect.sentence}{fixed} {defect.link}")
     return lines

@@ -82,17 +82,17 @@ def single(recording: Recording) -> t.Iterator[Sight]:
             session = recording.sessions[use.session]
             if session.left_alone or session.number in held:
                 continue
-            told = (request, session, NOBODY, use.place, use.own, session.kept_by)
+            about = (request, session, NOBODY, use.place, use.own, session.kept_by)
             if session.maker == BY_HAND:
                 if handles.intersection(session.engines):
                     what = f"{_named(session)} is not the one that the handle gives"
-                    yield Sight("stray", what, *told)
+                    yield Sight("stray", what, *about)
                 continue
             for engine in session.engines:
                 other = given.setdefault(engine, session.number)
                 if other != session.number:
                     what = f"{_named(session)} is used beside session {other}"
-                    yield Sight("many", what, *told)
+                    yield Sight("many", what, *about)
     used = {use.session for request in recording.requests for use in request.uses}
     for session in recording.sessions:
         if (
@@ -101,7 +101,10 @@ def single(recording: Recording) -> t.Iterator[Sight]:
             and session.place
             and session.place.of_flask_admin
         ):
-            numbers = [session.born_in, *(one.request for one in session.outside)]
+            numbers = [
+                session.born_in,
+                *(outside.request for outside in session.outside),
+            ]
             number = max(numbers)
             yield Sight(
                 UNASKED,
@@ -111,20 +114,25 @@ def single(recording: Recording) -> t.Iterator[Sight]:
                 place=session.place,
             )
     yield from _on_threads_of_flask_admin(recording)
-    for one in recording.unasked:
-        if one.kind == PAST:
+    for unsolicited in recording.unasked:
+        if unsolicited.kind == PAST:
             what = "Flask-Admin sends a statement past the session"
-            yield Sight(UNASKED, what, recording.requests[one.request], place=one.place)
+            yield Sight(
+                UNASKED,
+                what,
+                recording.requests[unsolicited.request],
+                place=unsolicited.place,
+            )
 
 
 def _on_threads_of_flask_admin(recording: Recording) -> t.Iterator[Sight]:
     """A session is for one thread: the app may hand it on, if it waits."""
     for session in recording.sessions:
-        for one in session.outside:
-            if one.unasked and not session.left_alone:
+        for outside in session.outside:
+            if outside.unasked and not session.left_alone:
                 what = f"{_named(session)} is used by Flask-Admin on another thread"
-                meanwhile = _meanwhile(recording, one)
-                yield Sight(UNASKED, what, meanwhile, session, place=one.place)
+                meanwhile = _meanwhile(recording, outside)
+                yield Sight(UNASKED, what, meanwhile, session, place=outside.place)
 
 
 def _meanwhile(recording: Recording, outside: Outside) -> Request | None:
@@ -142,7 +150,9 @@ def _served_by_handles(recording: Recording) -> dict[int, set[int]]:
 
 def _engines_of_handles(recording: Recording, request: Request) -> set[int]:
     sessions = (recording.sessions[use.session] for use in request.uses)
-    return {n for one in sessions if one.maker != BY_HAND for n in one.engines}
+    return {
+        n for session in sessions if session.maker != BY_HAND for n in session.engines
+    }
 
 
 def fresh(recording: Recording) -> t.Iterator[Sight]:
@@ -195,14 +205,14 @@ def isolated(recording: Recording) -> t.Iterator[Sight]:
         session = recording.sessions[number]
         running: list[Request] = []  # when the one at hand began
         for request, use in served:
-            running = [one for one in running if one.ended > request.started]
+            running = [other for other in running if other.ended > request.started]
             scope = _scope(recording, request)
             if request.ended and any(
-                _scope(recording, one) != scope for one in running
+                _scope(recording, other) != scope for other in running
             ):
                 what = f"{_named(session)} serves two requests at the same time"
-                told = (request, session, NOBODY, use.place, use.own)
-                yield Sight("overlap", what, *told)
+                about = (request, session, NOBODY, use.place, use.own)
+                yield Sight("overlap", what, *about)
             running.append(request)
     for request in recording.requests:
         if request.dirty_read:
@@ -218,20 +228,20 @@ def isolated(recording: Recording) -> t.Iterator[Sight]:
             what = f"{_named(session)} commits when the view has answered"
             place = late.place
             yield Sight("commit at end", what, request, session, NOBODY, place, place)
-    for unasked in recording.unasked:
-        if unasked.kind == COMMIT:
+    for unsolicited in recording.unasked:
+        if unsolicited.kind == COMMIT:
             what = "Flask-Admin commits where it has nothing to save"
-            request = recording.requests[unasked.request]
-            yield Sight(UNASKED, what, request, place=unasked.place)
+            request = recording.requests[unsolicited.request]
+            yield Sight(UNASKED, what, request, place=unsolicited.place)
 
 
 def _otherwise_when_overtaken(recording: Recording) -> t.Iterator[Sight]:
     """What goes wrong only where two requests do the same at the same time."""
-    two = {one.overtakes for one in recording.requests} - {NOBODY}
+    overtaken = {request.overtakes for request in recording.requests} - {NOBODY}
     alone: dict[tuple[int, str], str] = {}
     for request in recording.requests:
         name = request.view, request.operation
-        if request.overtakes == NOBODY and request.number not in two:
+        if request.overtakes == NOBODY and request.number not in overtaken:
             alone.setdefault(name, request.wrong)
         elif request.wrong and not alone.get(name, request.wrong):
             what = f"does not work beside another request: {request.wrong}"
@@ -249,8 +259,10 @@ def alive(recording: Recording) -> t.Iterator[Sight]:
                 own = use.ended_early or use.own
                 yield Sight("revived", what, request, session, NOBODY, use.revived, own)
             elif use.ended_early and any(
-                {*session.engines}.intersection(recording.sessions[one.session].engines)
-                for one in request.uses[index + 1 :]
+                {*session.engines}.intersection(
+                    recording.sessions[later.session].engines
+                )
+                for later in request.uses[index + 1 :]
             ):
                 what = f"{_named(session)} is closed before the view has answered"
                 early = use.ended_early
@@ -266,17 +278,17 @@ def released(recording: Recording) -> t.Iterator[Sight]:
     uses = _uses(recording)
     for number, served in uses.items():
         session = recording.sessions[number]
-        over = [one for one in served if one[0].ended]
+        over = [pair for pair in served if pair[0].ended]
         # One made by a view may leave to the outer request what they share.
-        outer = [one for one in over if one[0].parent == NOBODY]
+        outer = [pair for pair in over if pair[0].parent == NOBODY]
         last = outer or ([] if session.closed else over)
-        still_open = [one for one in last if not one[1].closed]
+        still_open = [pair for pair in last if not pair[1].closed]
         for request, use in still_open or (outer if session.kept else []):
-            told = (request, session, NOBODY, use.place, use.own, session.kept_by)
+            about = (request, session, NOBODY, use.place, use.own, session.kept_by)
             if still_open:
-                yield Sight("open", f"{_named(session)} is not closed", *told)
+                yield Sight("open", f"{_named(session)} is not closed", *about)
             else:
-                yield Sight("kept", f"{_named(session)} is still referred to", *told)
+                yield Sight("kept", f"{_named(session)} is still referred to", *about)
     for session in recording.sessions:
         if session.outside and not session.closed and not session.left_alone:
             first = session.outside[0]
@@ -288,7 +300,9 @@ def released(recording: Recording) -> t.Iterator[Sight]:
         if request.left_in_transaction:
             what = "a connection is back in the pool with its transaction open"
             yield Sight("transaction", what, request)
-    taken_at = {one.request: one.place for one in recording.unreturned}
+    taken_at = {
+        unreturned.request: unreturned.place for unreturned in recording.unreturned
+    }
     for request in recording.requests:
         all_closed = all(use.closed for use in request.uses)
         if request.ended and request.taken != request.returned and all_closed:

@@ -65,11 +65,13 @@ class Finding:
 
     @property
     def views(self) -> list[int]:
-        return list(dict.fromkeys(one.view for one in self.violations))
+        return list(dict.fromkeys(violation.view for violation in self.violations))
 
     @property
     def rules(self) -> list[str]:
-        return sorted({one.rule for one in self.violations}, key=NAMES.index)
+        return sorted(
+            {violation.rule for violation in self.violations}, key=NAMES.index
+        )
 
 
 @dataclass(frozen=True)
@@ -88,64 +90,76 @@ class Verdict:
     def findings(self) -> list[Finding]:
         """The violations by cause and view, worst first."""
         groups: dict[t.Any, list[Violation]] = defaultdict(list)
-        for one in self.violations:
-            alone = None if one.cause else (one.rule, one.what)
-            view = None if one.cause and one.cause.beneath_views else one.view
-            groups[one.cause, view, alone].append(one)
+        for violation in self.violations:
+            alone = None if violation.cause else (violation.rule, violation.what)
+            view = (
+                None
+                if violation.cause and violation.cause.beneath_views
+                else violation.view
+            )
+            groups[violation.cause, view, alone].append(violation)
         found = [Finding(cause, tuple(group)) for (cause, *_), group in groups.items()]
         return sorted(
             found,
-            key=lambda one: (
-                -len(one.rules),
-                -len({number for v in one.violations for number in v.requests}),
+            key=lambda finding: (
+                -len(finding.rules),
+                -len({number for v in finding.violations for number in v.requests}),
             ),
         )
 
     @property
     def stopped(self) -> list[Request]:
         """The requests that tried to write, where nothing may be written."""
-        return [one for one in self.recording.requests if one.stopped]
+        return [request for request in self.recording.requests if request.stopped]
 
     @property
     def failures(self) -> list[Request]:
         """The requests that did not work, for a reason that no rule knows of."""
-        told = {number for one in self.violations for number in one.requests}
+        explained = {
+            number for violation in self.violations for number in violation.requests
+        }
         return [
-            one
-            for one in self.recording.requests
-            if (one.error or one.broke_off or one.wrong)
-            and not (one.failed or one.stopped or one.number in told)
-            and not one.absent
+            request
+            for request in self.recording.requests
+            if (request.error or request.broke_off or request.wrong)
+            and not (request.failed or request.stopped or request.number in explained)
+            and not request.absent
         ]
 
     @cached_property
     def seen(self) -> set[int]:
         """The views that have answered."""
-        return {one.view for one in self.recording.requests if _answered(one)}
+        return {
+            request.view for request in self.recording.requests if _answered(request)
+        }
 
     @cached_property
     def shown(self) -> set[int]:
         """The views of which something is known: a list that never opens says little,
         whatever else has answered."""
-        asked = {one.view for one in self.recording.requests if one.operation == "list"}
+        asked = {
+            request.view
+            for request in self.recording.requests
+            if request.operation == "list"
+        }
         lists = {
-            one.view
-            for one in self.recording.requests
-            if one.operation == "list" and _answered(one)
+            request.view
+            for request in self.recording.requests
+            if request.operation == "list" and _answered(request)
         }
         return self.seen - (asked - lists)
 
     @cached_property
     def _using(self) -> set[int]:
         """The views that have used a session."""
-        return {one.view for one in self.recording.requests if one.uses}
+        return {request.view for request in self.recording.requests if request.uses}
 
     @property
     def proven(self) -> bool:
         """Has a view answered by using a session? Without that, nothing is known."""
         return any(
-            one.view != NOBODY and _answered(one) and one.uses
-            for one in self.recording.requests
+            request.view != NOBODY and _answered(request) and request.uses
+            for request in self.recording.requests
         )
 
     @cached_property
@@ -153,12 +167,15 @@ class Verdict:
         """The views that have met what a rule needs to be put to the test."""
         tried = set()
         latest: dict[int, float] = {}
-        for one in self.recording.requests:
-            if one.in_trouble and not one.absent:
-                tried.add((one.view, "recovers"))
-            if one.started < latest.get(one.view, 0) and one.parent == NOBODY:
-                tried.add((one.view, "isolated"))
-            latest[one.view] = max(latest.get(one.view, 0), one.ended)
+        for request in self.recording.requests:
+            if request.in_trouble and not request.absent:
+                tried.add((request.view, "recovers"))
+            if (
+                request.started < latest.get(request.view, 0)
+                and request.parent == NOBODY
+            ):
+                tried.add((request.view, "isolated"))
+            latest[request.view] = max(latest.get(request.view, 0), request.ended)
         return tried
 
     def label(self, view: int) -> str:
@@ -168,13 +185,13 @@ class Verdict:
             return "outside of the admin"
         views = self.recording.views
         name, model = views[view].name, views[view].model
-        alone = sum(one.name == name for one in views) == 1
+        alone = sum(other.name == name for other in views) == 1
         return name if alone else f"{name}({model or views[view].endpoint})"
 
     def cell(self, view: int, rule: str) -> State:
         """What is known of a rule in a view."""
-        broken = [one for one in self.violations if one.view == view]
-        by = [one.defect for one in broken if one.rule == rule]
+        broken = [violation for violation in self.violations if violation.view == view]
+        by = [violation.defect for violation in broken if violation.rule == rule]
         if by:
             return State.KNOWN if all(by) else State.BROKEN
         if view not in self.shown:
@@ -183,7 +200,10 @@ class Verdict:
             return State.NOT_TRIED
         if rule in {"isolated", "recovers"} and (view, rule) not in self._tried:
             return State.NOT_TRIED
-        if rule == "isolated" and {one.rule for one in broken} & {"fresh", "released"}:
+        if rule == "isolated" and {violation.rule for violation in broken} & {
+            "fresh",
+            "released",
+        }:
             return State.NOT_TRIED  # the next request sees all that is in that session
         return State.HOLDS
 
@@ -192,13 +212,15 @@ class Verdict:
         everywhere = [*range(len(self.recording.views)), NOBODY]
         views = everywhere if view is None else [view]
         states = {self.cell(number, rule) for number in views}
-        worst = next(one for one in WORST_FIRST if one in states)
+        worst = next(state for state in WORST_FIRST if state in states)
         broken = [
-            one
-            for one in self.violations
-            if one.rule == rule and (view is None or one.view == view)
+            violation
+            for violation in self.violations
+            if violation.rule == rule and (view is None or violation.view == view)
         ]
-        defects = dict.fromkeys(one.defect.id for one in broken if one.defect)
+        defects = dict.fromkeys(
+            violation.defect.id for violation in broken if violation.defect
+        )
         seen = dict.fromkeys(map(str, broken))
         return Cell(rule, subject, worst, "", tuple(defects), tuple(seen))
 
@@ -207,7 +229,7 @@ class Verdict:
         return {
             "recording": self.recording.to_json(),
             "holds": self.holds,
-            "violations": [asdict(one) for one in self.violations],
+            "violations": [asdict(violation) for violation in self.violations],
         }
 
 
@@ -220,21 +242,27 @@ def _answered(request: Request) -> bool:
 
 def judge(recording: Recording) -> Verdict:
     """Hold a recording against the seven rules."""
-    sights = [(rule.name, one) for rule in RULES for one in rule.check(recording)]
+    sights = [(rule.name, sight) for rule in RULES for sight in rule.check(recording)]
     healthy = {
-        (rule, one.kind, one.place)
-        for rule, one in sights
-        if not (one.request and one.request.in_trouble)
+        (rule, sight.kind, sight.place)
+        for rule, sight in sights
+        if not (sight.request and sight.request.in_trouble)
     }
     groups: dict[t.Any, list[Sight]] = defaultdict(list)
-    for rule, one in sights:
-        if one.request and one.request.in_trouble and _by_trouble(rule, one.request):
-            if (rule, one.kind, one.place) not in healthy:
-                one = one._replace(what=f"`{rule}` is broken when it fails: {one.what}")
+    for rule, sight in sights:
+        if (
+            sight.request
+            and sight.request.in_trouble
+            and _by_trouble(rule, sight.request)
+        ):
+            if (rule, sight.kind, sight.place) not in healthy:
+                sight = sight._replace(
+                    what=f"`{rule}` is broken when it fails: {sight.what}"
+                )
                 rule = "recovers"
-        cause = cause_of(rule, one, recording)
-        view = one.request.view if one.request else one.view
-        groups[rule, one.kind, view, _source(one), cause].append(one)
+        cause = cause_of(rule, sight, recording)
+        view = sight.request.view if sight.request else sight.view
+        groups[rule, sight.kind, view, _source(sight), cause].append(sight)
     violations = [
         _violation(rule, view, cause, group)
         for (rule, _, view, _, cause), group in groups.items()
@@ -245,32 +273,35 @@ def judge(recording: Recording) -> Verdict:
 def _with_echoes(violations: list[Violation]) -> t.Iterator[Violation]:
     """What has no cause of its own comes from that of its session or its request; what
     is made at the line of a cause beneath the views comes from that."""
-    known = [one for one in violations if one.cause]
-    for echo in violations:
-        for one in known:
-            if one.view == echo.view and echo.cause is None:
-                same = bool({*one.sessions} & {*echo.sessions})
-                same = same or bool({*one.requests} & {*echo.requests})
+    explained = [other for other in violations if other.cause]
+    for violation in violations:
+        for other in explained:
+            if other.view == violation.view and violation.cause is None:
+                same = bool({*other.sessions} & {*violation.sessions})
+                same = same or bool({*other.requests} & {*violation.requests})
             else:
-                same = bool(one.cause and one.cause.beneath_views and one.made)
-                same = same and (one.rule, one.made) == (echo.rule, echo.made)
+                same = bool(other.cause and other.cause.beneath_views and other.made)
+                same = same and (other.rule, other.made) == (
+                    violation.rule,
+                    violation.made,
+                )
             if same:
-                echo = replace(echo, cause=one.cause)
+                violation = replace(violation, cause=other.cause)
                 break
-        yield echo
+        yield violation
 
 
 def _violation(
     rule: str, view: int, cause: Cause | None, sights: list[Sight]
 ) -> Violation:
-    first = max(sights, key=lambda one: len(one.kept_by))
-    requests = dict.fromkeys(one.request.number for one in sights if one.request)
+    first = max(sights, key=lambda sight: len(sight.kept_by))
+    requests = dict.fromkeys(sight.request.number for sight in sights if sight.request)
     operations = dict.fromkeys(
-        one.request.operation or f"{one.request.method} {one.request.path}"
-        for one in sights
-        if one.request
+        sight.request.operation or f"{sight.request.method} {sight.request.path}"
+        for sight in sights
+        if sight.request
     )
-    sessions = dict.fromkeys(one.session.number for one in sights if one.session)
+    sessions = dict.fromkeys(sight.session.number for sight in sights if sight.session)
     return Violation(
         rule,
         first.what,

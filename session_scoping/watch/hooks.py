@@ -103,12 +103,12 @@ class Watcher(t.Protocol):
 watcher: Watcher | None = None
 
 
-def let_in(one: Watcher | None) -> None:
+def let_in(new: Watcher | None) -> None:
     """Tell this one from now on, or nobody."""
     global watcher
-    watcher = one
+    watcher = new
     for patch in PATCHES:
-        patch.undo() if one is None else patch.do()
+        patch.undo() if new is None else patch.do()
 
 
 class Patch:
@@ -134,9 +134,9 @@ class Body:
     """An answer that is streamed: the request is over when it ends, or is closed."""
 
     def __init__(
-        self, told: Watcher, running: Running, body: t.Iterable[bytes]
+        self, watcher: Watcher, running: Running, body: t.Iterable[bytes]
     ) -> None:
-        self.told = told
+        self.watcher = watcher
         self.running = running
         self.body = body
         self.chunks = iter(body)
@@ -150,7 +150,7 @@ class Body:
             return next(self.chunks)
         except BaseException as error:
             over = isinstance(error, StopIteration | GeneratorExit)
-            self.told.end(self.running, None if over else error)
+            self.watcher.end(self.running, None if over else error)
             raise
         finally:
             RUNNING.reset(token)
@@ -162,44 +162,44 @@ class Body:
             if close is not None:
                 close()
         finally:
-            self.told.end(self.running)
+            self.watcher.end(self.running)
             RUNNING.reset(token)
 
 
 def call(
     app: flask.Flask, environ: dict[str, t.Any], start_response: t.Callable[..., t.Any]
 ) -> t.Iterable[bytes]:
-    told = watcher
-    if told is None:  # it has stopped since another thread looked up this method
+    active = watcher
+    if active is None:  # it has stopped since another thread looked up this method
         return t.cast(t.Iterable[bytes], CALL.original(app, environ, start_response))
-    running = told.begin(app, environ)
+    running = active.begin(app, environ)
     token = RUNNING.set(running)
     try:
         body = CALL.original(app, environ, start_response)
     except BaseException as error:
-        told.end(running, error)
+        active.end(running, error)
         raise
     finally:
         RUNNING.reset(token)
     if running.streams:
-        return Body(told, running, body)
-    told.end(running)
+        return Body(active, running, body)
+    active.end(running)
     return t.cast(t.Iterable[bytes], body)
 
 
 def watched_init(original: t.Callable[..., None]) -> t.Callable[..., None]:
     def init(session: SASession, *args: t.Any, **options: t.Any) -> None:
         original(session, *args, **options)
-        if told := watcher:
-            told.born(session)
+        if active := watcher:
+            active.born(session)
 
     return init
 
 
 def watched_close(original: t.Callable[..., None]) -> t.Callable[..., None]:
     def close(session: SASession, *args: t.Any, **options: t.Any) -> None:
-        if told := watcher:
-            told.closing(session)
+        if active := watcher:
+            active.closing(session)
         error: BaseException | None = None
         try:
             original(session, *args, **options)
@@ -207,8 +207,8 @@ def watched_close(original: t.Callable[..., None]) -> t.Callable[..., None]:
             error = raised
             raise
         finally:
-            if told:
-                told.closed(session, error)
+            if active:
+                active.closed(session, error)
 
     return close
 

@@ -38,7 +38,7 @@ def keepers(targets: t.Sequence[object], views: t.Sequence[object]) -> list[list
     roots = {id(view) for view in views}
     held_by: dict[int, list[object]] = {id(target): [] for target in targets}
     paths: list[list[str]] = [[] for _ in targets]
-    own = {id(one) for one in (targets, views, held_by, *held_by.values())}
+    own = {id(container) for container in (targets, views, held_by, *held_by.values())}
     in_statements: set[int] = set()
     level = list(targets)
     for _ in range(DEPTH):
@@ -46,13 +46,17 @@ def keepers(targets: t.Sequence[object], views: t.Sequence[object]) -> list[list
             break
         above: list[object] = []
         own.update((id(level), id(above)))
-        below = {id(one) for one in level}
+        below = {id(held) for held in level}
         rooted = False
         # One call for all of them: each call looks at every object there is.
         for holder in gc.get_referrers(*level):
             if id(holder) in own or _of_a_test(holder):
                 continue
-            referents = [one for one in gc.get_referents(holder) if id(one) in below]
+            referents = [
+                referent
+                for referent in gc.get_referents(holder)
+                if id(referent) in below
+            ]
             if _of_a_statement(holder):
                 in_statements.update(map(id, referents))
                 continue
@@ -79,10 +83,10 @@ def _ends(target: object, held_by: dict[int, list[object]]) -> set[int]:
     """Where the ways up from an object end."""
     seen, ends, level = {id(target)}, set[int](), [id(target)]
     while level:
-        one = level.pop()
-        holders = {id(holder) for holder in held_by.get(one, ())}
+        address = level.pop()
+        holders = {id(holder) for holder in held_by.get(address, ())}
         if not holders:
-            ends.add(one)
+            ends.add(address)
         level.extend(holders - seen)
         seen |= holders
     return ends
@@ -168,7 +172,7 @@ def _how(holder: object, held: object) -> str:
     if isinstance(holder, list | tuple):
         if isinstance(held, CellType):
             return ""
-        index = next((i for i, one in enumerate(holder) if one is held), 0)
+        index = next((i for i, item in enumerate(holder) if item is held), 0)
         return f"[{index}]"
     if isinstance(holder, CellType):
         return ""

@@ -103,7 +103,7 @@ class Places:
         """
         running = sys._current_frames()
         frames = [sys._getframe(depth), *map(running.get, threads)]
-        return any(OTHERS in self._at_work(one) for one in frames)
+        return any(OTHERS in self._at_work(frame) for frame in frames)
 
     def _at_work(self, frame: FrameType | None) -> t.Iterator[str]:
         """Whose code, from a frame to the function that answers the request."""
@@ -182,24 +182,24 @@ def named(path: str) -> str:
     return path.removeprefix(os.getcwd() + os.sep)
 
 
-def told(error: BaseException) -> str:
+def describe(error: BaseException) -> str:
     """An exception in a line."""
     first, *_ = [*str(error).splitlines(), ""]
-    said = SAYS_NOTHING.sub("", first)
-    return f"{type(error).__name__}: {said}"[:300]
+    message = SAYS_NOTHING.sub("", first)
+    return f"{type(error).__name__}: {message}"[:300]
 
 
 def where(error: BaseException) -> str:
     """An exception in a line, with the line of the user's code that raised it."""
-    said = told(error).removesuffix(": ")
+    message = describe(error).removesuffix(": ")
     if isinstance(error, SyntaxError) and error.filename:
         name = type(error).__name__
         return f"{name}: {error.msg} ({named(error.filename)}:{error.lineno})"
     frames = traceback.extract_tb(error.__traceback__)
-    own = [one for one in frames if _own(one.filename)]
+    own = [frame for frame in frames if _own(frame.filename)]
     if not own:
-        return said
-    return f"{said} ({named(own[-1].filename)}:{own[-1].lineno})"
+        return message
+    return f"{message} ({named(own[-1].filename)}:{own[-1].lineno})"
 
 
 def _own(path: str) -> bool:

@@ -200,45 +200,51 @@ class Recorder:
 
     def find_kept(self) -> None:
         """Note which sessions and instances are still there, and what keeps them."""
-        used = {use.session for one in self.recording.requests for use in one.uses}
-        self._living = [one for one in self._living if self._asked(one[0], used)]
+        used = {
+            use.session for request in self.recording.requests for use in request.uses
+        }
+        self._living = [entry for entry in self._living if self._asked(entry[0], used)]
         for generation in range(3):
             self._tidy()
             if not self._living and not self._loaded:
                 return
             gc.collect(generation)
         self._tidy()
-        alive = [(number, one) for number, one in self._living if one() is not None]
+        alive = [
+            (number, reference)
+            for number, reference in self._living
+            if reference() is not None
+        ]
         loaded = [
-            (one, instance)
-            for one in self._loaded
-            for instance in one.instances
+            (batch, instance)
+            for batch in self._loaded
+            for instance in batch.instances
             if instance() is not None
         ][:ENOUGH]
         # This list and nothing else here may hold them: who else does is the question.
-        targets = [one() for _, one in (*alive, *loaded)]
-        names = [type(one).__name__ for one in targets][len(alive) :]
+        targets = [reference() for _, reference in (*alive, *loaded)]
+        names = [type(target).__name__ for target in targets][len(alive) :]
         found = keepers(targets, self._views)
         del targets
         for (number, _), path in zip(alive, found, strict=False):
             session = self.recording.sessions[number]
             session.kept, session.kept_by = True, path
         paths = found[len(alive) :]
-        for (one, _), name, path in zip(loaded, names, paths, strict=True):
+        for (batch, _), name, path in zip(loaded, names, paths, strict=True):
             if path != [STATEMENT]:
-                request = one.running.request.number
-                kept = KeptInstance(name, one.session, request, path)
+                request = batch.running.request.number
+                kept = KeptInstance(name, batch.session, request, path)
                 self.recording.kept_instances.append(kept)
         self._living.clear()
         self._loaded.clear()
 
     def let_go(self) -> None:
         """Close, unseen, the sessions that are still there: they may hold locks."""
-        living = [one for _, one in self._living]
+        living = [reference for _, reference in self._living]
         self.find_kept()
         self._unhook()
-        for one in living:
-            session = one()
+        for reference in living:
+            session = reference()
             if session is not None:
                 with suppress(Exception):  # of the app's own session class, or database
                     session.close()
@@ -250,12 +256,12 @@ class Recorder:
         return number in used or session.born_in != NOBODY or bool(session.outside)
 
     def _tidy(self) -> None:
-        self._living = [one for one in self._living if one[1]() is not None]
+        self._living = [entry for entry in self._living if entry[1]() is not None]
         self._loaded = [
-            one
-            for one in self._loaded
-            if any(known() is not None for known in one.instances)
-            and not one.running.held()
+            batch
+            for batch in self._loaded
+            if any(known() is not None for known in batch.instances)
+            and not batch.running.held()
         ]
 
     # ------------------------------------------------------------------------- views
@@ -439,7 +445,7 @@ class Recorder:
             return
         place, own = self.places.here(3)
         request, number = running.request, watched.session.number
-        use = next((one for one in request.uses if one.session == number), None)
+        use = next((known for known in request.uses if known.session == number), None)
         if use is None:
             use = Use(number, place, own, close_error=watched.session.close_error)
             request.uses = (*request.uses, use)
@@ -457,16 +463,24 @@ class Recorder:
         one an answer may be streamed, so that it has to be Flask-Admin's own."""
         name = threading.current_thread().name
         seen = watched.session
-        if not any(one.thread == name for one in seen.outside):
+        if not any(outside.thread == name for outside in seen.outside):
             now = list(self._now.values())
-            alike = len({(one.request.view, one.request.operation) for one in now}) == 1
+            alike = (
+                len(
+                    {
+                        (current.request.view, current.request.operation)
+                        for current in now
+                    }
+                )
+                == 1
+            )
             request = now[0].request.number if alike else NOBODY
             place, own = self.places.here(4)
             by_admin = place is not None and place.of_flask_admin
-            threads = {one.thread for one in now}
-            unasked = by_admin and not self.places.asked_of_thread(4, threads)
-            if running is None or unasked:
-                outside = Outside(place, own, name, request, unasked)
+            threads = {current.thread for current in now}
+            unsolicited = by_admin and not self.places.asked_of_thread(4, threads)
+            if running is None or unsolicited:
+                outside = Outside(place, own, name, request, unsolicited)
                 seen.outside = [*seen.outside, outside]
 
     def closing(self, session: SASession) -> None:
@@ -477,7 +491,7 @@ class Recorder:
         if watched.recording is not self.recording:
             return
         running, number = watched.running, watched.session.number
-        instances = [ref(one) for one in session.identity_map.values()]
+        instances = [ref(instance) for instance in session.identity_map.values()]
         if instances:
             self._loaded.append(Loaded(running, number, instances))
         if len(self._loaded) > UNTIDY:
@@ -496,17 +510,17 @@ class Recorder:
         watched.closed = watched.session.closed = True
         watched.closed_in = running
         watched.closed_at = None
-        unasked = False
+        unsolicited = False
         user = watched.running
         if _waiting(running) or _waiting(user):
             depth = _above(session, 3)
             place, own = self.places.here(depth)
             by_admin = place is not None and place.of_flask_admin
-            unasked = by_admin or not self.places.asked(depth)
-            watched.closed_at = place if unasked else own or place
+            unsolicited = by_admin or not self.places.asked(depth)
+            watched.closed_at = place if unsolicited else own or place
         if user is not None and use is not None and not user.answered:
             use.ended_early = watched.closed_at
-            use.ended_unasked = unasked
+            use.ended_unasked = unsolicited
         if use is not None and user is not None and not user.over():
             use.closed = True
         else:
@@ -578,9 +592,9 @@ class Recorder:
 
     def _note(self, kind: str, request: Request, place: Place) -> None:
         """What a session commits, its database commits, too: that is one commit."""
-        unasked = Unasked(kind, request.number, place)
-        if unasked not in self.recording.unasked[-1:]:
-            self.recording.unasked.append(unasked)
+        unsolicited = Unasked(kind, request.number, place)
+        if unsolicited not in self.recording.unasked[-1:]:
+            self.recording.unasked.append(unsolicited)
 
     def _on_statement(
         self, connection: t.Any, cursor: object, sql: str, *_: object

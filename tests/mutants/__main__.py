@@ -70,7 +70,7 @@ def main() -> int:
     if unknown := {*options.names} - {*MUTANTS, NONE.name}:
         parser.error(f"no mutant is named {', '.join(sorted(unknown))}")
     names = sample(options.names or list(MUTANTS), options.sample)
-    mutants = [NONE, *(MUTANTS[one] for one in names if one != NONE.name)]
+    mutants = [NONE, *(MUTANTS[name] for name in names if name != NONE.name)]
     missed: list[str] = []
     print("| mutant | the bookshop: rules | the drop-in: test |\n|---|---|---|")
     with ThreadPoolExecutor(TOGETHER) as pool:
@@ -83,8 +83,8 @@ def main() -> int:
             if not trial.is_right:
                 missed.append(trial.mutant.name)
     print(f"\n{len(mutants) - 1} mutants, {len({*missed} - {NONE.name})} not caught")
-    for one in missed:
-        print(f"- {one}")
+    for name in missed:
+        print(f"- {name}")
     return 1 if missed else 0
 
 

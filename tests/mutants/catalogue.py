@@ -34,7 +34,8 @@ BROKEN: dict[ModuleType, ModuleType] = {
 def moved(code: CodeType, file: str) -> CodeType:
     """The same code, and that of all functions in it, from another file."""
     constants = (
-        moved(one, file) if isinstance(one, CodeType) else one for one in code.co_consts
+        moved(constant, file) if isinstance(constant, CodeType) else constant
+        for constant in code.co_consts
     )
     return code.replace(co_filename=file, co_consts=tuple(constants))
 

@@ -91,10 +91,10 @@ HOLDS: dict[str, tuple[str, t.Callable[[t.Any], t.Any], str]] = {
     ),
     "a wrapped session": ("get_one", Wrapped, "an object around the session"),
 }
-for what, (name, make, whose) in HOLDS.items():
+for what, (name, make, held) in HOLDS.items():
     add(
         f"the view: holds {what}",
-        f"ModelView.{name} leaves {whose} in the view, in the place of its handle.",
+        f"ModelView.{name} leaves {held} in the view, in the place of its handle.",
         ("handle",),
         partial(_holds_from, name, make),
     )
