@@ -120,7 +120,7 @@ def run(
             say("interrupted before anything was seen")
             return INTERRUPTED
         note_unmatched(recording, leave_alone)
-        verdict = tell(recording)
+        verdict = report(recording)
         if not (verdict.violations or verdict.proven or interrupted):
             raise CannotTell(nothing_seen(verdict, client))
         save(verdict, html_path, json_path)
@@ -185,7 +185,7 @@ def drive(
         raise CannotTell(f"the app ends the program: {where(error)}") from error
 
 
-def tell(recording: "Recording") -> "Verdict":
+def report(recording: "Recording") -> "Verdict":
     """Pass the verdict, and print it."""
     from session_scoping.report.terminal import render
     from session_scoping.report.terminal import show

@@ -129,7 +129,7 @@ def upgrade(context: click.Context, /, before: str, after: str, **given: t.Any) 
         with progress_of(before, after) as both:
             return compare(before, after, job, both)
 
-    context.exit(tell(run, **given))
+    context.exit(report(run, **given))
 
 
 @main.command()
@@ -143,7 +143,7 @@ def bisect(context: click.Context, /, before: str, after: str, **given: t.Any) -
         with progress_of(f"{before} … {after}") as [only]:
             return bisect(before, after, job, only)
 
-    context.exit(tell(run, **given))
+    context.exit(report(run, **given))
 
 
 @main.command()
@@ -182,7 +182,7 @@ def fork(context: click.Context, /, path: str, overwrite: bool) -> None:
     context.exit(0 if all(result.passed for result in results) else 1)
 
 
-def tell(
+def report(
     run: "t.Callable[[Job], Comparison | Culprit]",
     without: tuple[str, ...],
     app: str,

@@ -153,7 +153,7 @@ class SessionScoping:
             recorder.learn(app)
             yield recorder.recording
         except (Exception, pytest.fail.Exception):
-            tell_beside(self.item, verdict_of(recorder, failed=True))
+            add_report_section(self.item, verdict_of(recorder, failed=True))
             raise
         finally:
             recorder.stop()
@@ -203,7 +203,7 @@ class Suite:
             result = yield
         except (Exception, pytest.fail.Exception):
             if verdict := self.verdict(failed=True):
-                tell_beside(item, verdict)
+                add_report_section(item, verdict)
             raise
         verdict = self.verdict()
         if verdict and in_outer_context(verdict):
@@ -534,7 +534,7 @@ def nothing_seen(recording: "Recording") -> str:
     return f"nothing was seen: {view}, {first.operation} {first.why}; {HELP}"
 
 
-def tell_beside(item: pytest.Item, verdict: "Verdict") -> None:
+def add_report_section(item: pytest.Item, verdict: "Verdict") -> None:
     """Add a broken rule to the report of a test that has failed by itself."""
     if not verdict.holds:
         item.add_report_section("call", "session scoping", message(verdict))

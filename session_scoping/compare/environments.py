@@ -68,7 +68,7 @@ def uv(
     *arguments: str, folder: Path | None = None, **variables: str
 ) -> subprocess.CompletedProcess[str]:
     """Run ``uv`` in a folder, with these variables added to the environment's."""
-    environment = {k: v for k, v in os.environ.items() if not foreign(k)}
+    environment = {k: v for k, v in os.environ.items() if not is_foreign(k)}
     environment |= {"NO_COLOR": "1", "UV_NO_PROGRESS": "1", "PYTHONWARNINGS": "ignore"}
     with subprocess.Popen(
         [uv_path(), *arguments],
@@ -112,7 +112,7 @@ def _with(requirements: t.Iterable[str], pre: bool) -> t.Iterator[str]:
     yield from ("--prerelease", "allow" if pre else "if-necessary-or-explicit")
 
 
-def foreign(variable: str) -> bool:
+def is_foreign(variable: str) -> bool:
     """Is it about this environment or this run of pytest, and not about the other?"""
     return variable.startswith("PYTEST_") or variable in {"VIRTUAL_ENV", "PYTHONHOME"}
 
@@ -147,7 +147,7 @@ def survey(
     ]
     stack += [*beside, *(OLD_STACK if old else ())]
     command = ("python", "-m", "session_scoping.compare.survey", "survey.json")
-    with as_it_is(side) as it, package_alone() as path, temporary_folder() as folder:
+    with fresh_copy(side) as it, package_alone() as path, temporary_folder() as folder:
         wanted = [it, *stack]
         done = run_with(wanted, *command, folder=folder, pre=pre, PYTHONPATH=path)
         file = folder / "survey.json"
@@ -162,7 +162,7 @@ def drive(side: str, app: str, client: str, pre: bool = False) -> Recording:
 
     Raises ``CannotTell`` with what the command that checks an app says.
     """
-    with as_it_is(side) as it, temporary_folder() as folder:
+    with fresh_copy(side) as it, temporary_folder() as folder:
         file = folder / "seen.json"
         command = ["python", "-m", "session_scoping", "--app", app, "--json", str(file)]
         if client:
@@ -196,7 +196,7 @@ def package_alone() -> t.Iterator[str]:
 
 
 @contextmanager
-def as_it_is(side: str) -> t.Iterator[str]:
+def fresh_copy(side: str) -> t.Iterator[str]:
     """The side; of a folder, which ``uv`` builds once and keeps, a new copy."""
     name, _, address = side.partition(" @ ")
     if not address.startswith("file:"):

@@ -60,7 +60,7 @@ class Faults:
         for listener in self._listeners:
             event.remove(*listener)
 
-    def _next(self, fault: str, at: str) -> bool:
+    def _is_turn(self, fault: str, at: str) -> bool:
         """Is it this step's turn?"""
         running = RUNNING.get()
         if running is None or running.drive is not self.drive:
@@ -74,24 +74,24 @@ class Faults:
         return True
 
     def _on_checkout(self, *_: object) -> None:
-        if self._next(EXHAUSTED, "QueuePool limit"):
+        if self._is_turn(EXHAUSTED, "QueuePool limit"):
             raise sa.exc.TimeoutError("QueuePool limit: failed by session_scoping")
 
     def _on_statement(
         self, connection: t.Any, cursor: object, sql: str, *_: object
     ) -> None:
-        if self._next(BEFORE, sql):
+        if self._is_turn(BEFORE, sql):
             raise failure(sql)
         self._lose(connection, LOST, sql)
 
     def _on_result(
         self, connection: object, cursor: object, sql: str, *_: object
     ) -> None:
-        if self._next(AFTER, sql):
+        if self._is_turn(AFTER, sql):
             raise failure(sql)
 
     def _on_commit(self, connection: object) -> None:
-        if self._next(COMMIT, "COMMIT"):
+        if self._is_turn(COMMIT, "COMMIT"):
             raise failure("COMMIT")
 
     def _on_rollback(self, connection: t.Any) -> None:
@@ -100,7 +100,7 @@ class Faults:
     def _lose(self, connection: t.Any, fault: str, at: str) -> None:
         if in_memory(str(connection.engine.url)) or connection.invalidated:
             return
-        if self._next(fault, at):
+        if self._is_turn(fault, at):
             connection.connection.dbapi_connection.close()
 
 

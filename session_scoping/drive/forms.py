@@ -323,7 +323,7 @@ def _line(text: str) -> str:
 # -------------------------------------------------------------------- what to put in
 
 
-class Made(t.NamedTuple):
+class RowValues(t.NamedTuple):
     """What is put in for one row: no other row has it."""
 
     row: int
@@ -381,7 +381,7 @@ class Made(t.NamedTuple):
         return self.text(field.maxlength, f"{field.kind} {field.name}", hints)
 
 
-class Making:
+class ValueMaker:
     """Makes what is put in for the rows of one run."""
 
     def __init__(self) -> None:
@@ -389,8 +389,8 @@ class Making:
         self.start = secrets.randbelow(0xE000) + 0x1000
         self.markers: set[str] = set()
 
-    def next(self, modest: bool = False) -> Made:
-        made = Made(next(self.rows), self.start, modest)
+    def next(self, modest: bool = False) -> RowValues:
+        made = RowValues(next(self.rows), self.start, modest)
         self.markers.add(made.marker)
         return made
 

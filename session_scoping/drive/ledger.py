@@ -13,7 +13,7 @@ from sqlalchemy import orm
 from sqlalchemy.exc import SQLAlchemyError
 
 from flask_admin.contrib.sqla import ModelView
-from session_scoping.drive.forms import Making
+from session_scoping.drive.forms import ValueMaker
 from session_scoping.recording import View
 from session_scoping.watch.hooks import RUNNING
 from session_scoping.watch.places import describe
@@ -65,7 +65,7 @@ class Expected(t.NamedTuple):
         )
 
 
-class Seen(t.NamedTuple):
+class Snapshot(t.NamedTuple):
     """The rows of a table at one time."""
 
     number: int
@@ -75,20 +75,22 @@ class Seen(t.NamedTuple):
 class Ledger:
     """Knows which rows were there before, and which are its own."""
 
-    def __init__(self, views: t.Sequence[View], making: Making) -> None:
+    def __init__(self, views: t.Sequence[View], values: ValueMaker) -> None:
         self.views = views
-        self.making = making
+        self.values = values
         self.tables: dict[t.Any, sa.engine.Engine] = {}
-        self.before: dict[sa.Table, Seen] = {}
+        self.before: dict[sa.Table, Snapshot] = {}
         self.own: list[OwnRow] = []
         self.marked: set[OwnRow] = set()  # those that hold a marker
-        self.beside: dict[t.Any, set[str]] = {}  # the views that write into a table so
+        self.unexpected: dict[
+            t.Any, set[str]
+        ] = {}  # the views that write into a table so
         self.expected: Expected | None = None
 
     def open(self) -> None:
         for table, engine in self.tables.items():
             try:
-                self.before[table] = look(table, engine)
+                self.before[table] = snapshot(table, engine)
             except SQLAlchemyError:
                 continue  # it is not there, so that nobody can write into it
         event.listen(orm.Mapper, "after_insert", self._on_insert)
@@ -99,7 +101,7 @@ class Ledger:
         notes = self._remove_own()
         for table, before in self.before.items():
             try:
-                after = look(table, self.tables[table])
+                after = snapshot(table, self.tables[table])
             except SQLAlchemyError as error:
                 notes.append(f"{table} was not compared: {describe(error)}")
             else:
@@ -113,7 +115,7 @@ class Ledger:
         expected = self.expected
         if expected is None or not expected.wants(mapper):
             view = self.views[running.request.view].name
-            self.beside.setdefault(mapper.local_table, set()).add(view)
+            self.unexpected.setdefault(mapper.local_table, set()).add(view)
             return
         identity = tuple(mapper.primary_key_from_instance(target))
         own = mapper.isa(expected.mapper)
@@ -130,7 +132,7 @@ class Ledger:
     def is_there(self, row: OwnRow) -> bool:
         """Is it there, and not a row of somebody else that has got its key since?"""
         content = self.content(row)
-        if self.making.marks(content.values()):
+        if self.values.marks(content.values()):
             self.marked.add(row)
             return True
         return bool(content) and row not in self.marked and not self.was_there(row)
@@ -202,7 +204,7 @@ class Ledger:
                 connection.execute(sa.delete(table).where(row.where(table)))
 
     def _differences(
-        self, table: sa.Table, before: Seen, after: Seen
+        self, table: sa.Table, before: Snapshot, after: Snapshot
     ) -> t.Iterator[str]:
         if before.rows is None or after.rows is None:
             if before.number != after.number:
@@ -212,7 +214,7 @@ class Ledger:
         gone = before.rows.keys() - after.rows.keys()
         common = before.rows.keys() & after.rows.keys()
         changed = {key for key in common if before.rows[key] != after.rows[key]}
-        writers = sorted(self.beside.get(table, ()))
+        writers = sorted(self.unexpected.get(table, ()))
         by = f", which are left, written by {', '.join(writers)}" if writers else ""
         own = (row for row in self.own if table in row.mapper.tables)
         own_keys = {tuple(map(_shown, row.identity)) for row in own}
@@ -230,18 +232,18 @@ def raw(table: t.Any) -> t.Any:
     return sa.select(*(sa.type_coerce(column, nothing) for column in table.columns))
 
 
-def look(table: sa.Table, engine: sa.engine.Engine) -> Seen:
+def snapshot(table: sa.Table, engine: sa.engine.Engine) -> Snapshot:
     keys = [n for n, column in enumerate(table.columns) if column.primary_key]
     counted = sa.select(sa.func.count()).select_from(table)
     with engine.connect() as connection:
         number = int(connection.execute(counted).scalar() or 0)
         if number > COMPARED:
-            return Seen(number, None)
+            return Snapshot(number, None)
         rows = {}
         for row in connection.execute(raw(table)):
             shown = tuple(map(_shown, row))
             rows[tuple(shown[n] for n in keys) or shown] = "\0".join(shown)
-        return Seen(number, rows)
+        return Snapshot(number, rows)
 
 
 def _shown(value: t.Any) -> str:

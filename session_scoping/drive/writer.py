@@ -19,10 +19,10 @@ from session_scoping.drive.forms import Field
 from session_scoping.drive.forms import Form
 from session_scoping.drive.forms import gathered
 from session_scoping.drive.forms import Inline
-from session_scoping.drive.forms import Made
-from session_scoping.drive.forms import Making
 from session_scoping.drive.forms import NUMBERS
 from session_scoping.drive.forms import Page
+from session_scoping.drive.forms import RowValues
+from session_scoping.drive.forms import ValueMaker
 from session_scoping.drive.ledger import engines
 from session_scoping.drive.ledger import Expected
 from session_scoping.drive.ledger import Ledger
@@ -56,8 +56,8 @@ class Writer:
         self.app = app
         self.crawler = crawler
         self.recording = crawler.recorder.recording
-        self.making = Making()
-        self.ledger = Ledger(self.recording.views, self.making)
+        self.values = ValueMaker()
+        self.ledger = Ledger(self.recording.views, self.values)
         self.views: list[int] = []
 
     def __enter__(self) -> "Writer":
@@ -80,7 +80,7 @@ class Writer:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.crawler.recorder.let_go()
+        self.crawler.recorder.close_living()
         self.recording.notes.extend(self.ledger.close())
 
     def drive(self, number: int) -> None:
@@ -133,15 +133,15 @@ class ViewWriter:
     def drive_all(self) -> None:
         if not allows(self.view, "can_create"):
             self.unseen("create", "can_create is False")
-            self.no_row()
+            self.note_no_row()
             return
         if self.mapper.tables[0] not in self.ledger.before:
             self.unseen("create", f"{self.mapper.tables[0]} cannot be read")
             return
-        if not self.often(self.create):
-            self.no_row()
+        if not self.repeat(self.create):
+            self.note_no_row()
             return
-        self.often(self.duplicate)
+        self.repeat(self.duplicate)
         self.create_broken()
         if allows(self.view, "can_edit"):
             self.edit_all()
@@ -152,8 +152,8 @@ class ViewWriter:
         if not allows(self.view, "can_delete"):
             self.unseen("delete", "can_delete is False")
             return
-        self.often(self.bulk_delete)
-        self.often(self.delete)
+        self.repeat(self.bulk_delete)
+        self.repeat(self.delete)
         for row in self.rows():
             if self.delete_row(row) is None or row in self.ledger.own:
                 break
@@ -163,7 +163,7 @@ class ViewWriter:
     def unseen(self, operation: str, why: str) -> None:
         self.writer.unseen(self.number, operation, why)
 
-    def no_row(self) -> None:
+    def note_no_row(self) -> None:
         for operation, option in (
             ("edit", "can_edit"),
             ("inline edit", "column_editable_list"),
@@ -173,7 +173,7 @@ class ViewWriter:
             if allows(self.view, option):
                 self.unseen(operation, "there is no row of its own to do it with")
 
-    def often(self, do: Do) -> bool:
+    def repeat(self, do: Do) -> bool:
         """Twice, overtaken the second time; then failed at each step in turn, and done
         again after each."""
         first = do(0)
@@ -270,7 +270,7 @@ class ViewWriter:
         return mapper, name
 
     def fill(
-        self, fields: list[Field], made: Made, trial: Trial, prefix: str = ""
+        self, fields: list[Field], made: RowValues, trial: Trial, prefix: str = ""
     ) -> Data:
         """``prefix``: of the fields to fill in; others only where they insist."""
         pairs = []
@@ -281,7 +281,9 @@ class ViewWriter:
             pairs.append((field, self.value(field, made, bare, trial.attempt > 0)))
         return gathered(pairs)
 
-    def value(self, field: Field, made: Made, bare: bool, again: bool) -> list[str]:
+    def value(
+        self, field: Field, made: RowValues, bare: bool, again: bool
+    ) -> list[str]:
         mapper, attribute = self.owner(field.name)
         relation = mapper.relationships.get(attribute)
         column = mapper.columns.get(attribute)
@@ -305,7 +307,7 @@ class ViewWriter:
             (key, *_) = column.foreign_keys
             value = self.ledger.some_value(key.column)
             return field.shown if value is None else [str(value)]
-        if tells_class(mapper, column):
+        if is_discriminator(mapper, column):
             return [str(mapper.polymorphic_identity or "")]
         return [made.value(field, type_name(column))]
 
@@ -331,7 +333,7 @@ class ViewWriter:
         self,
         operation: str,
         form_at: tuple[str, str],
-        fill: t.Callable[[Form, Made, Trial], Data],
+        fill: t.Callable[[Form, RowValues, Trial], Data],
         mapper: Mapper,
         fail_at: int,
     ) -> Request | None:
@@ -341,7 +343,7 @@ class ViewWriter:
             form = self.open_form(*form_at)
             if form is None:
                 return None
-            made = self.writer.making.next(modest=trial.attempt > 0)
+            made = self.writer.values.next(modest=trial.attempt > 0)
             try:
                 data = fill(form, made, trial)
             except CannotFill as why:
@@ -414,7 +416,7 @@ class ViewWriter:
             ) -> Request | None:
                 return self.refuse(name, changes, fail_at)
 
-            self.often(refuse)
+            self.repeat(refuse)
 
     def breakages(self, form: Form) -> t.Iterator[tuple[str, Data]]:
         invalid, against = "create, invalid", "create, against a constraint"
@@ -474,7 +476,7 @@ class ViewWriter:
         if form is None:
             return None
         trial = self.trials["create"]
-        made = self.writer.making.next(modest=trial.attempt > 0)
+        made = self.writer.values.next(modest=trial.attempt > 0)
         data = {**self.fill(form.fields, made, trial), **changes}
         request, _, row = self.post(operation, form.action, data, fail_at, self.mapper)
         if row is not None:
@@ -487,9 +489,9 @@ class ViewWriter:
     # --------------------------------------------------------------------- editing
 
     def edit_all(self) -> None:
-        if not self.often(self.edit):
+        if not self.repeat(self.edit):
             return
-        self.often(self.edit_changed)
+        self.repeat(self.edit_changed)
         row = self.row()
         form = (
             self.open_form("edit form", self.url("edit_view", row.key)) if row else None
@@ -505,8 +507,8 @@ class ViewWriter:
             def drop(fail_at: int, name: str = inline.name) -> Request | None:
                 return self.drop_child(name, fail_at)
 
-            if self.often(add):
-                self.often(drop)
+            if self.repeat(add):
+                self.repeat(drop)
 
     def edit(self, fail_at: int) -> Request | None:
         """Post exactly what the form shows."""
@@ -514,7 +516,7 @@ class ViewWriter:
 
     def edit_changed(self, fail_at: int) -> Request | None:
         def change(form: Form) -> Data | None:
-            made = self.writer.making.next(self.trials["create"].attempt > 0)
+            made = self.writer.values.next(self.trials["create"].attempt > 0)
             for field in form.fields:
                 if self.is_plain(field) and self.is_free(field):
                     field.errors = self.trials["create"].said.get(field.name, [])
@@ -533,7 +535,7 @@ class ViewWriter:
         column = self.mapper.columns.get(field.name)
         if column is None or column.primary_key or column.foreign_keys:
             return False
-        if tells_class(self.mapper, column):
+        if is_discriminator(self.mapper, column):
             return False
         return not field.chooses and field.kind != "checkbox"
 
@@ -571,7 +573,7 @@ class ViewWriter:
             self.ledger.remove(child)
         self.ledger.forget_gone()
 
-        def fill(form: Form, made: Made, trial: Trial) -> Data:
+        def fill(form: Form, made: RowValues, trial: Trial) -> Data:
             fields = _inline(form, name).new(form)
             prefix = "-".join([*fields[0].name.split("-")[:2], ""]) if fields else ""
             return {**form.shown, **self.fill(fields, made, trial, prefix)}
@@ -623,7 +625,7 @@ class ViewWriter:
             def edit(fail_at: int, cell: Cell = cell) -> Request | None:
                 return self.edit_cell(cell, fail_at)
 
-            self.often(edit)
+            self.repeat(edit)
 
     def edit_cell(self, cell: Cell, fail_at: int) -> Request | None:
         row = self.row()
@@ -649,7 +651,7 @@ class ViewWriter:
         return request
 
     def cell_value(self, cell: Cell, content: dict[str, str]) -> str | None:
-        made = self.writer.making.next(self.trials["create"].attempt > 0)
+        made = self.writer.values.next(self.trials["create"].attempt > 0)
         column = self.mapper.columns.get(cell.name)
         relation = self.mapper.relationships.get(cell.name)
         if cell.kind == "boolean":
@@ -657,7 +659,7 @@ class ViewWriter:
             return "" if is_set else "1"
         if cell.kind == "combodate":
             return made.moment(type_name(column) or "date", cell.format)
-        if tells_class(self.mapper, column):
+        if is_discriminator(self.mapper, column):
             return None
         if cell.kind in {"text", "textarea", "number"}:
             length = getattr(getattr(column, "type", None), "length", 0) or 0
@@ -717,7 +719,7 @@ class ViewWriter:
         )
 
 
-def tells_class(mapper: Mapper, column: t.Any) -> bool:
+def is_discriminator(mapper: Mapper, column: t.Any) -> bool:
     """Is it the column that tells of which class a row is? What is no class's name
     breaks every list that shows the row."""
     return column is not None and column is mapper.polymorphic_on

@@ -1,4 +1,4 @@
-"""The seven rules: each a pure function from what was seen to what broke it."""
+"""The seven rules. Each is a pure function of a recording."""
 
 import typing as t
 from collections import defaultdict
@@ -15,20 +15,22 @@ from session_scoping.recording import Request
 from session_scoping.recording import Session
 from session_scoping.recording import Use
 from session_scoping.rules.sight import Sight
-from session_scoping.rules.sight import UNASKED
+from session_scoping.rules.sight import UNSOLICITED
 
 Check = t.Callable[[Recording], t.Iterator[Sight]]
 
 
 @dataclass(frozen=True)
 class Rule:
+    """A rule, what is right by it, and the check that finds where it is broken."""
+
     name: str
     sentence: str
     check: Check
 
 
 def _uses(recording: Recording) -> dict[int, list[tuple[Request, Use]]]:
-    """The requests that each session served, in their order."""
+    """Return the requests that each session served, in order."""
     found: dict[int, list[tuple[Request, Use]]] = defaultdict(list)
     for request in recording.requests:
         for use in request.uses:
@@ -38,7 +40,7 @@ def _uses(recording: Recording) -> dict[int, list[tuple[Request, Use]]]:
 
 
 def _scope(recording: Recording, request: Request) -> int:
-    """The number of the outermost request, which one made by a view belongs to."""
+    """Return the number of the outermost request: a view may make nested requests."""
     while request.parent != NOBODY:
         request = recording.requests[request.parent]
     return request.number
@@ -107,7 +109,7 @@ def single(recording: Recording) -> t.Iterator[Sight]:
             ]
             number = max(numbers)
             yield Sight(
-                UNASKED,
+                UNSOLICITED,
                 f"{_named(session)} is made by Flask-Admin itself",
                 recording.requests[number] if number != NOBODY else None,
                 session,
@@ -118,7 +120,7 @@ def single(recording: Recording) -> t.Iterator[Sight]:
         if unsolicited.kind == PAST:
             what = "Flask-Admin sends a statement past the session"
             yield Sight(
-                UNASKED,
+                UNSOLICITED,
                 what,
                 recording.requests[unsolicited.request],
                 place=unsolicited.place,
@@ -126,13 +128,16 @@ def single(recording: Recording) -> t.Iterator[Sight]:
 
 
 def _on_threads_of_flask_admin(recording: Recording) -> t.Iterator[Sight]:
-    """A session is for one thread: the app may hand it on, if it waits."""
+    """Find sessions that Flask-Admin itself uses on another thread.
+
+    The app may pass a session to another thread, and wait for it.
+    """
     for session in recording.sessions:
         for outside in session.outside:
             if outside.unasked and not session.left_alone:
                 what = f"{_named(session)} is used by Flask-Admin on another thread"
                 meanwhile = _meanwhile(recording, outside)
-                yield Sight(UNASKED, what, meanwhile, session, place=outside.place)
+                yield Sight(UNSOLICITED, what, meanwhile, session, place=outside.place)
 
 
 def _meanwhile(recording: Recording, outside: Outside) -> Request | None:
@@ -140,8 +145,10 @@ def _meanwhile(recording: Recording, outside: Outside) -> Request | None:
 
 
 def _served_by_handles(recording: Recording) -> dict[int, set[int]]:
-    """The engines that each view uses through its handle: a session made by hand for
-    another one, as for another database, is no stray."""
+    """Return the engines that each view uses through its handle.
+
+    A session made by hand for another engine, as for another database, is no stray.
+    """
     found: dict[int, set[int]] = defaultdict(set)
     for request in recording.requests:
         found[request.view] |= _engines_of_handles(recording, request)
@@ -196,14 +203,14 @@ def fresh(recording: Recording) -> t.Iterator[Sight]:
 
 
 def _only_a_name(kept_by: t.Sequence[str]) -> bool:
-    """Is it nothing, or a module's name, as ``with Session() as session:`` leaves?"""
+    """Is the keeper none, or a module's variable, as a ``with`` statement leaves?"""
     return not kept_by or len(kept_by) == 2 and kept_by[0].startswith("module ")
 
 
 def isolated(recording: Recording) -> t.Iterator[Sight]:
     for number, served in _uses(recording).items():
         session = recording.sessions[number]
-        running: list[Request] = []  # when the one at hand began
+        running: list[Request] = []  # when the current request began
         for request, use in served:
             running = [other for other in running if other.ended > request.started]
             scope = _scope(recording, request)
@@ -232,11 +239,11 @@ def isolated(recording: Recording) -> t.Iterator[Sight]:
         if unsolicited.kind == COMMIT:
             what = "Flask-Admin commits where it has nothing to save"
             request = recording.requests[unsolicited.request]
-            yield Sight(UNASKED, what, request, place=unsolicited.place)
+            yield Sight(UNSOLICITED, what, request, place=unsolicited.place)
 
 
 def _otherwise_when_overtaken(recording: Recording) -> t.Iterator[Sight]:
-    """What goes wrong only where two requests do the same at the same time."""
+    """Find what goes wrong only beside a concurrent request."""
     overtaken = {request.overtakes for request in recording.requests} - {NOBODY}
     alone: dict[tuple[int, str], str] = {}
     for request in recording.requests:
@@ -269,7 +276,9 @@ def alive(recording: Recording) -> t.Iterator[Sight]:
                 yield Sight("ended early", what, request, session, NOBODY, early, early)
             elif use.ended_unasked and request.status and not request.error:
                 what = f"{_named(session)} is closed before the view has answered"
-                yield Sight(UNASKED, what, request, session, NOBODY, use.ended_early)
+                yield Sight(
+                    UNSOLICITED, what, request, session, NOBODY, use.ended_early
+                )
         if "DetachedInstanceError" in request.broke_off:
             yield Sight("broke off", f"broke off: {request.broke_off}", request)
 
@@ -279,7 +288,7 @@ def released(recording: Recording) -> t.Iterator[Sight]:
     for number, served in uses.items():
         session = recording.sessions[number]
         over = [pair for pair in served if pair[0].ended]
-        # One made by a view may leave to the outer request what they share.
+        # A nested request may leave a shared session to the outer request.
         outer = [pair for pair in over if pair[0].parent == NOBODY]
         last = outer or ([] if session.closed else over)
         still_open = [pair for pair in last if not pair[1].closed]
@@ -338,7 +347,7 @@ def recovers(recording: Recording) -> t.Iterator[Sight]:
 
 
 def _pending_rollback(recording: Recording, request: Request) -> t.Iterator[Sight]:
-    """One whose session failed before, in this request or in an earlier one."""
+    """Find the session of a request that fails by an earlier failure."""
     what = f"fails by what an earlier request left: {request.error}"
     if not request.uses:
         yield Sight("pending rollback", what, request)

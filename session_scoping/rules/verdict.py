@@ -1,4 +1,4 @@
-"""What the rules say of a recording: violations, and the findings that they are."""
+"""What the rules say of a recording: the violations, grouped into findings."""
 
 import typing as t
 from collections import defaultdict
@@ -31,7 +31,7 @@ WORST_FIRST = (
 
 @dataclass(frozen=True)
 class Violation:
-    """One rule, broken in one way at one place, however often."""
+    """A rule that is broken in one way at one place, however often."""
 
     rule: str
     what: str
@@ -51,14 +51,17 @@ class Violation:
 
     @property
     def defect(self) -> Defect | None:
-        """The documented defect of a release that it comes from."""
+        """The documented defect of a release that causes it, or ``None``."""
         return self.cause.defect if self.cause else None
 
 
 @dataclass(frozen=True)
 class Finding:
-    """What one change would fix: all the rules that one cause breaks, in one view or,
-    where it lies beneath them, in all."""
+    """All violations that one change would fix.
+
+    They have the same cause. They are in one view, or in several views if the cause
+    lies beneath the views.
+    """
 
     cause: Cause | None
     violations: tuple[Violation, ...]
@@ -76,19 +79,22 @@ class Finding:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What the rules say of a recording."""
+    """What the rules say of a recording. ``judge`` returns it.
+
+    ``recording`` is what was judged, ``violations`` is how it breaks the rules.
+    """
 
     recording: Recording
     violations: tuple[Violation, ...]
 
     @property
     def holds(self) -> bool:
-        """No rule is broken, no request wrote what it should not."""
+        """Is no rule broken, and did no request try to write while it was read?"""
         return not self.violations and not self.stopped
 
     @cached_property
     def findings(self) -> list[Finding]:
-        """The violations by cause and view, worst first."""
+        """The violations grouped by cause and view, worst first."""
         groups: dict[t.Any, list[Violation]] = defaultdict(list)
         for violation in self.violations:
             alone = None if violation.cause else (violation.rule, violation.what)
@@ -109,12 +115,12 @@ class Verdict:
 
     @property
     def stopped(self) -> list[Request]:
-        """The requests that tried to write, where nothing may be written."""
+        """The requests that tried to write where writing is not allowed."""
         return [request for request in self.recording.requests if request.stopped]
 
     @property
     def failures(self) -> list[Request]:
-        """The requests that did not work, for a reason that no rule knows of."""
+        """The requests that did not work, for a reason that no rule explains."""
         explained = {
             number for violation in self.violations for number in violation.requests
         }
@@ -128,15 +134,18 @@ class Verdict:
 
     @cached_property
     def seen(self) -> set[int]:
-        """The views that have answered."""
+        """The numbers of the views that answered a request."""
         return {
             request.view for request in self.recording.requests if _answered(request)
         }
 
     @cached_property
     def shown(self) -> set[int]:
-        """The views of which something is known: a list that never opens says little,
-        whatever else has answered."""
+        """The numbers of the views that are judged.
+
+        A view is judged if it has answered. If its list was requested, the list has to
+        have answered.
+        """
         asked = {
             request.view
             for request in self.recording.requests
@@ -151,12 +160,12 @@ class Verdict:
 
     @cached_property
     def _using(self) -> set[int]:
-        """The views that have used a session."""
+        """The numbers of the views that used a session."""
         return {request.view for request in self.recording.requests if request.uses}
 
     @property
     def proven(self) -> bool:
-        """Has a view answered by using a session? Without that, nothing is known."""
+        """Did a view answer and use a session? If none did, nothing is proven."""
         return any(
             request.view != NOBODY and _answered(request) and request.uses
             for request in self.recording.requests
@@ -164,7 +173,10 @@ class Verdict:
 
     @cached_property
     def _tried(self) -> set[tuple[int, str]]:
-        """The views that have met what a rule needs to be put to the test."""
+        """The views and rules for which the condition that a rule needs has occurred.
+
+        ``recovers`` needs a failure, and ``isolated`` needs a concurrent request.
+        """
         tried = set()
         latest: dict[int, float] = {}
         for request in self.recording.requests:
@@ -179,8 +191,11 @@ class Verdict:
         return tried
 
     def label(self, view: int) -> str:
-        """What a person calls a view: its class, and its model or endpoint where there
-        are several of that class."""
+        """Return the name of a view: its class, and its model or endpoint if needed.
+
+        They are needed where several views have that class. ``view`` is a number, or
+        ``NOBODY``.
+        """
         if view == NOBODY:
             return "outside of the admin"
         views = self.recording.views
@@ -189,7 +204,7 @@ class Verdict:
         return name if alone else f"{name}({model or views[view].endpoint})"
 
     def cell(self, view: int, rule: str) -> State:
-        """What is known of a rule in a view."""
+        """Return the state of a rule in a view. ``view`` is a number, or ``NOBODY``."""
         broken = [violation for violation in self.violations if violation.view == view]
         by = [violation.defect for violation in broken if violation.rule == rule]
         if by:
@@ -208,7 +223,11 @@ class Verdict:
         return State.HOLDS
 
     def summed(self, rule: str, subject: str, view: int | None = None) -> Cell:
-        """What is known of a rule in a view, or in all views together."""
+        """Return a cell with the state of a rule in a view, or in all views together.
+
+        ``subject`` is the name that the cell gets. Without ``view`` the cell has the
+        worst state of all views.
+        """
         everywhere = [*range(len(self.recording.views)), NOBODY]
         views = everywhere if view is None else [view]
         states = {self.cell(number, rule) for number in views}
@@ -225,7 +244,10 @@ class Verdict:
         return Cell(rule, subject, worst, "", tuple(defects), tuple(seen))
 
     def to_json(self) -> dict[str, t.Any]:
-        """What ``Recording.load`` can read again, and what was made of it."""
+        """Return the recording and the violations as plain data.
+
+        Saved to a file as JSON, it can be read again by ``Recording.load``.
+        """
         return {
             "recording": self.recording.to_json(),
             "holds": self.holds,
@@ -234,14 +256,22 @@ class Verdict:
 
 
 def _answered(request: Request) -> bool:
-    """Did the client get it? A page to read that redirects does so to a login."""
+    """Did the client get an answer? A page that redirects leads to a login."""
     if request.method == "GET":
         return request.status == 200
     return 0 < request.status < 400
 
 
 def judge(recording: Recording) -> Verdict:
-    """Hold a recording against the seven rules."""
+    """Check a recording against the seven rules, and return the verdict.
+
+    Violations of one rule that have the same kind, view, source and cause become one
+    violation. What breaks a rule only in requests that fail breaks ``recovers``.
+    Sessions that are ``left_alone`` break no rule.
+
+    The verdict depends on nothing but the recording, which is not changed. No error is
+    raised for a recording that ``record`` or ``Recorder`` made.
+    """
     sights = [(rule.name, sight) for rule in RULES for sight in rule.check(recording)]
     healthy = {
         (rule, sight.kind, sight.place)
@@ -253,7 +283,7 @@ def judge(recording: Recording) -> Verdict:
         if (
             sight.request
             and sight.request.in_trouble
-            and _by_trouble(rule, sight.request)
+            and _breaks_by_failure(rule, sight.request)
         ):
             if (rule, sight.kind, sight.place) not in healthy:
                 sight = sight._replace(
@@ -267,12 +297,16 @@ def judge(recording: Recording) -> Verdict:
         _violation(rule, view, cause, group)
         for (rule, _, view, _, cause), group in groups.items()
     ]
-    return Verdict(recording, tuple(_with_echoes(violations)))
+    return Verdict(recording, tuple(_with_root_causes(violations)))
 
 
-def _with_echoes(violations: list[Violation]) -> t.Iterator[Violation]:
-    """What has no cause of its own comes from that of its session or its request; what
-    is made at the line of a cause beneath the views comes from that."""
+def _with_root_causes(violations: list[Violation]) -> t.Iterator[Violation]:
+    """Give violations without a cause the root cause of a related violation.
+
+    A violation is related if it is in the same view, and of the same session or
+    request; or if the same rule is broken by a session from the same line, and the
+    cause lies beneath the views.
+    """
     explained = [other for other in violations if other.cause]
     for violation in violations:
         for other in explained:
@@ -318,14 +352,16 @@ def _violation(
 
 
 def _source(sight: Sight) -> Place | None:
-    """Where it comes from: sights of one source are told as one."""
+    """Return where a sight comes from: the sights of a source become one violation."""
     session = sight.session
     born = (session.own or session.place) if session else None
     return born or sight.own or sight.place
 
 
-def _by_trouble(rule: str, request: Request) -> bool:
-    """Is the rule broken because of it? What two requests share they share before one
-    of them is failed."""
+def _breaks_by_failure(rule: str, request: Request) -> bool:
+    """Does the failure break the rule?
+
+    It does not break what concurrent requests share: they share it before they fail.
+    """
     shared = rule in {"single", "fresh", "isolated"}
     return rule != "recovers" and not (shared and request.overtakes != NOBODY)
