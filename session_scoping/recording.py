@@ -19,10 +19,9 @@ FLASK_SQLALCHEMY = "flask_sqlalchemy"  # the makers of sessions
 LITE = "flask_sqlalchemy_lite"
 SCOPED_SESSION = "scoped_session"
 BY_HAND = "hand"
-REGISTRY = (
-    "the registry of a scoped_session"  # a keeper that is not a mistake by itself
-)
-STATEMENT = "a statement that SQLAlchemy has compiled and keeps"  # neither is this
+# Keepers that are not a mistake by themselves.
+REGISTRY = "the registry of a scoped_session"
+STATEMENT = "a statement that SQLAlchemy has compiled and keeps"
 COMMIT = "commit"  # the kinds of unsolicited work
 PAST = "past the session"
 BUILDING = -2  # the number of no request, while the app is built
@@ -108,9 +107,7 @@ class Request:
     statements: int = 0
     taken: int = 0  # connections
     returned: int = 0
-    left_in_transaction: bool = (
-        False  # is a returned connection still in a transaction?
-    )
+    left_in_transaction: bool = False  # has a returned connection an open one?
     uses: t.Sequence[Use] = ()
     stopped: t.Sequence[Stopped] = ()
     failed: str = ""  # the step at which the injected fault struck

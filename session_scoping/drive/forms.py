@@ -1,4 +1,4 @@
-"""The pages of an admin as a person sees them: their forms, and what can be put in."""
+"""The pages of an admin as a person sees them: forms, and values to fill in."""
 
 import dataclasses
 import re
@@ -32,12 +32,12 @@ TOKENS = {
 }
 BUTTONS = {"submit", "button", "reset", "image"}
 
-# What a text is about, by its name, and what to write then.
+# Values for text fields, by the name of the field.
 BY_NAME = {
     r"e?-?mail": "{marker}@example.com",
     r"\burl\b|website|homepage": "https://example.com/{marker}",
 }
-# The same by what the form said of a text that it refused.
+# The same, by the error message of a form that refused a value.
 BY_ERROR = {
     **BY_NAME,
     r"uuid": "00000000-0000-4000-8000-{number:012d}",
@@ -53,7 +53,7 @@ BY_ERROR = {
 
 @dataclass
 class Field:
-    """One thing that a form asks for."""
+    """A field of a form."""
 
     name: str
     kind: str
@@ -62,15 +62,15 @@ class Field:
     options: list[str] = dataclasses.field(default_factory=list)
     selected: list[str] = dataclasses.field(default_factory=list)
     required: bool = False
-    fixed: bool = False  # cannot be changed by hand
-    blank: bool = False  # says that it may be left empty
+    fixed: bool = False  # read-only
+    blank: bool = False  # is it allowed to be empty?
     multiple: bool = False
     checked: bool = False
     maxlength: int = 0
     minimum: float | None = None
     maximum: float | None = None
     format: str = ""
-    url: str = ""  # to look up what can be chosen
+    url: str = ""  # to look up the choices
     errors: list[str] = dataclasses.field(default_factory=list)
 
     @property
@@ -83,7 +83,7 @@ class Field:
 
     @property
     def shown(self) -> list[str]:
-        """What a browser sends when nobody touches it."""
+        """What a browser sends if the user changes nothing."""
         if self.kind == "file":
             return []
         if self.kind == "checkbox":
@@ -97,13 +97,13 @@ class Field:
 
 @dataclass
 class Inline:
-    """A form in a form: it takes as many children of the row as one adds."""
+    """A form within a form, for any number of children of the row."""
 
     name: str
     template: str = ""
 
     def new(self, form: "Form") -> list[Field]:
-        """The fields of one more child."""
+        """Return the fields of a new child."""
         own = re.compile(rf"{re.escape(self.name)}-(\d+)-")
         numbers = [
             int(found[1]) for field in form.fields if (found := own.match(field.name))
@@ -117,7 +117,7 @@ class Inline:
 
 @dataclass
 class Form:
-    """A form of a page, that is posted."""
+    """A form of a page that is sent by POST."""
 
     action: str = ""
     css: str = ""  # its class
@@ -127,7 +127,7 @@ class Form:
 
     @property
     def shown(self) -> dict[str, list[str]]:
-        """What a browser sends when nobody touches it."""
+        """What a browser sends if the user changes nothing."""
         return gathered((field, field.shown) for field in self.fields)
 
     @property
@@ -139,7 +139,7 @@ class Form:
 
 @dataclass
 class Cell:
-    """A cell of a list that can be edited there."""
+    """A cell of a list that can be edited in place."""
 
     name: str
     kind: str
@@ -156,7 +156,7 @@ def gathered(pairs: t.Iterable[tuple[Field, list[str]]]) -> dict[str, list[str]]
 
 
 class Page(HTMLParser):
-    """What there is to fill in on a page, and what the page complains about."""
+    """The forms of a page, its editable cells, and its error messages."""
 
     def __init__(self, html: str) -> None:
         super().__init__()
@@ -168,8 +168,8 @@ class Page(HTMLParser):
         self._ids: dict[str, Field] = {}
         self._form: Form | None = None
         self._divs: list[tuple[str, set[str]]] = []
-        self._field: Field | None = None  # the last one
-        self._label = ""  # what the label that is open belongs to
+        self._field: Field | None = None  # the last field
+        self._label = ""  # the id of the field that the open label is for
         self._writes = False  # inside of a textarea?
         self._text: list[str] = []
         self._errors = False  # inside of the last field's list of errors?
@@ -180,13 +180,13 @@ class Page(HTMLParser):
 
     @cached_property
     def form(self) -> Form | None:
-        """The form that the page is about."""
+        """The main form of the page, or ``None``."""
         ours = [form for form in self.forms if "admin-form" in form.css.split()]
         return max(ours or self.forms, key=lambda form: len(form.fields), default=None)
 
     @property
     def complaints(self) -> str:
-        """All that is wrong, in the page's own words."""
+        """All errors, as the page words them."""
         named = [
             f"{field.label or field.name}: {', '.join(field.errors)}"
             for form in self.forms
@@ -197,7 +197,7 @@ class Page(HTMLParser):
 
     @property
     def actions(self) -> list[str]:
-        """What can be done with the rows that one selects."""
+        """The names of the bulk actions."""
         return re.findall(
             r"modelActions\.execute\(&?(?:#39;|['\"])([^'\"&]+)", self.html
         )
@@ -324,10 +324,10 @@ def _line(text: str) -> str:
 
 
 class RowValues(t.NamedTuple):
-    """What is put in for one row: no other row has it."""
+    """The values of a row. No other row of the run has them."""
 
     row: int
-    start: int  # of all rows of this run
+    start: int  # of the numbers of this run
     modest: bool = False  # keep numbers small
 
     @property
@@ -339,7 +339,10 @@ class RowValues(t.NamedTuple):
         return self.row if self.modest else 7000 + self.row
 
     def text(self, maxlength: int = 0, about: str = "", said: str = "") -> str:
-        """``about``: its name. ``said``: what the form said of the last one."""
+        """Return a text for a field.
+
+        ``about``: the name of the field. ``said``: the error of the last attempt.
+        """
         for hints, words in (BY_ERROR, said), (BY_NAME, about.replace("_", " ")):
             for pattern, template in hints.items():
                 if re.search(pattern, words, re.IGNORECASE):
@@ -366,7 +369,7 @@ class RowValues(t.NamedTuple):
         return moment.strftime(pattern)
 
     def value(self, field: Field, kind: str) -> str:
-        """What to write into a field. ``kind``: the type of its column, or nothing."""
+        """Return a value for a field. ``kind``: the type of its column, or empty."""
         if field.kind in FORMATS:
             return self.moment(field.kind, field.format)
         if field.kind in {"number", "range"} or kind in NUMBERS:
@@ -382,7 +385,7 @@ class RowValues(t.NamedTuple):
 
 
 class ValueMaker:
-    """Makes what is put in for the rows of one run."""
+    """Makes the values of each row of a run."""
 
     def __init__(self) -> None:
         self.rows = count(1)
@@ -390,11 +393,12 @@ class ValueMaker:
         self.markers: set[str] = set()
 
     def next(self, modest: bool = False) -> RowValues:
+        """Return the values of a new row. ``modest``: keep numbers small."""
         made = RowValues(next(self.rows), self.start, modest)
         self.markers.add(made.marker)
         return made
 
     def marks(self, values: t.Iterable[str]) -> bool:
-        """Is there a marker of this run among the values of a row?"""
+        """Does a value hold a marker of this run?"""
         found = (MARKER.search(value) for value in values)
         return any(marker and marker[0] in self.markers for marker in found)

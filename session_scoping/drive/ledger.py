@@ -1,7 +1,7 @@
-"""The rows of an app's tables: which ones are the guard's own, and what has changed.
+"""The rows of an app's tables: which rows are the guard's own, and what has changed.
 
-A row counts as its own when a form that it has posted inserted it. No other row is ever
-deleted; what else is different afterwards is told.
+A row is the guard's own if a form that the guard posted has inserted it. No other row
+is ever deleted. All other differences are reported.
 """
 
 import typing as t
@@ -23,8 +23,8 @@ if t.TYPE_CHECKING:
 else:
     Mapper = orm.Mapper  # SQLAlchemy 1.4 knows no more
 
-COMPARED = 100_000  # rows of a table; those of larger ones are only counted
-LISTED = 5  # keys that are named
+COMPARED = 100_000  # rows of a table; the rows of larger tables are only counted
+LISTED = 5  # keys to print
 
 
 class OwnRow(t.NamedTuple):
@@ -37,7 +37,7 @@ class OwnRow(t.NamedTuple):
     key: str  # its primary key, as Flask-Admin writes it
 
     def keys(self, table: t.Any) -> dict[t.Any, t.Any]:
-        """The values of a table's primary key: a row may be in several tables."""
+        """Return the primary key in a table: a row may span several tables."""
         columns = self.mapper.primary_key
         if columns[0].table is not table:
             columns = tuple(table.primary_key.columns)
@@ -49,14 +49,14 @@ class OwnRow(t.NamedTuple):
 
 
 class Expected(t.NamedTuple):
-    """What the form that is being posted should insert."""
+    """The rows that the form which is being posted should insert."""
 
     view: int
     make_key: t.Callable[[t.Any], str]
-    mapper: Mapper  # of one row
-    inlines: tuple[Mapper, ...]  # of any number of rows
+    mapper: Mapper  # of the row
+    inlines: tuple[Mapper, ...]  # of its children, any number
     found: list[OwnRow]
-    most: int = 1  # rows of its own; two, if another request shares its session
+    most: int = 1  # rows; two if a concurrent request shares its session
 
     def wants(self, mapper: Mapper) -> bool:
         found = sum(row.mapper.isa(self.mapper) for row in self.found)
@@ -66,14 +66,14 @@ class Expected(t.NamedTuple):
 
 
 class Snapshot(t.NamedTuple):
-    """The rows of a table at one time."""
+    """The rows of a table at a moment."""
 
     number: int
-    rows: dict[t.Any, str] | None  # the whole row by its key; None: too many
+    rows: dict[t.Any, str] | None  # each row by its key; ``None``: too many
 
 
 class Ledger:
-    """Knows which rows were there before, and which are its own."""
+    """Knows which rows existed before, and which are the guard's own."""
 
     def __init__(self, views: t.Sequence[View], values: ValueMaker) -> None:
         self.views = views
@@ -82,9 +82,8 @@ class Ledger:
         self.before: dict[sa.Table, Snapshot] = {}
         self.own: list[OwnRow] = []
         self.marked: set[OwnRow] = set()  # those that hold a marker
-        self.unexpected: dict[
-            t.Any, set[str]
-        ] = {}  # the views that write into a table so
+        # By table: the views that have inserted other rows than those expected.
+        self.unexpected: dict[t.Any, set[str]] = {}
         self.expected: Expected | None = None
 
     def open(self) -> None:
@@ -92,11 +91,11 @@ class Ledger:
             try:
                 self.before[table] = snapshot(table, engine)
             except SQLAlchemyError:
-                continue  # it is not there, so that nobody can write into it
+                continue  # the table does not exist, so nothing can be written into it
         event.listen(orm.Mapper, "after_insert", self._on_insert)
 
     def close(self) -> list[str]:
-        """Remove the own rows that are still there. Returns what is different."""
+        """Remove the own rows that still exist. Returns a line for each difference."""
         event.remove(orm.Mapper, "after_insert", self._on_insert)
         notes = self._remove_own()
         for table, before in self.before.items():
@@ -130,7 +129,7 @@ class Ledger:
         self.own = [row for row in self.own if self.is_there(row)]
 
     def is_there(self, row: OwnRow) -> bool:
-        """Is it there, and not a row of somebody else that has got its key since?"""
+        """Does the row still exist, and is it not a later row with the same key?"""
         content = self.content(row)
         if self.values.marks(content.values()):
             self.marked.add(row)
@@ -138,7 +137,7 @@ class Ledger:
         return bool(content) and row not in self.marked and not self.was_there(row)
 
     def was_there(self, row: OwnRow) -> bool:
-        """Was one with its key there before, or can nobody tell?"""
+        """Did a row with this key exist before, or is that unknown?"""
         table: t.Any = row.mapper.local_table
         seen, keys = self.before.get(table), row.keys(table)
         if seen is None or seen.rows is None:
@@ -146,7 +145,7 @@ class Ledger:
         return tuple(_shown(keys[c]) for c in table.primary_key.columns) in seen.rows
 
     def content(self, row: OwnRow) -> dict[str, str]:
-        """What the database holds, by table and column."""
+        """Return what the database holds of a row, by column."""
         content: dict[str, str] = {}
         with row.engine.connect() as connection:
             for table in row.mapper.tables:
@@ -156,7 +155,7 @@ class Ledger:
         return content
 
     def some_value(self, column: t.Any) -> t.Any:
-        """A value of a column that is referred to."""
+        """Return a value of a column that a foreign key refers to, or ``None``."""
         engine = self.tables.get(column.table)
         if engine is None:
             return None
@@ -186,7 +185,7 @@ class Ledger:
         ]
 
     def remove(self, row: OwnRow) -> None:
-        """Delete a row of its own, past the admin."""
+        """Delete an own row, past the admin."""
         with row.engine.begin() as connection:
             if row.engine.dialect.name == "postgresql":  # a leaked session may hold it
                 connection.execute(sa.text("SET LOCAL lock_timeout = '5s'"))
@@ -227,7 +226,7 @@ class Ledger:
 
 
 def raw(table: t.Any) -> t.Any:
-    """Select the rows as the database holds them, whatever the types of the columns."""
+    """Select the rows as the database holds them, without converting the values."""
     nothing = sa.types.NullType()
     return sa.select(*(sa.type_coerce(column, nothing) for column in table.columns))
 
@@ -251,7 +250,7 @@ def _shown(value: t.Any) -> str:
 
 
 def _rows(number: int) -> str:
-    return f"{number} row{'s' * (number != 1)}"
+    return f"{number} row" if number == 1 else f"{number} rows"
 
 
 def _keys(keys: set[t.Any]) -> str:
@@ -259,11 +258,12 @@ def _keys(keys: set[t.Any]) -> str:
         (", ".join(key) for key in keys), key=lambda text: (len(text), text)
     )
     named = ordered[:LISTED]
-    return "; ".join(named) + " …" * (len(keys) > LISTED)
+    more = " …" if len(keys) > LISTED else ""
+    return "; ".join(named) + more
 
 
 def databases(app: flask.Flask) -> list[str]:
-    """The URLs, without passwords, of what would be written to."""
+    """Return the URLs of the databases that would be written to, without passwords."""
     urls: dict[str, None] = {}
     for admin in app.extensions.get("admin", []):
         for view in admin._views:
@@ -277,7 +277,11 @@ def databases(app: flask.Flask) -> list[str]:
 def engines(
     app: flask.Flask, view: t.Any, tables: t.Iterable[t.Any]
 ) -> dict[t.Any, sa.engine.Engine]:
-    """Where a view's handle finds tables. No request is running."""
+    """Return the engine that a view's handle uses for each table.
+
+    Call it while no request is running. Raises ``TypeError`` if the session is bound to
+    something other than an engine.
+    """
     with app.app_context():
         handle = view.session
         session = handle if hasattr(handle, "get_bind") else handle.session

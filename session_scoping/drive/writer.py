@@ -1,4 +1,4 @@
-"""Drives what writes in an admin, on rows that it makes itself: see ``ledger``."""
+"""Drives the operations that write, on rows that it makes itself: see ``ledger``."""
 
 import json
 import re
@@ -38,19 +38,21 @@ if t.TYPE_CHECKING:
 else:
     Mapper = orm.Mapper  # SQLAlchemy 1.4 knows no more
 
-ATTEMPTS = 3  # as it comes to mind, then modest and by the form's hints, then bare
+# Plain values; small values that follow the form's errors; required fields only.
+ATTEMPTS = 3
 
 Data = dict[str, list[str]]
-Do = t.Callable[[int], "Request | None"]  # fail at a step; None: it cannot be done
-Relation = t.Any  # a relationship: its class has another name in each SQLAlchemy
+# Takes the step to inject a fault at. Returns ``None`` if it cannot be done.
+Do = t.Callable[[int], "Request | None"]
+Relation = t.Any  # a relationship: SQLAlchemy 1.4 and 2 name its class differently
 
 
 class CannotFill(Exception):
-    """A form that asks for what must not be made up."""
+    """A form asks for something that must not be made up."""
 
 
 class Writer:
-    """Drives what writes, view by view, and leaves no row of its own."""
+    """Drives the operations that write, view by view, and leaves no row of its own."""
 
     def __init__(self, app: flask.Flask, crawler: Crawler) -> None:
         self.app = app
@@ -70,7 +72,7 @@ class Writer:
                 continue
             try:
                 found = engines(self.app, view, table.metadata.tables.values())
-            except Exception as error:  # of the app's own code
+            except Exception as error:  # raised by the app's own code
                 why = f"there is no engine outside of a request: {describe(error)}"
                 self.unseen(number, "create", why)
                 continue
@@ -87,7 +89,7 @@ class Writer:
         ViewWriter(self, number).drive()
 
     def unseen(self, number: int, operation: str, why: str) -> None:
-        # What SQLAlchemy adds to an error is long, and different each time.
+        # What SQLAlchemy appends to an error is long, and differs each time.
         why = re.split(r" \[SQL: | \(Background on this error", why)[0][:200]
         unseen = Unseen(number, operation, why)
         if unseen not in self.recording.unseen:
@@ -102,15 +104,15 @@ def crawled_views(crawler: Crawler) -> t.Iterator[int]:
 
 
 class Trial:
-    """How to fill in a form, as far as it is known."""
+    """What is known of how to fill in a form."""
 
     def __init__(self) -> None:
         self.attempt = 0
-        self.said: dict[str, list[str]] = {}  # of the last attempt, by field
+        self.said: dict[str, list[str]] = {}  # the errors of the last attempt, by field
 
 
 class ViewWriter:
-    """Drives what writes in one view."""
+    """Drives the operations that write in a view."""
 
     def __init__(self, writer: Writer, number: int) -> None:
         self.writer = writer
@@ -121,14 +123,16 @@ class ViewWriter:
         self.mapper: Mapper = sa.inspect(self.view.model)
         self.urls = writer.app.url_map.bind("localhost")
         self.trials: dict[str, Trial] = {}
-        self.created: Data = {}  # what the last row was made of
-        self.overtaken: Request | None = None  # the request before one that is
+        self.created: Data = {}  # what the last row was created with
+        self.overtaken: Request | None = None  # the last before it is overtaken
 
     def drive(self) -> None:
         self.drive_all()
         listed = Operation(self.number, "list", self.url("index_view"))
-        last, _ = self.crawler.send(listed)  # what a view keeps is as after reading
-        self.crawler.send_overtaken(listed, last)  # and the other client has its answer
+        # Leave the view with what it keeps after reading, and show both clients the
+        # messages of the app.
+        last, _ = self.crawler.send(listed)
+        self.crawler.send_overtaken(listed, last)
 
     def drive_all(self) -> None:
         if not allows(self.view, "can_create"):
@@ -174,8 +178,11 @@ class ViewWriter:
                 self.unseen(operation, "there is no row of its own to do it with")
 
     def repeat(self, do: Do) -> bool:
-        """Twice, overtaken the second time; then failed at each step in turn, and done
-        again after each."""
+        """Do it twice, the second time overtaken by concurrent requests.
+
+        Then inject a fault at each step in turn, and repeat the operation after each.
+        Returns whether it could be done.
+        """
         first = do(0)
         if first is None:
             return False
@@ -196,7 +203,7 @@ class ViewWriter:
         return f"{url}?id={quote(key)}" if key else url
 
     def open(self, operation: str, url: str) -> Page | None:
-        """A page to read, or nothing: then it is told why."""
+        """Return a page, or record why it does not open, and return ``None``."""
         request, page = self.crawler.send(Operation(self.number, operation, url))
         if request.status != 200:
             self.unseen(operation, request.error or f"answers {request.status}")
@@ -221,7 +228,11 @@ class ViewWriter:
         fail_at: int,
         inserts: Mapper | None = None,
     ) -> tuple[Request, str, OwnRow | None]:
-        """Post a form. Returns the row of that kind too, if it has inserted one."""
+        """Post a form. Returns the request, the page, and the row that it inserted.
+
+        ``inserts``: the mapper of the row. Without it, or without a row, the last item
+        is ``None``.
+        """
         found: list[OwnRow] = []
         if inserts is not None:
             inlines = {self.owner(name)[0] for name in data} - {self.mapper, inserts}
@@ -243,7 +254,7 @@ class ViewWriter:
         return request, page, row
 
     def rows(self) -> list[OwnRow]:
-        """The view's own rows that are there."""
+        """Return the view's own rows that exist."""
         return [
             row
             for row in self.ledger.own
@@ -251,7 +262,7 @@ class ViewWriter:
         ]
 
     def row(self) -> OwnRow | None:
-        """One of them, made where there is none."""
+        """Return an own row. Creates a row if none exists."""
         rows = self.rows()
         if not rows and self.create(0) is not None:
             rows = self.rows()
@@ -260,7 +271,7 @@ class ViewWriter:
     # ----------------------------------------------------------------- filling in
 
     def owner(self, name: str) -> tuple[Mapper, str]:
-        """Which mapper's attribute a field is for."""
+        """Return the mapper and the attribute that a field is for."""
         mapper = self.mapper
         while found := re.fullmatch(r"(\w+)-(?:\d+-)?(.+)", name):
             relation = mapper.relationships.get(found[1])
@@ -272,7 +283,7 @@ class ViewWriter:
     def fill(
         self, fields: list[Field], made: RowValues, trial: Trial, prefix: str = ""
     ) -> Data:
-        """``prefix``: of the fields to fill in; others only where they insist."""
+        """Fill in the fields with a prefix; other fields only if they are required."""
         pairs = []
         for field in fields:
             field.errors = trial.said.get(field.name, [])
@@ -337,7 +348,7 @@ class ViewWriter:
         mapper: Mapper,
         fail_at: int,
     ) -> Request | None:
-        """Post a form until it takes what is put in, and has inserted a row."""
+        """Post a form until it accepts the values and inserts a row."""
         trial = self.trials.setdefault(operation, Trial())
         while True:
             form = self.open_form(*form_at)
@@ -386,7 +397,7 @@ class ViewWriter:
         )
 
     def duplicate(self, fail_at: int) -> Request | None:
-        """The same again: refused, or a second row."""
+        """Post the same again: it is refused, or it inserts a second row."""
         form = self.open_form("create form", self.url("create_view"))
         if form is None:
             return None
@@ -404,7 +415,7 @@ class ViewWriter:
             )
 
     def create_broken(self) -> None:
-        """What a form has to refuse, or the database."""
+        """Post what the form, or the database, has to refuse."""
         form = self.open_form("create form", self.url("create_view"))
         broken = list(self.breakages(form)) if form else []
         if not any(name == "create, invalid" for name, _ in broken):
@@ -454,7 +465,7 @@ class ViewWriter:
         return type_name(column) in NUMBERS and not column.foreign_keys
 
     def is_checked(self, field: Field) -> bool:
-        """Is there a CHECK on it?"""
+        """Is the column in a CHECK constraint?"""
         column = self.mapper.columns[field.name]
         word = re.compile(rf"\b{re.escape(column.name)}\b")
         return any(
@@ -465,7 +476,7 @@ class ViewWriter:
         )
 
     def needs_value(self, field: Field) -> bool:
-        """Would leaving it empty send NULL where the database wants a reference?"""
+        """Would an empty field send NULL to a foreign key that must not be NULL?"""
         relation = self.mapper.relationships.get(field.name)
         if relation is None or relation.direction.name != "MANYTOONE":
             return False
@@ -531,7 +542,7 @@ class ViewWriter:
         return self.edit_with("edit, changed", change, fail_at)
 
     def is_free(self, field: Field) -> bool:
-        """Is it a column that may hold anything?"""
+        """Is it a column that any value can be written to?"""
         column = self.mapper.columns.get(field.name)
         if column is None or column.primary_key or column.foreign_keys:
             return False
@@ -567,8 +578,8 @@ class ViewWriter:
         row = self.row()
         if row is None:
             return None
-        # With each child a form has more to do: it would have another step to fail at
-        # each time.
+        # Each child adds steps to the form. Each try has to have the same number of
+        # steps to inject a fault at.
         for child in self.children(name)[1:]:
             self.ledger.remove(child)
         self.ledger.forget_gone()
@@ -587,7 +598,7 @@ class ViewWriter:
         )
 
     def drop_child(self, name: str, fail_at: int) -> Request | None:
-        """Tick the box that removes a child, of those that it has added."""
+        """Tick the box that removes a child. The child is the guard's own."""
         operation = f"inline child of {name}, removed"
         if not self.children(name):
             self.add_child(name, 0)
@@ -607,7 +618,7 @@ class ViewWriter:
         return request
 
     def children(self, name: str) -> list[OwnRow]:
-        """The children that it has added."""
+        """Return the children that the guard has added."""
         mapper, parent = self.mapper.relationships[name].mapper, self.row()
         return [
             row
@@ -720,13 +731,15 @@ class ViewWriter:
 
 
 def is_discriminator(mapper: Mapper, column: t.Any) -> bool:
-    """Is it the column that tells of which class a row is? What is no class's name
-    breaks every list that shows the row."""
+    """Is it the column that holds the class of a row?
+
+    A value that names no class breaks every list that shows the row.
+    """
     return column is not None and column is mapper.polymorphic_on
 
 
 def takes_over(relation: Relation) -> bool:
-    """Would choosing a row change that row, or delete it together with the own one?"""
+    """Would choosing a row change it, or delete it together with the own row?"""
     if relation.direction.name == "ONETOMANY":
         return True
     if relation.cascade.delete or relation.cascade.delete_orphan:
@@ -742,7 +755,7 @@ def takes_over(relation: Relation) -> bool:
 
 
 def type_name(column: t.Any) -> str:
-    """The name of the type that Python has for a column, or nothing."""
+    """Return the name of a column's Python type, or an empty string."""
     try:
         return str(column.type.python_type.__name__)
     except (AttributeError, NotImplementedError):
@@ -756,7 +769,7 @@ def _key(instance: t.Any) -> str:
 
 
 def _box(form: Form, inline: str, child: OwnRow) -> str:
-    """The name of the box that removes a child when it is ticked, or nothing."""
+    """Return the name of the box that removes a child, or an empty string."""
     pattern = re.compile(rf"({re.escape(inline)}-\d+)-\w+")
     for field in form.fields:
         found = pattern.fullmatch(field.name)
