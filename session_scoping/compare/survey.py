@@ -1,4 +1,4 @@
-"""The bookshop on each handle, in the environment at hand: what was recorded of it.
+"""Drives the bookshop with each handle, in the current environment.
 
 ``python -m session_scoping.compare.survey PATH`` writes a survey to a file as JSON.
 """
@@ -32,23 +32,25 @@ from session_scoping.watch.stack import stack
 
 @dataclass
 class Survey:
-    """What was recorded of the bookshop in one environment."""
+    """The recordings of the bookshop in an environment."""
 
     python: str = ""
     stack: dict[str, str] = field(default_factory=dict)  # package: version
     recordings: dict[str, Recording] = field(default_factory=dict)  # by handle
-    not_tried: dict[str, str] = field(default_factory=dict)  # by handle: why
+    not_tried: dict[str, str] = field(default_factory=dict)  # the reason, by handle
     does_not_import: str = ""  # the error of Flask-Admin's SQLAlchemy views
 
     @cached_property
     def verdicts(self) -> dict[str, Verdict]:
-        """What the rules say, by handle."""
+        """The verdicts, by handle."""
         return {handle: judge(seen) for handle, seen in self.recordings.items()}
 
     @property
     def wrong(self) -> list[str]:
-        """The operations that did not do what they have to: what they are to show of
-        the rules they do not show. Each in a line."""
+        """A line for each operation that did not do what it has to do.
+
+        Such an operation does not prove that a rule holds.
+        """
         return [
             f"{handle}: {verdict.recording.views[request.view].name}, "
             f"{request.operation}: {request.wrong}"
@@ -59,8 +61,11 @@ class Survey:
 
     @property
     def status(self) -> int:
-        """0: every rule holds, but for known defects that no release fixes. 1: a rule
-        is broken. 2: nothing is known, or an operation did not work."""
+        """The exit status.
+
+        0: every rule holds, but for known defects that no release fixes. 1: a rule is
+        broken. 2: nothing is known, or an operation did not work.
+        """
         cells = self.cells
         known = {defect for cell in cells for defect in cell.defects}
         if any(cell.state == State.BROKEN for cell in cells):
@@ -71,11 +76,11 @@ class Survey:
 
     @property
     def cells(self) -> list[Cell]:
-        """What is known of each rule with each handle."""
+        """The state of each rule with each handle."""
         return [self.cell(rule, handle) for rule in NAMES for handle in HANDLES]
 
     def cell(self, rule: str, handle: str) -> Cell:
-        """What is known of a rule with a handle."""
+        """Return the state of a rule with a handle."""
         if handle in self.verdicts:
             return self.verdicts[handle].summed(rule, handle)
         if self.does_not_import:
@@ -85,7 +90,7 @@ class Survey:
         return Cell(rule, handle, State.NOT_TRIED, self.not_tried.get(handle, ""))
 
     def to_json(self) -> dict[str, t.Any]:
-        """What ``from_json`` reads."""
+        """Return the survey as plain data, which ``from_json`` reads."""
         recordings = {
             name: recording.to_json() for name, recording in self.recordings.items()
         }
@@ -99,7 +104,7 @@ class Survey:
 
     @classmethod
     def from_json(cls, data: dict[str, t.Any]) -> "Survey":
-        """Read what ``to_json`` has written. Raises ``NotARecording``."""
+        """Make a survey of what ``to_json`` returned. Raises ``NotARecording``."""
         recordings = {
             name: Recording.from_json(recording)
             for name, recording in data["recordings"].items()
@@ -108,7 +113,10 @@ class Survey:
 
 
 def survey() -> Survey:
-    """Drive the bookshop on each handle that there is here, each in a process."""
+    """Drive the bookshop with each handle that is installed, each in a process.
+
+    Nothing is raised if Flask-Admin does not import: the survey says so.
+    """
     versions = dict(stack())
     found = Survey(".".join(map(str, sys.version_info[:3])), versions)
     try:
@@ -127,7 +135,7 @@ def survey() -> Survey:
 
 
 def _ignore_interrupts() -> None:
-    """Ctrl-C is for the process that started this one: it ends all of them."""
+    """Leave Ctrl-C to the parent process, which ends all of them."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     warnings.simplefilter("ignore")
 

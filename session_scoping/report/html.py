@@ -1,4 +1,4 @@
-"""The report as one HTML file, to open from a disk, a mail or what a CI job keeps."""
+"""The report as a single HTML file, to open from a disk, a mail or a CI artifact."""
 
 import base64
 import hashlib
@@ -22,11 +22,13 @@ from session_scoping.rules.cells import State
 from session_scoping.rules.rules import RULES
 from session_scoping.rules.verdict import Verdict
 
-Tally = list[tuple[Request, str, int]]  # the first of its kind, what it did, how many
+Tally = list[
+    tuple[Request, str, int]
+]  # the first request of its kind, what it did, how many
 
 
 def html(verdict: Verdict) -> str:
-    """Show a verdict and what it was passed on, in a page that loads nothing."""
+    """Return a page with a verdict and its recording. The page loads nothing."""
     recording = verdict.recording
     style, script = _part("report.css"), _part("report.js")
     environment = Environment(
@@ -61,7 +63,7 @@ def html(verdict: Verdict) -> str:
         style_hash=_hash(style),
         script_hash=_hash(script),
     )
-    # A path that is not Unicode comes as lone surrogates, which no file can hold.
+    # A path that is not Unicode holds lone surrogates, which cannot be encoded.
     return page.encode(errors="backslashreplace").decode()
 
 
@@ -102,7 +104,7 @@ def _sentence(verdict: Verdict) -> str:
 
 
 def _remarks(verdict: Verdict) -> t.Iterator[str]:
-    """What keeps the sentence from being the whole truth."""
+    """Yield the limits of the sentence."""
     seen = verdict.seen - {NOBODY}
     untried = [
         rule.name
@@ -121,12 +123,12 @@ def _count(number: int, what: str) -> str:
 
 
 def _with_code(text: str) -> Markup:
-    """Show as code what stands between backticks."""
+    """Show text between backticks as code."""
     return Markup(re.sub("`([^`]+)`", r"<code>\1</code>", str(escape(text))))
 
 
 def _rows(recording: Recording) -> list[int]:
-    """The views, and NOBODY where requests came to none of them."""
+    """Return the views, and ``NOBODY`` if requests came to no view."""
     beside = any(request.view == NOBODY for request in recording.requests)
     return [*range(len(recording.views)), *([NOBODY] if beside else [])]
 
@@ -145,7 +147,7 @@ def _write(request: Request) -> list[str]:
 def _tally(
     requests: list[Request], say: t.Callable[[Request], t.Iterable[str]]
 ) -> Tally:
-    """Tell as one what happened again and again."""
+    """Group requests that did the same."""
     counts: Counter[tuple[int, str, str]] = Counter()
     first: dict[tuple[int, str, str], Request] = {}
     for request in requests:
@@ -158,8 +160,11 @@ def _tally(
 
 
 def _data(verdict: Verdict) -> dict[str, t.Any]:
-    """What the timeline draws. What has its default value is left out, and a place
-    stands in it once: thousands of requests use a few lines of code."""
+    """Return what the timeline draws.
+
+    Default values are left out, and each place is in it once: thousands of requests use
+    a few lines of code.
+    """
     recording = verdict.recording
     places: dict[str, int] = {}
     return {

@@ -34,11 +34,11 @@ SENTENCES = {
     1: "a rule is broken",
     2: "could not tell",
 }
-FEW = 3  # of what was seen of a broken rule: --json has all
+FEW = 3  # violations to print for a rule: --json has all
 
 
 def versions(survey: Survey) -> str:
-    """What the verdict is about."""
+    """Return the packages and releases that the verdict is about."""
     known = survey.stack
     found = [
         f"{package} {known[package]}" if package in known else f"no {package}"
@@ -48,7 +48,7 @@ def versions(survey: Survey) -> str:
 
 
 def sentence(survey: Survey) -> str:
-    """The verdict."""
+    """Return the verdict in a sentence."""
     if survey.does_not_import:
         return f"could not tell: {survey.does_not_import}"
     known = any(cell.state == State.KNOWN for cell in survey.cells)
@@ -57,7 +57,7 @@ def sentence(survey: Survey) -> str:
 
 
 def remarks(survey: Survey) -> t.Iterator[str]:
-    """What needs more words than a cell has."""
+    """Yield what does not fit into a cell."""
     yield from notes(survey.cells)
     for handle, why in survey.not_tried.items():
         yield f"{handle} was not tried: it {why}"
@@ -65,12 +65,12 @@ def remarks(survey: Survey) -> t.Iterator[str]:
 
 
 def broken(survey: Survey) -> list[Cell]:
-    """The cells that nothing excuses."""
+    """Return the cells that no known defect explains."""
     return [cell for cell in survey.cells if cell.state == State.BROKEN]
 
 
 def render(survey: Survey) -> RenderableType:
-    """The table, and what it needs to be understood."""
+    """Return the table and its notes, as something that ``rich`` prints."""
     return Group(*_parts(survey))
 
 
@@ -95,7 +95,7 @@ def _parts(survey: Survey) -> t.Iterator[RenderableType]:
 
 
 def html(survey: Survey) -> str:
-    """A page that needs no network."""
+    """Return a page that needs no network."""
     environment = Environment(
         autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined
     )

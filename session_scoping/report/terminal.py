@@ -29,16 +29,16 @@ CELLS = {
     State.NOT_TRIED: Text("–", "dim"),
 }
 WIDTH = 100  # of a verdict that is not for a terminal
-FEW = 4  # operations to name in a line
+FEW = 4  # names to print in a line
 
 
 def text(verdict: Verdict) -> str:
-    """The verdict as plain text, for a log or the message of a test."""
+    """Return the verdict as plain text, for a log or the message of a test."""
     return plain(render(verdict))
 
 
 def plain(renderable: RenderableType) -> str:
-    """Text without colours and without blanks at the end of its lines."""
+    """Return text without colours and without spaces at the end of lines."""
     console = Console(file=StringIO(), width=WIDTH, no_color=True, highlight=False)
     console.print(renderable, crop=False)
     lines = t.cast(StringIO, console.file).getvalue().splitlines()
@@ -46,9 +46,9 @@ def plain(renderable: RenderableType) -> str:
 
 
 def show(renderable: RenderableType) -> None:
-    """Print it, in colours where it is read on a terminal."""
+    """Print it, on a terminal in colours."""
     if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="replace")  # of a terminal that knows no arrows
+        sys.stdout.reconfigure(errors="replace")  # a terminal may have no arrows
     console = Console(highlight=False)
     if console.is_terminal:
         console.print(renderable, crop=False)
@@ -57,7 +57,7 @@ def show(renderable: RenderableType) -> None:
 
 
 def render(verdict: Verdict) -> RenderableType:
-    """The verdict as something that ``rich`` prints."""
+    """Return the verdict as something that ``rich`` prints."""
     return Group(*_parts(verdict))
 
 
@@ -89,7 +89,7 @@ def _parts(verdict: Verdict) -> t.Iterator[RenderableType]:
 
 
 def conclusion(verdict: Verdict) -> str:
-    """The verdict in a sentence."""
+    """Return the verdict in a sentence."""
     if verdict.findings:
         rules = [
             name for name in NAMES if any(name in f.rules for f in verdict.findings)
@@ -131,7 +131,7 @@ def _finding(
     if cause:
         yield _line(cause.sentence)
     alike = {violation.rule: violation for violation in reversed(finding.violations)}
-    # Beneath several views it breaks each rule in each of them: one of each will do.
+    # In several views it breaks the same rules: one violation of each rule is enough.
     seen = alike.values() if len(finding.views) > 1 else finding.violations
     for violation in sorted(seen, key=lambda violation: NAMES.index(violation.rule)):
         where = f", in {_few(violation.operations)}" if violation.operations else ""
@@ -161,7 +161,7 @@ def _finding(
 
 
 def views_of(verdict: Verdict, finding: Finding) -> str:
-    """The views that a finding is about."""
+    """Return the names of the views that a finding is about."""
     names = [verdict.label(number) for number in finding.views]
     more = len(names) - FEW
     return ", ".join(names[:FEW]) + (f" and {more} more" if more > 0 else "")
@@ -205,7 +205,7 @@ def _count(things: t.Sequence[object], name: str) -> str:
 
 
 def _whole(line: str, style: str) -> Text:
-    """What is to be copied is not cut."""
+    """Return a line that is not wrapped, so that it can be copied."""
     return Text(line, style, no_wrap=True, overflow="ignore")
 
 

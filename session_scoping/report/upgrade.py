@@ -32,22 +32,24 @@ TITLES = {
     Kind.FIXED: "No longer broken",
     Kind.INCOMPARABLE: "Cannot be compared",
 }
-FEW = 3  # of what was seen, for each rule: --json has all
+FEW = 3  # violations to print for a rule: --json has all
 
 
 @dataclass
 class Changes:
-    """The changes of one kind that have one reason."""
+    """The changes of a kind that have the same reason."""
 
     kind: Kind
     why: str
     rules: list[str] = field(default_factory=list)
     subjects: list[str] = field(default_factory=list)
-    seen: dict[str, list[str]] = field(default_factory=dict)  # by rule, of one subject
+    seen: dict[str, list[str]] = field(
+        default_factory=dict
+    )  # by rule, for the first subject
 
     @property
     def title(self) -> str:
-        """Rules and subjects, in a line."""
+        """The rules and the subjects, in a line."""
         rules = "every rule" if len(self.rules) == len(NAMES) else ", ".join(self.rules)
         return f"{rules}: {', '.join(self.subjects)}"
 
@@ -63,7 +65,7 @@ class Changes:
 
 
 def by_reason(comparison: Comparison) -> list[Changes]:
-    """What is to be said of the changes, those of one kind and reason together."""
+    """Group the changes by kind and reason."""
     groups: dict[tuple[Kind, str], Changes] = {}
     for kind in TITLES:
         for change in comparison.of(kind):
@@ -84,13 +86,13 @@ def by_reason(comparison: Comparison) -> list[Changes]:
 
 
 def written(change: Change) -> str:
-    """A cell of the table."""
+    """Return the text of a cell of the table."""
     before, after = word(change.before), word(change.after)
     return before if before == after else f"{before} →\n{after}"
 
 
 def known(comparison: Comparison) -> list[str]:
-    """The known defects that the cells name by their numbers."""
+    """Return a line for each known defect whose number is in a cell."""
     both = [
         cell for change in comparison.changes for cell in (change.before, change.after)
     ]
@@ -98,7 +100,7 @@ def known(comparison: Comparison) -> list[str]:
 
 
 def sentence(comparison: Comparison) -> str:
-    """What the upgrade does to the rules, in a sentence."""
+    """Return what the upgrade does to the rules, in a sentence."""
     before, after = comparison.before.release, comparison.after.release
     name = f"{comparison.package} {before} → {after}"
     does = [
@@ -119,7 +121,7 @@ def _rules(comparison: Comparison, kind: Kind) -> str:
 
 
 def render(found: Comparison | Culprit) -> RenderableType:
-    """A comparison, or the release that a bisection has found, as text."""
+    """Return a comparison, or the result of a bisection, as text."""
     if isinstance(found, Comparison):
         return Group(*_parts(found), Text(f"\nVerdict: {sentence(found)}", "bold"))
     comparison = found.comparison
@@ -156,7 +158,7 @@ def _parts(comparison: Comparison) -> t.Iterator[RenderableType]:
 
 
 def _tables(comparison: Comparison) -> t.Iterator[Table]:
-    """Rules by handles, and the views of the app by rules: there may be many views."""
+    """Yield a table of rules and handles, and a table of the app's views and rules."""
     handles = [subject for subject in comparison.subjects if subject in HANDLES]
     table = _table("rule", handles)
     for rule in NAMES:
@@ -185,7 +187,7 @@ def _indented(text: str) -> RenderableType:
 
 
 def html(comparison: Comparison) -> str:
-    """A page that needs no network."""
+    """Return a page that needs no network."""
     environment = Environment(
         autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined
     )
@@ -205,6 +207,6 @@ def html(comparison: Comparison) -> str:
 
 
 def link(text: str) -> Markup:
-    """Make what looks like an address a link."""
+    """Make links of the addresses in a text."""
     escaped = str(escape(text))
     return Markup(re.sub(r"(https://[^\s<]+)", r'<a href="\1">\1</a>', escaped))
