@@ -249,7 +249,9 @@ class Suite:
             verdict = verdict_of(self.recorder, failed)
         finally:
             self.recorder.start()
-        return only(verdict, {request.view for request in verdict.recording.requests})
+        return verdict_on(
+            verdict, {request.view for request in verdict.recording.requests}
+        )
 
 
 # ----------------------------------------------------------------------- an app driven
@@ -375,7 +377,7 @@ class DrivenApp:
         """Fail the test if building the app has left a session open."""
         from session_scoping.rules.verdict import judge
 
-        verdict = only(judge(self.built), set())
+        verdict = verdict_on(judge(self.built), set())
         if not verdict.holds:
             pytest.fail(message(verdict), pytrace=False)
 
@@ -385,7 +387,7 @@ class DrivenApp:
 
         # The app is driven in no context, whatever the fixtures of a suite push.
         recording = Context().run(self._drive, operation, client)
-        verdict = only(judge(recording), {operation.view})
+        verdict = verdict_on(judge(recording), {operation.view})
         if not verdict.holds:
             pytest.fail(message(verdict), pytrace=False)
         for unseen in recording.unseen:
@@ -498,7 +500,7 @@ def verdict_of(recorder: "Recorder", failed: bool = False) -> "Verdict":
     return judge(recording)
 
 
-def only(verdict: "Verdict", views: t.Container[int]) -> "Verdict":
+def verdict_on(verdict: "Verdict", views: t.Container[int]) -> "Verdict":
     """Return the verdict on some views, and on what belongs to no view."""
     from session_scoping.recording import NOBODY
 

@@ -16,9 +16,9 @@ from sqlalchemy.pool import QueuePool
 
 from session_scoping.drive.driven import Driven
 from session_scoping.drive.driven import Failing
-from session_scoping.drive.driven import only_read
 from session_scoping.drive.driven import Overtaken
 from session_scoping.drive.driven import Reading
+from session_scoping.drive.driven import refuse_write
 from session_scoping.drive.driven import Writing
 from session_scoping.drive.faults import Faults
 from session_scoping.drive.faults import in_memory
@@ -102,7 +102,7 @@ class Crawler:
         It may come from a thread, from a request that a view makes, or from code that
         runs when the response is sent.
         """
-        only_read(self.recorder.recording.requests[-1], sql, self.recorder.places)
+        refuse_write(self.recorder.recording.requests[-1], sql, self.recorder.places)
 
     def drive(self, operation: Operation) -> None:
         """Do an operation twice. The second time concurrent requests overtake it."""
@@ -132,7 +132,7 @@ class Crawler:
             return
         self.send_overtaken(resolved, first)
         if self.fails(operation.view):
-            self.fail(resolved)
+            self.inject_faults(resolved)
 
     def fails(self, view: int) -> bool:
         """Are faults injected into the operations of a view?"""
@@ -191,7 +191,7 @@ class Crawler:
         with ThreadPoolExecutor(1) as pool:
 
             def overtake(number: int) -> "Future[object] | None":
-                if any(map(exhausted, self.recorder.engines)):
+                if any(map(is_exhausted, self.recorder.engines)):
                     return None
                 other = self._driven(operation, number)
                 return pool.submit(self._send, other, self.other_client)
@@ -257,13 +257,13 @@ class Crawler:
         The app would wait half a minute for each connection.
         """
         for engine in self.recorder.engines:
-            if drained(engine) and self.collecting:
+            if is_drained(engine) and self.collecting:
                 gc.collect()
-                self.collecting = not drained(engine)
-            if drained(engine):
+                self.collecting = not is_drained(engine)
+            if is_drained(engine):
                 engine.dispose(close=False)
 
-    def fail(self, operation: Operation) -> None:
+    def inject_faults(self, operation: Operation) -> None:
         """Inject a fault at each step in turn, and repeat the operation after each."""
         for fail_at in count(1):
             request, _ = self.send(operation, fail_at=fail_at)
@@ -272,13 +272,13 @@ class Crawler:
             self.send(operation)
 
 
-def drained(engine: sa.engine.Engine) -> bool:
+def is_drained(engine: sa.engine.Engine) -> bool:
     """Is more than half of the pool checked out, while no request is running?"""
     pool = engine.pool
     return isinstance(pool, QueuePool) and 2 * pool.checkedout() > pool.size()
 
 
-def exhausted(engine: sa.engine.Engine) -> bool:
+def is_exhausted(engine: sa.engine.Engine) -> bool:
     """Is the pool used up? Another request would wait half a minute for it."""
     pool = engine.pool
     return isinstance(pool, QueuePool) and 0 < pool.size() <= pool.checkedout()

@@ -5,8 +5,8 @@ import typing as t
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
 
-from session_scoping.drive.faults import failure
-from session_scoping.drive.faults import short
+from session_scoping.drive.faults import driver_error
+from session_scoping.drive.faults import shorten
 from session_scoping.drive.operations import Operation
 from session_scoping.recording import NOBODY
 from session_scoping.recording import Request
@@ -35,7 +35,7 @@ class WriteStopped(Exception):
     """A statement would have written where writing is not allowed."""
 
 
-def only_read(request: Request, sql: str, places: Places) -> None:
+def refuse_write(request: Request, sql: str, places: Places) -> None:
     """Record a statement that would write in its request, and prevent it.
 
     Raises ``WriteStopped``.
@@ -85,7 +85,7 @@ class Reading(Driven):
         self.places = places
 
     def step(self, request: Request, sql: str) -> None:
-        only_read(request, sql, self.places)
+        refuse_write(request, sql, self.places)
         super().step(request, sql)
 
 
@@ -100,8 +100,8 @@ class Failing(Driven):
 
     def step(self, request: Request, sql: str) -> None:
         if not READS.match(sql):
-            request.failed = short(sql)
-            raise failure(sql)
+            request.failed = shorten(sql)
+            raise driver_error(sql)
 
 
 class Overtaken:

@@ -69,7 +69,7 @@ class Faults:
         self.steps += 1
         if self.steps != self.fail_at:
             return False
-        running.request.fault, running.request.failed = fault, short(at)
+        running.request.fault, running.request.failed = fault, shorten(at)
         return True
 
     def _on_checkout(self, *_: object) -> None:
@@ -80,18 +80,18 @@ class Faults:
         self, connection: t.Any, cursor: object, sql: str, *_: object
     ) -> None:
         if self._is_turn(BEFORE, sql):
-            raise failure(sql)
+            raise driver_error(sql)
         self._lose(connection, LOST, sql)
 
     def _on_result(
         self, connection: object, cursor: object, sql: str, *_: object
     ) -> None:
         if self._is_turn(AFTER, sql):
-            raise failure(sql)
+            raise driver_error(sql)
 
     def _on_commit(self, connection: object) -> None:
         if self._is_turn(COMMIT, "COMMIT"):
-            raise failure("COMMIT")
+            raise driver_error("COMMIT")
 
     def _on_rollback(self, connection: t.Any) -> None:
         self._lose(connection, ROLLBACK, "ROLLBACK")
@@ -111,11 +111,11 @@ def in_memory(url: str) -> bool:
     return made.get_backend_name() == "sqlite" and memory
 
 
-def short(sql: str) -> str:
+def shorten(sql: str) -> str:
     """Return the first characters of a statement, in a line."""
     return " ".join(sql.split())[:60]
 
 
-def failure(sql: str) -> OperationalError:
+def driver_error(sql: str) -> OperationalError:
     """Return an error as a driver raises it."""
     return OperationalError(sql, {}, Exception("failed by session_scoping"))

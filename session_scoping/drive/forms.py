@@ -27,8 +27,12 @@ FORMATS = {
     "time": "HH:mm:ss",
 }
 TOKENS = {
-    **{"YYYY": "%Y", "MM": "%m", "DD": "%d"},
-    **{"HH": "%H", "mm": "%M", "ss": "%S"},
+    "YYYY": "%Y",
+    "MM": "%m",
+    "DD": "%d",
+    "HH": "%H",
+    "mm": "%M",
+    "ss": "%S",
 }
 BUTTONS = {"submit", "button", "reset", "image"}
 
@@ -305,7 +309,8 @@ class Page(HTMLParser):
             same = (other for other in form.fields if other.name == field.name)
             button, field = field, next(same, field)
             field.options.append(button.value)
-            field.selected += [button.value] * button.checked
+            if button.checked:
+                field.selected.append(button.value)
         if not any(other is field for other in form.fields):
             form.fields.append(field)
         self._ids.setdefault(found.get("id", field.name), field)

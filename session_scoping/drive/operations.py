@@ -18,8 +18,16 @@ from session_scoping.watch.recorder import Recorder
 # The endpoints of a ModelView that need no generic request: they are driven below, or
 # by the writer.
 KNOWN = {
-    *("index_view", "create_view", "edit_view", "details_view", "export"),
-    *("ajax_lookup", "ajax_update", "action_view", "delete_view", "static"),
+    "index_view",
+    "create_view",
+    "edit_view",
+    "details_view",
+    "export",
+    "ajax_lookup",
+    "ajax_update",
+    "action_view",
+    "delete_view",
+    "static",
 }
 ID = "{id}"  # of a row that the list shows
 TERM = "{term}"  # a word that the list shows

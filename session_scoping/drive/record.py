@@ -65,8 +65,8 @@ def record(
         recorder = Recorder(leave_alone)
         recorder.start()
     try:
-        ways = FAULTS if faults is True else faults or ()
-        crawler = Crawler(app, recorder, client, ways, reference)
+        kinds = FAULTS if faults is True else faults or ()
+        crawler = Crawler(app, recorder, client, kinds, reference)
         operations = crawler.plan()
         if reference is not None:
             operations += reference.operations(recorder.learn(app))

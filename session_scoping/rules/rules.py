@@ -51,6 +51,7 @@ def _named(session: Session) -> str:
 
 
 def handle(recording: Recording) -> t.Iterator[Sight]:
+    """Find views that hold a session instead of a handle."""
     for number, view in enumerate(recording.views):
         if view.session != NOBODY:
             session = recording.sessions[view.session]
@@ -74,6 +75,7 @@ def handle(recording: Recording) -> t.Iterator[Sight]:
 
 
 def single(recording: Recording) -> t.Iterator[Sight]:
+    """Find requests that use a second session for a database."""
     held = {view.session for view in recording.views}
     served = _served_by_handles(recording)
     for request in recording.requests:
@@ -163,6 +165,7 @@ def _engines_of_handles(recording: Recording, request: Request) -> set[int]:
 
 
 def fresh(recording: Recording) -> t.Iterator[Sight]:
+    """Find sessions that serve a second request, or outlive the building of the app."""
     uses = _uses(recording)
     for number, served in uses.items():
         session = recording.sessions[number]
@@ -208,6 +211,7 @@ def _only_a_name(kept_by: t.Sequence[str]) -> bool:
 
 
 def isolated(recording: Recording) -> t.Iterator[Sight]:
+    """Find changes that leave a request before they are committed."""
     for number, served in _uses(recording).items():
         session = recording.sessions[number]
         running: list[Request] = []  # when the current request began
@@ -256,6 +260,7 @@ def _otherwise_when_overtaken(recording: Recording) -> t.Iterator[Sight]:
 
 
 def alive(recording: Recording) -> t.Iterator[Sight]:
+    """Find sessions that are closed before the response is complete."""
     for request in recording.requests:
         for index, use in enumerate(request.uses):
             session = recording.sessions[use.session]
@@ -284,6 +289,7 @@ def alive(recording: Recording) -> t.Iterator[Sight]:
 
 
 def released(recording: Recording) -> t.Iterator[Sight]:
+    """Find what is left of a request: sessions, connections, transactions, rows."""
     uses = _uses(recording)
     for number, served in uses.items():
         session = recording.sessions[number]
@@ -327,6 +333,7 @@ def released(recording: Recording) -> t.Iterator[Sight]:
 
 
 def recovers(recording: Recording) -> t.Iterator[Sight]:
+    """Find what goes wrong after a failure."""
     worked: set[tuple[int, str]] = set()
     failed: dict[tuple[int, str], Request] = {}
     for request in recording.requests:

@@ -54,7 +54,7 @@ MARK = "_session_scoping"  # an attribute of sessions and of their connections
 MOST_EXPLAINED = 100  # instances to find the keepers of
 SAVES = {"create_model", "update_model", "delete_model"}
 ACTIVE, IN_TRANSACTION, IN_ERROR = 1, 2, 3  # of libpq's PQtransactionStatus
-TIDY_AFTER = 200  # weak references, after which the dead ones are dropped
+DROP_AFTER = 200  # weak references to collect before the dead are dropped
 
 
 class Watched:
@@ -220,11 +220,11 @@ class Recorder:
             entry for entry in self._living if self._may_be_kept(entry[0], used)
         ]
         for generation in range(3):
-            self._tidy()
+            self._drop_dead()
             if not self._living and not self._loaded:
                 return
             gc.collect(generation)
-        self._tidy()
+        self._drop_dead()
         alive = [
             (number, reference)
             for number, reference in self._living
@@ -270,7 +270,7 @@ class Recorder:
         session = self.recording.sessions[number]
         return number in used or session.born_in != NOBODY or bool(session.outside)
 
-    def _tidy(self) -> None:
+    def _drop_dead(self) -> None:
         self._living = [entry for entry in self._living if entry[1]() is not None]
         self._loaded = [
             batch
@@ -446,8 +446,8 @@ class Recorder:
             seen.number = requests[number].number if number < len(requests) else number
             self.recording.sessions.append(seen)
             self._living.append((seen.number, ref(session)))
-            if len(self._living) > TIDY_AFTER:
-                self._tidy()
+            if len(self._living) > DROP_AFTER:
+                self._drop_dead()
         setattr(session, MARK, watched)
         return watched
 
@@ -514,8 +514,8 @@ class Recorder:
         instances = [ref(instance) for instance in session.identity_map.values()]
         if instances:
             self._loaded.append(Loaded(running, number, instances))
-        if len(self._loaded) > TIDY_AFTER:
-            self._tidy()
+        if len(self._loaded) > DROP_AFTER:
+            self._drop_dead()
 
     def closed(self, session: SASession, error: BaseException | None) -> None:
         """Record that a session was closed, or failed to close."""
