@@ -472,7 +472,7 @@ class Bookshop:
         yield Operation(plain, "bulk delete, refused", f"{plains}/action/", data=data)
 
     def fails(self, endpoint: str) -> bool:
-        """Are faults injected? Other views make Flask-Admin do nothing else."""
+        """Are faults injected? The other views run the same code of Flask-Admin."""
         return endpoint in {"bookview", "plainbookview"}
 
     def check(self, endpoint: str, driven: Driven, request: Request, page: str) -> None:

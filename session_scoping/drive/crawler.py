@@ -35,7 +35,7 @@ MakeClient = t.Callable[[flask.Flask], FlaskClient]
 
 
 class Reference(t.Protocol):
-    """A throwaway app of which all is known: more operations, and what they show.
+    """What is known of a throwaway app: more operations, and what they have to show.
 
     Its pages are allowed to write to its database.
     """
@@ -54,7 +54,7 @@ class Reference(t.Protocol):
 
 
 class Crawler:
-    """Makes the requests, in the order of the plan."""
+    """Drives the operations that a client of an app can see."""
 
     def __init__(
         self,

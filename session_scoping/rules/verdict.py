@@ -215,18 +215,16 @@ class Verdict:
             return State.NOT_TRIED
         if rule in {"isolated", "recovers"} and (view, rule) not in self._tried:
             return State.NOT_TRIED
-        if rule == "isolated" and {violation.rule for violation in broken} & {
-            "fresh",
-            "released",
-        }:
+        rules = {violation.rule for violation in broken}
+        if rule == "isolated" and rules & {"fresh", "released"}:
             return State.NOT_TRIED  # the next request sees all that is in that session
         return State.HOLDS
 
     def summed(self, rule: str, subject: str, view: int | None = None) -> Cell:
         """Return a cell with the state of a rule in a view, or in all views together.
 
-        ``subject`` is the name that the cell gets. Without ``view`` the cell has the
-        worst state of all views.
+        ``subject`` is the name that the cell gets. Without ``view`` it has the
+        worst state of all views, where ``holds`` counts before ``not tried``.
         """
         everywhere = [*range(len(self.recording.views)), NOBODY]
         views = everywhere if view is None else [view]
@@ -359,9 +357,10 @@ def _source(sight: Sight) -> Place | None:
 
 
 def _breaks_by_failure(rule: str, request: Request) -> bool:
-    """Does the failure break the rule?
+    """Is the failure of a request the reason why it breaks a rule?
 
-    It does not break what concurrent requests share: they share it before they fail.
+    It is not if the request overtakes another request, and the rule is about what they
+    share: they share it before the request fails.
     """
     shared = rule in {"single", "fresh", "isolated"}
     return rule != "recovers" and not (shared and request.overtakes != NOBODY)

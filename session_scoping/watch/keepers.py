@@ -22,7 +22,7 @@ BUDGET = 3_000  # objects to look at before the search gives up
 
 
 class Step(t.NamedTuple):
-    """An object on the way up, and how it refers to the one below it."""
+    """An object on a path, and how it refers to the object below it."""
 
     holder: object
     how: str
@@ -80,7 +80,7 @@ def keepers(targets: t.Sequence[object], views: t.Sequence[object]) -> list[list
 
 
 def _ends(target: object, held_by: dict[int, list[object]]) -> set[int]:
-    """Where the ways up from an object end."""
+    """Return the last holders of all paths up from an object."""
     seen, ends, level = {id(target)}, set[int](), [id(target)]
     while level:
         address = level.pop()

@@ -36,7 +36,7 @@ FRAMEWORK = {*LIBRARIES, FLASK_SQLALCHEMY, LITE}
 
 
 class Code(t.NamedTuple):
-    """What is known of a file of code."""
+    """How a file of code is classified."""
 
     owner: str  # SQLALCHEMY, LIBRARY, PYTHON or OWN
     file: str  # as a person would write it
@@ -80,7 +80,7 @@ class Places:
         return place, None
 
     def near(self, depth: int) -> Place | None:
-        """The first line outside of SQLAlchemy."""
+        """Return the first line outside of SQLAlchemy. ``depth``: see ``here``."""
         frame: FrameType | None = sys._getframe(depth)
         known = self.files
         while frame is not None:

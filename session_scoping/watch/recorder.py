@@ -110,9 +110,8 @@ class Recorder:
         self._thread = threading.get_ident()
         self.places = Places(call.__code__)
         self._running = False
-        self.refuse: t.Callable[[str], None] | None = (
-            None  # a check of statements that no drive sees
-        )
+        # Takes a statement that no drive sees. May raise, so that it is not sent.
+        self.refuse: t.Callable[[str], None] | None = None
         self._outer: Recorder | None = None
         self._listeners: list[tuple[t.Any, str, t.Callable[..., t.Any]]] = [
             (SASession, "do_orm_execute", self._on_orm_execute),
