@@ -24,7 +24,10 @@ HOMES = {
 
 
 def __getattr__(name: str) -> t.Any:
-    """Import late: pytest loads the plugin for every suite, Flask or not."""
+    """Import a public name when it is first used.
+
+    pytest loads the plugin for every suite, with Flask or without.
+    """
     if name not in HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(f"{__name__}.{HOMES[name]}"), name)

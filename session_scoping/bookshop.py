@@ -1,6 +1,6 @@
 """The bookshop: the reference admin, which stands for Flask-Admin itself.
 
-It uses what Flask-Admin offers for SQLAlchemy, on each kind of handle, and knows what
+It uses what Flask-Admin offers for SQLAlchemy, with each kind of handle. It knows what
 each operation has to show.
 """
 # mypy: allow-subclassing-any
@@ -38,12 +38,12 @@ from session_scoping.recording import Request
 from session_scoping.watch.hooks import DRIVE
 from session_scoping.watch.recorder import Recorder
 
-WAYS = (BEFORE, COMMIT)  # in which operations are failed
+WAYS = (BEFORE, COMMIT)  # the kinds of injected faults
 
 # ------------------------------------------------------------------------- the handles
 
 
-# A leak is noticed at once, instead of after half a minute.
+# A leak raises an error at once, instead of after half a minute.
 POOL: dict[str, t.Any] = {"poolclass": sa.pool.QueuePool, "pool_timeout": 0}
 
 
@@ -66,7 +66,7 @@ def lite(app: flask.Flask, url: str) -> t.Any:
 
 
 def scoped_session(app: flask.Flask, url: str) -> t.Any:
-    """SQLAlchemy's own, removed with the app context."""
+    """``ModelView(Book, scoped_session(…))``, removed with the app context."""
     session = orm.scoped_session(orm.sessionmaker(sa.create_engine(url, **POOL)))
     app.teardown_appcontext(lambda error: session.remove())
     return session
@@ -94,7 +94,7 @@ class Named:
 
 
 class Genre(Named, Base):
-    """A tree."""
+    """A genre may have a parent: the table is a tree."""
 
     __tablename__ = "genre"
     parent_id: t.Any = sa.Column(sa.ForeignKey("genre.id"))
@@ -160,7 +160,7 @@ class Cover(enum.Enum):
 
 
 class Stock(Base):
-    """With a key of two columns."""
+    """The primary key has two columns."""
 
     __tablename__ = "stock"
     shelf = sa.Column(sa.String(10), primary_key=True)
@@ -173,10 +173,10 @@ class Stock(Base):
 
 
 def rows() -> list[t.Any]:
-    """What is in the shop at first.
+    """Return the rows that the shop starts with.
 
-    The crawler looks up the first word of a list. Where that is the name of a person, a
-    look-up and a filter find something.
+    The crawler searches for the first word of a list. That word is the name of a
+    person, so that look-ups and filters find something.
     """
     fiction = Genre(id=1, name="fiction")
     science = Genre(id=2, name="science fiction", parent=fiction)
@@ -213,7 +213,7 @@ class GenreIntEqualFilter(IntEqualFilter):
 
 
 class BookView(ModelView):
-    """Look-ups, children in the form, cells to edit, filters of a relation."""
+    """With look-ups, inline children, editable cells, and filters of a relation."""
 
     column_list: t.Any = ("title", "author", "reviews")
     column_details_list: t.Any = ("title", "author", "reviews")
@@ -234,7 +234,7 @@ class BookView(ModelView):
 
 
 class PlainBookView(ModelView):
-    """Choices instead of look-ups, a fast delete, and an export that loads lazily."""
+    """With choices instead of look-ups, a fast delete, and a lazily loading export."""
 
     column_list: t.Any = ("title", "author", "genres")
     column_sortable_list: t.Any = ("title",)
@@ -254,13 +254,13 @@ class PlainBookView(ModelView):
 
     @expose("/refresh/")
     def refresh(self) -> str:
-        """Builds the form anew, as for a field that has changed at run time."""
+        """Build the form again, as for a field that has changed at run time."""
         self._refresh_forms_cache()
         return "refreshed"
 
 
 class GenreView(ModelView):
-    """A tree: each genre has one above it."""
+    """With a relation from a table to itself."""
 
     column_list: t.Any = ("name", "parent")
     column_filters: t.Any = (GenreIntEqualFilter(Genre.id, "Genre"),)
@@ -269,14 +269,14 @@ class GenreView(ModelView):
 
 
 class CriticView(ModelView):
-    """Rows in two tables."""
+    """With rows in two tables."""
 
     column_list: t.Any = ("name", "paper")
     form_columns = ("name", "paper")
 
 
 class StockView(ModelView):
-    """A key of two columns, an enum, a boolean."""
+    """With a key of two columns, an enum, and a boolean."""
 
     column_list: t.Any = ("shelf", "place", "cover", "sold", "book")
     column_sortable_list: t.Any = ("shelf",)
@@ -370,7 +370,7 @@ WRITES = {
     "bulk delete": (302, ""),
     "delete": (302, ""),
 }
-CHANGES = ("create", "edit, changed", "bulk delete", "delete")  # rows, each time
+CHANGES = ("create", "edit, changed", "bulk delete", "delete")  # these change rows
 UNCOMMITTED = "a name that is not committed"
 
 
@@ -378,7 +378,7 @@ class Bookshop:
     """The app, and what is known of it."""
 
     def __init__(self, handle: str, folder: Path) -> None:
-        """Build it on a handle, with its database in a folder."""
+        """Build the app with a handle, and its database in a folder."""
         self.file = folder / "books.db"
         url = f"sqlite:///{self.file}?timeout=0&check_same_thread=false"
         engine = sa.create_engine(url, poolclass=sa.pool.NullPool)
@@ -396,7 +396,7 @@ class Bookshop:
             import_module("flask_babel").Babel(app)
         self.handle = MAKE[handle](app, url)
         app.before_request(self.change_and_do_not_commit)
-        # Flask-Admin looks at Lite's session, which there is in an app context only.
+        # Flask-Admin reads Lite's session, which exists only in an app context.
         with app.app_context() if handle == "lite" else nullcontext():
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", DeprecationWarning)
@@ -405,7 +405,7 @@ class Bookshop:
         self.before: dict[Driven, int] = {}
 
     def add_views(self) -> None:
-        """Two admins: one with all views, one with another view of the same model."""
+        """Add two admins: the second has another view of the same model."""
         admin = Admin(self.app, name="Bookshop")
         models = (Book, Book, Genre, Critic, Stock)
         for model, view in zip(models, VIEWS, strict=True):
@@ -415,10 +415,10 @@ class Bookshop:
         second.add_view(CriticView(Critic, self.handle, endpoint="second_critic"))
 
     def change_and_do_not_commit(self) -> None:
-        """Custom code of an app, which forgets to commit.
+        """Stand in for custom code that forgets to commit.
 
-        A request that is overtaken does not do this: SQLite would have the other one
-        wait for its lock.
+        A request that is overtaken does not do this: the concurrent request would wait
+        for SQLite's lock.
         """
         driven: Driven | None = flask.request.environ.get(DRIVE)
         if driven is None:
@@ -435,15 +435,17 @@ class Bookshop:
         return not (writes or driven.disturbed or driven.overtakes != NOBODY)
 
     def data_version(self) -> int:
-        """A number that SQLite changes whenever another connection changes the database
-        (https://www.sqlite.org/pragma.html#pragma_data_version)."""
+        """Return a number that differs after another connection has written.
+
+        See https://www.sqlite.org/pragma.html#pragma_data_version.
+        """
         [version] = self.watcher.execute("PRAGMA data_version").fetchone()
         return int(version)
 
     # ------------------------------------------------------------------ as a reference
 
     def operations(self, views: dict[str, int]) -> t.Iterator[Operation]:
-        """What is refused, which the crawler does not do in every app."""
+        """Yield operations that are refused. The crawler does not try them itself."""
         book, plain = views["bookview"], views["plainbookview"]
         books, plains = "/admin/bookview", "/admin/plainbookview"
 
@@ -470,11 +472,11 @@ class Bookshop:
         yield Operation(plain, "bulk delete, refused", f"{plains}/action/", data=data)
 
     def fails(self, endpoint: str) -> bool:
-        """The other views differ in their data, and not in what Flask-Admin does."""
+        """Are faults injected? The other views run the same code of Flask-Admin."""
         return endpoint in {"bookview", "plainbookview"}
 
     def check(self, endpoint: str, driven: Driven, request: Request, page: str) -> None:
-        """Write down, with a request that is over, what it has done wrong."""
+        """Check a request that is over, and record in it what it has done wrong."""
         changed = self.data_version() != self.before.pop(driven)
         failed_commit = request.fault == COMMIT
         committed = driven.writes and driven.commits > failed_commit
@@ -490,7 +492,7 @@ class Bookshop:
 
 
 def wrong_effect(driven: Driven, changed: bool) -> str:
-    """How a request has not changed the database as it has to; empty: it has."""
+    """Return how a change of the database is wrong, or an empty string."""
     changes = driven.operation in CHANGES
     if changes and driven.overtakes != NOBODY:
         return "does not come to write"
@@ -501,7 +503,7 @@ def wrong_effect(driven: Driven, changed: bool) -> str:
 
 
 def wrong_page(shows: tuple[int, str], request: Request, page: str) -> str:
-    """How a page does not show what it has to; empty: it does."""
+    """Return what a page does not show, or an empty string."""
     status, pattern = shows
     if request.status != status:
         return f"answers {request.status}, not {status}"
@@ -511,7 +513,7 @@ def wrong_page(shows: tuple[int, str], request: Request, page: str) -> str:
 
 
 def expected(endpoint: str, operation: str) -> tuple[int, str]:
-    """The status of an operation, and a pattern of what it shows."""
+    """Return the status of an operation, and a pattern of what it shows."""
     for known in SHOWS[endpoint], WRITES:
         for name, shows in known.items():
             if operation.startswith(name):
@@ -520,7 +522,7 @@ def expected(endpoint: str, operation: str) -> tuple[int, str]:
 
 
 def session_of(handle: t.Any) -> orm.Session:
-    """The session that a handle gives to the current request."""
+    """Return the session that a handle gives to the current request."""
     given = getattr(handle, "session", handle)
     return t.cast(
         orm.Session, given() if isinstance(given, orm.scoped_session) else given
@@ -528,7 +530,7 @@ def session_of(handle: t.Any) -> orm.Session:
 
 
 def recorded(handle: str, faults: t.Collection[str] = WAYS) -> Recording:
-    """Drive the bookshop on a handle, and write down what is seen."""
+    """Drive the bookshop with a handle, and return the recording."""
     recorder = Recorder()
     with tempfile.TemporaryDirectory() as folder:
         event.listen(sa.engine.Engine, "connect", do_not_sync)
@@ -545,5 +547,5 @@ def recorded(handle: str, faults: t.Collection[str] = WAYS) -> Recording:
 
 
 def do_not_sync(connection: t.Any, record: object) -> None:
-    """Waiting for the disk would take a third of the time, for a throwaway file."""
+    """Do not wait for the disk: it would take a third of the time."""
     connection.execute("PRAGMA synchronous = OFF")

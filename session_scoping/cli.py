@@ -1,9 +1,9 @@
 """The command: ``flask --app X session-scoping``, ``python -m session_scoping``.
 
-Exit status: 0 when all rules hold, 1 when one is broken, 2 when it could not tell.
+Exit status: 0 if all rules hold, 1 if a rule is broken, 2 if it could not tell.
 
-``flask`` imports this for each of its commands: what is heavy, or may be missing, is
-only imported when it is needed.
+``flask`` imports this for each of its commands. Modules that are slow to import, or may
+be missing, are imported when they are needed.
 """
 
 import json
@@ -29,7 +29,7 @@ BROKEN, CANNOT_TELL, INTERRUPTED = 1, 2, 130
 
 
 def options(command: t.Callable[..., t.Any]) -> t.Callable[..., t.Any]:
-    """The options that both commands share."""
+    """Add the options that both commands share."""
     for add in (
         click.option(
             "--leave-alone",
@@ -103,7 +103,7 @@ def run(
     html_path: str | None,
     json_path: str | None,
 ) -> int:
-    """Do it all, print it, and give the exit status."""
+    """Drive the app, print the verdict, and return the exit status."""
     try:
         check_paths(html_path, json_path)
         recorder = make_recorder(leave_alone)
@@ -120,7 +120,7 @@ def run(
             say("interrupted before anything was seen")
             return INTERRUPTED
         note_unmatched(recording, leave_alone)
-        verdict = tell(recording)
+        verdict = report(recording)
         if not (verdict.violations or verdict.proven or interrupted):
             raise CannotTell(nothing_seen(verdict, client))
         save(verdict, html_path, json_path)
@@ -137,7 +137,7 @@ def say(line: str) -> None:
 
 
 def make_recorder(leave_alone: t.Sequence[str]) -> "Recorder":
-    """What all that follows is built on. Raises ``CannotTell`` when it is not there."""
+    """Return a recorder. Raises ``CannotTell`` if a package does not import."""
     try:
         import session_scoping.drive.crawler  # noqa: F401
         import session_scoping.report.html  # noqa: F401
@@ -160,7 +160,7 @@ def drive(
     write: bool,
     yes: bool,
 ) -> None:
-    """Load the app, and do in its admin what is to be watched."""
+    """Load the app, and drive its admin while the recorder watches."""
     from session_scoping.drive.record import record
     from session_scoping.loading import load
     from session_scoping.loading import load_client
@@ -185,8 +185,8 @@ def drive(
         raise CannotTell(f"the app ends the program: {where(error)}") from error
 
 
-def tell(recording: "Recording") -> "Verdict":
-    """Pass the verdict, and print it."""
+def report(recording: "Recording") -> "Verdict":
+    """Judge a recording, print the verdict, and return it."""
     from session_scoping.report.terminal import render
     from session_scoping.report.terminal import show
     from session_scoping.rules.verdict import judge
@@ -197,30 +197,33 @@ def tell(recording: "Recording") -> "Verdict":
 
 
 def leave_unfinished(recording: "Recording") -> None:
-    """What Ctrl-C has ended is not over: nothing is held against it."""
-    for one in recording.requests:
-        if "KeyboardInterrupt" in one.error + one.broke_off:
-            one.error, one.broke_off, one.status, one.ended = "", "", 0, 0.0
+    """Ignore the errors of requests that Ctrl-C has interrupted."""
+    for request in recording.requests:
+        if "KeyboardInterrupt" in request.error + request.broke_off:
+            request.error = request.broke_off = ""
+            request.status, request.ended = 0, 0.0
     recording.notes.append("interrupted: this is the verdict so far")
 
 
 def note_unmatched(recording: "Recording", leave_alone: t.Sequence[str]) -> None:
-    """A pattern with a slip in it leaves nothing alone, and should be known to."""
-    places = {str(at) for one in recording.sessions for at in (one.place, one.own)}
+    """Note the patterns that match no session: they may be misspelt."""
+    places = {
+        str(at) for session in recording.sessions for at in (session.place, session.own)
+    }
     for pattern in leave_alone:
         if not any(fnmatch(place, pattern) for place in places):
             recording.notes.append(f"no session was made at {pattern}, to leave alone")
 
 
 def nothing_seen(verdict: "Verdict", client: str | None) -> str:
-    """Why there is no verdict, by the first view that should have given one."""
+    """Return why there is no verdict, by the first view that did not work."""
     recording = verdict.recording
     advice = (
         f"let {client} make a test client that may see it"
         if client
         else "name with --client MODULE:FUNCTION what makes a test client that may"
     )
-    models = {number for number, one in enumerate(recording.views) if one.model}
+    models = {number for number, view in enumerate(recording.views) if view.model}
     for failure in verdict.failures:
         if failure.view in models and failure.operation:
             name = recording.views[failure.view].name
@@ -235,16 +238,18 @@ def nothing_seen(verdict: "Verdict", client: str | None) -> str:
             f"write, and was stopped ({where}): name a factory that makes the app "
             "without that"
         )
-    for one in recording.unseen:
-        if one.view in models:
-            name = recording.views[one.view].name
-            return f"nothing was seen: {name}, {one.operation} {one.why}: {advice}"
+    for unseen in recording.unseen:
+        if unseen.view in models:
+            name = recording.views[unseen.view].name
+            return (
+                f"nothing was seen: {name}, {unseen.operation} {unseen.why}: {advice}"
+            )
     return "nothing was seen: no view that uses a session has answered"
 
 
 @contextmanager
 def progress_bar() -> t.Iterator[t.Callable[[str, int, int], None]]:
-    """A bar on a terminal, nothing elsewhere."""
+    """Show a progress bar on a terminal. Elsewhere show nothing."""
     from rich.console import Console
     from rich.progress import Progress
 
@@ -261,7 +266,7 @@ def progress_bar() -> t.Iterator[t.Callable[[str, int, int], None]]:
 
 
 def confirm(app: "flask.Flask") -> None:
-    """Ask before anything is written. Raises ``CannotTell`` when the answer is no."""
+    """Ask before anything is written. Raises ``CannotTell`` if the answer is no."""
     from session_scoping.drive.ledger import databases
     from session_scoping.watch.places import where
 
@@ -272,7 +277,7 @@ def confirm(app: "flask.Flask") -> None:
             f"cannot tell what --write would write to: {where(error)}"
         ) from error
     if not urls:
-        return  # there is nothing to write to, which is told later
+        return  # there is nothing to write to, which is reported later
     for url in urls:
         click.echo(
             f"--write makes, edits and deletes rows of its own in {url}", err=True
@@ -287,7 +292,7 @@ def confirm(app: "flask.Flask") -> None:
 
 
 def check_paths(html_path: str | None, json_path: str | None) -> None:
-    """Where the reports go. Raises ``CannotTell``."""
+    """Check where the reports go. Raises ``CannotTell`` if that is impossible."""
     if html_path is not None and html_path == json_path:
         raise CannotTell(f"--html and --json both name {html_path!r}: name two files")
     for path in (html_path, json_path):
@@ -295,13 +300,13 @@ def check_paths(html_path: str | None, json_path: str | None) -> None:
 
 
 def check_writable(path: str | None) -> None:
-    """Better now than when all is done."""
+    """Raise ``CannotTell`` if a report cannot be written, before the app is driven."""
     if path is None:
         return
     file = Path(path)
     try:
         if file.exists() and not (file.is_file() or file.is_dir()):
-            return  # a pipe, which would take opening it for the report
+            return  # a pipe would take the opening for the report
         new = not file.exists()
         file.open("a").close()
         if new:

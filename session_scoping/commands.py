@@ -1,7 +1,7 @@
 """The command ``session-scoping``: an app, an upgrade, a range of releases, a fork.
 
-Exit status: 0 when what held still holds, 1 when something is broken, 2 when it could
-not tell.
+Exit status: 0 if what held still holds, 1 if something is broken, 2 if it could not
+tell.
 """
 
 import json
@@ -27,7 +27,7 @@ if t.TYPE_CHECKING:
 
 
 class Commands(click.Group):
-    """Without the name of a command, it is the one that checks an app."""
+    """A group with a default: without a command name, ``check`` runs."""
 
     def parse_args(self, context: click.Context, args: list[str]) -> list[str]:
         if args and args[0].startswith("-") and args[0] != "--help":
@@ -44,7 +44,7 @@ main.add_command(check, "check")
 
 
 def sides(command: t.Callable[..., t.Any]) -> t.Callable[..., t.Any]:
-    """What the commands that compare releases share."""
+    """Add the options of the commands that compare releases."""
     for add in (
         click.option(
             "--html", "html_path", type=click.Path(), help="Save a page to look at."
@@ -129,7 +129,7 @@ def upgrade(context: click.Context, /, before: str, after: str, **given: t.Any) 
         with progress_of(before, after) as both:
             return compare(before, after, job, both)
 
-    context.exit(tell(run, **given))
+    context.exit(report(run, **given))
 
 
 @main.command()
@@ -143,7 +143,7 @@ def bisect(context: click.Context, /, before: str, after: str, **given: t.Any) -
         with progress_of(f"{before} … {after}") as [only]:
             return bisect(before, after, job, only)
 
-    context.exit(tell(run, **given))
+    context.exit(report(run, **given))
 
 
 @main.command()
@@ -165,22 +165,24 @@ def fork(context: click.Context, /, path: str, overwrite: bool) -> None:
     console = Console(stderr=True)
     try:
         with console.status("") as status:
-            tried = check(path, overwrite, lambda doing: status.update(doing))
+            results = check(path, overwrite, lambda doing: status.update(doing))
     except CannotTell as error:
         say(" ".join(str(error).split()))
         context.exit(CANNOT_TELL)
     except KeyboardInterrupt:
         say("interrupted: the checkout is as it was")
         context.exit(INTERRUPTED)
-    for one in tried:
-        click.echo(f"{one.tool:<12} {'passes' if one.passed else 'FAILS'}: {one.last}")
-    for one in tried:
-        if not one.passed:
-            click.echo(f"\n{one.tool}:\n{one.said}")
-    context.exit(0 if all(one.passed for one in tried) else 1)
+    for result in results:
+        click.echo(
+            f"{result.tool:<12} {'passes' if result.passed else 'FAILS'}: {result.last}"
+        )
+    for result in results:
+        if not result.passed:
+            click.echo(f"\n{result.tool}:\n{result.said}")
+    context.exit(0 if all(result.passed for result in results) else 1)
 
 
-def tell(
+def report(
     run: "t.Callable[[Job], Comparison | Culprit]",
     without: tuple[str, ...],
     app: str,
@@ -189,7 +191,7 @@ def tell(
     json_path: str | None,
     html_path: str | None,
 ) -> int:
-    """Compare, print and save it, and give the exit status."""
+    """Compare, print and save the result, and return the exit status."""
     from session_scoping.compare.upgrade import Culprit
     from session_scoping.compare.upgrade import Job
     from session_scoping.report.terminal import show
@@ -211,7 +213,7 @@ def tell(
 
 
 def status_of(run: t.Callable[[], int]) -> int:
-    """The exit status of a command: what it returns, or what stops it, in a line."""
+    """Run a command, and return its exit status. An error is printed in a line."""
     try:
         return run()
     except CannotTell as error:
@@ -231,7 +233,7 @@ def _save(path: str, text: str) -> None:
 
 @contextmanager
 def progress_of(*titles: str) -> "t.Iterator[list[Progress]]":
-    """What is being done, a line for each title on a terminal, nothing elsewhere."""
+    """Show progress on a terminal, a line for each title. Elsewhere print nothing."""
     from rich import progress as lines
     from rich.console import Console
 

@@ -1,5 +1,5 @@
-"""What the guard says when it cannot tell."""
+"""The error that means: no verdict is possible."""
 
 
 class CannotTell(Exception):
-    """In one line: what is wrong, and what to do."""
+    """No verdict is possible. The message says, in a line, why, and what to do."""

@@ -1,4 +1,4 @@
-"""Finds the user's app, and what else the user names by module and function."""
+"""Loads the user's app and test client, which are named by module and function."""
 
 import inspect
 import typing as t
@@ -18,10 +18,10 @@ NAME_IT = "name an app, or a function that makes one, as in 'module:create_app'"
 
 
 def load(target: "str | ScriptInfo", recorder: Recorder) -> flask.Flask:
-    """The app that ``module:name`` or the options of ``flask`` name.
+    """Return the app that ``module:name`` or the options of ``flask`` name.
 
-    ``recorder``, running, marks the sessions that are made meanwhile. Raises
-    ``CannotTell`` when there is no app, or when making it fails.
+    ``recorder`` has to be running: it marks the sessions that are made while the app is
+    built. Raises ``CannotTell`` if there is no app, or if building it fails.
     """
     info = ScriptInfo(app_import_path=target) if isinstance(target, str) else target
     recorder.building = True
@@ -41,7 +41,7 @@ def load(target: "str | ScriptInfo", recorder: Recorder) -> flask.Flask:
 
 
 def _no_app(error: NoAppException) -> str:
-    """What ``flask`` says of it in some lines, or in a traceback."""
+    """Return in a line what ``flask`` says in several lines, or in a traceback."""
     why = " ".join(error.format_message().split())
     inner = error.__context__
     if isinstance(inner, ImportError) and "Traceback" in why:
@@ -49,7 +49,7 @@ def _no_app(error: NoAppException) -> str:
     why = why.rstrip(".")
     if "Use " in why:
         return why
-    if isinstance(inner, TypeError):  # a factory that wants arguments
+    if isinstance(inner, TypeError):  # a factory that needs arguments
         return f"{why}: {inner}: write them down, as in 'module:create_app(\"test\")'"
     if "Could not import" in why:
         return f"{why}: start in the folder that it is in, or name 'path/to/app.py:app'"
@@ -57,9 +57,10 @@ def _no_app(error: NoAppException) -> str:
 
 
 def load_client(target: str) -> t.Callable[[flask.Flask], FlaskClient]:
-    """The function ``module:function`` that makes a logged-in test client.
+    """Return the function ``module:function`` that makes a logged-in test client.
 
-    What it does and returns is checked when it is called. Raises ``CannotTell``.
+    Raises ``CannotTell`` if it is not there, or does not take the app. The returned
+    function raises ``CannotTell`` if it fails, or does not return a test client.
     """
     path, _, name = target.rpartition(":")
     if not (path and name):
@@ -77,7 +78,7 @@ def load_client(target: str) -> t.Callable[[flask.Flask], FlaskClient]:
     except TypeError as error:
         raise CannotTell(f"--client {target} has to take the app: {error}") from error
     except ValueError:
-        pass  # of one written in C nothing is known
+        pass  # a function in C may have no signature
 
     def make_client(app: flask.Flask) -> FlaskClient:
         try:

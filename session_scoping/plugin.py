@@ -1,4 +1,4 @@
-"""The pytest plugin: a thin shell over the library, imported only when it is asked."""
+"""The pytest plugin. It imports the library when an option or a fixture needs it."""
 
 import dataclasses
 import typing as t
@@ -24,7 +24,7 @@ APP = "session_scoping_app"
 LEAVE_ALONE = "session_scoping_leave_alone"
 CLIENT = "session_scoping_client"
 SUITE = "session_scoping_suite"
-FEW = 10  # tests that are named
+FEW = 10  # tests to print the names of
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -51,7 +51,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
-    """An app that a conftest imports is to be watched while it is made."""
+    """Watch from the start: a conftest may import an app."""
     if early_config.known_args_namespace.session_scoping:
         watch_suite(early_config)
 
@@ -64,7 +64,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
-    """An app that is checked is to be watched while a fixture makes it."""
+    """Watch from the first fixture: it may make an app that a test checks."""
     if any(WATCH in getattr(item, "fixturenames", ()) for item in session.items):
         watch_suite(session.config, judges=False)
 
@@ -84,13 +84,15 @@ def leave_alone(config: pytest.Config) -> list[str]:
     return list(config.getini(LEAVE_ALONE))
 
 
-# ------------------------------------------------------------------ in one's own tests
+# ------------------------------------------------------------------------- the fixtures
 
 
 @pytest.fixture(scope="session")
 def session_scoping_client() -> "MakeClient | None":
-    """Override it: return a function that takes the app, and makes a test client which
-    is logged in."""
+    """Override this: return a function that takes the app, and returns a test client.
+
+    The client has to be logged in if the admin needs that.
+    """
     return None
 
 
@@ -98,12 +100,12 @@ def session_scoping_client() -> "MakeClient | None":
 def session_scoping(
     request: pytest.FixtureRequest, session_scoping_client: "MakeClient | None"
 ) -> "SessionScoping":
-    """Checks an app, or watches a block of the test."""
+    """Check an app, or watch a block of the test."""
     return SessionScoping(request.node, session_scoping_client)
 
 
 class SessionScoping:
-    """What the fixture ``session_scoping`` is."""
+    """The value of the fixture ``session_scoping``."""
 
     def __init__(self, item: pytest.Item, client: "MakeClient | None") -> None:
         self.item = item
@@ -117,8 +119,12 @@ class SessionScoping:
         faults: bool = False,
         leave_alone: t.Sequence[str] = (),
     ) -> "Verdict":
-        """Read all of the admin of ``app``. The test fails when a rule is broken,
-        or when there is nothing to see."""
+        """Read all of the admin of ``app``, and return the verdict.
+
+        The test fails if a rule is broken, or if there is nothing to see. The arguments
+        are those of ``session_scoping.record``; the default of ``client`` is the value
+        of the fixture ``session_scoping_client``.
+        """
         from session_scoping.drive.record import record
         from session_scoping.errors import CannotTell
         from session_scoping.rules.verdict import judge
@@ -143,8 +149,11 @@ class SessionScoping:
     def watch(
         self, app: "flask.Flask", *, leave_alone: t.Sequence[str] = ()
     ) -> "t.Iterator[Recording]":
-        """Watch what the test requests in the block. The test fails at the end of it
-        when a rule is broken, or when there was no request."""
+        """Watch the requests that the test makes in a ``with`` block.
+
+        Gives the recording. The test fails at the end of the block if a rule is broken,
+        or if no request was made.
+        """
         from session_scoping.watch.recorder import Recorder
 
         recorder = Recorder(self._leave_alone(leave_alone))
@@ -153,7 +162,7 @@ class SessionScoping:
             recorder.learn(app)
             yield recorder.recording
         except (Exception, pytest.fail.Exception):
-            tell_beside(self.item, verdict_of(recorder, failed=True))
+            add_report_section(self.item, verdict_of(recorder, failed=True))
             raise
         finally:
             recorder.stop()
@@ -167,7 +176,7 @@ class SessionScoping:
         return [*leave_alone(self.item.config), *more]
 
 
-# -------------------------------------------------------------------- all tests watched
+# ------------------------------------------------------------------------ a whole suite
 
 
 def watch_suite(config: pytest.Config, judges: bool = True) -> None:
@@ -176,16 +185,16 @@ def watch_suite(config: pytest.Config, judges: bool = True) -> None:
 
 
 class Suite:
-    """Watches the requests of all tests, and judges each test by its own.
+    """Watches the requests of all tests, and judges each test by its own requests.
 
-    Or does not judge: then it knows where the sessions come from that others will see.
+    With ``judges=False`` it only records where sessions are made, for later recorders.
     """
 
     def __init__(self, config: pytest.Config, judges: bool) -> None:
         from session_scoping.watch.recorder import Recorder
 
         self.judges = judges
-        self.blind: list[str] = []  # tests of which nothing can be told
+        self.blind: list[str] = []  # tests that cannot be judged
         self.recorder = Recorder(leave_alone(config))
         self.recorder.start()
         config.add_cleanup(self.end)
@@ -203,7 +212,7 @@ class Suite:
             result = yield
         except (Exception, pytest.fail.Exception):
             if verdict := self.verdict(failed=True):
-                tell_beside(item, verdict)
+                add_report_section(item, verdict)
             raise
         verdict = self.verdict()
         if verdict and in_outer_context(verdict):
@@ -240,14 +249,16 @@ class Suite:
             verdict = verdict_of(self.recorder, failed)
         finally:
             self.recorder.start()
-        return only(verdict, {one.view for one in verdict.recording.requests})
+        return verdict_on(
+            verdict, {request.view for request in verdict.recording.requests}
+        )
 
 
 # ----------------------------------------------------------------------- an app driven
 
 
 class AppSuite:
-    """Adds the tests of an app to the suite."""
+    """Adds a test for each operation of an app to the suite."""
 
     def __init__(self, config: pytest.Config, target: str) -> None:
         self.config = config
@@ -287,14 +298,16 @@ class AppSuite:
         items.extend(session.genitems(node))
 
     def _beside(self, session: pytest.Session) -> pytest.Collector:
-        """The folder of the conftest that makes the client: it is in sight there."""
+        """Return the folder of the conftest that has the client's fixture."""
         modules = (
             Path(module.__file__)
             for module in self.config.pluginmanager.get_plugins()
             if hasattr(module, CLIENT) and getattr(module, "__file__", None)
         )
-        paths = sorted(one.parent for one in modules if one.name == "conftest.py")
-        found = [self.folders[one] for one in paths if one in self.folders]
+        paths = sorted(
+            conftest.parent for conftest in modules if conftest.name == "conftest.py"
+        )
+        found = [self.folders[path] for path in paths if path in self.folders]
         return found[0] if found else session
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
@@ -318,12 +331,12 @@ class AppSuite:
 
     @property
     def blind(self) -> bool:
-        """Was everything skipped that uses sessions? Then nothing is proven."""
+        """Were all tests of views that use sessions skipped? Then nothing is proven."""
         return self.driven and not self.seen
 
 
 class DrivenApp:
-    """The app of this process, and the one crawler that drives it."""
+    """The app of this process, and the crawler that drives it."""
 
     def __init__(self, target: str, leave_alone: t.Sequence[str]) -> None:
         from session_scoping.drive.crawler import Crawler
@@ -336,17 +349,21 @@ class DrivenApp:
             operations = Crawler(self.app, self.recorder, None).plan()
         self.built = self.recorder.recording
         self.crawler: Crawler | None = None
-        self.lists = {one.view: one for one in operations if one.name == "list"}
+        self.lists = {
+            operation.view: operation
+            for operation in operations
+            if operation.name == "list"
+        }
         self.refused: dict[int, str] = {}
         names = self._names()
         self.models = {names[number] for number in self.lists}
         self.plan: dict[str, dict[str, Operation]] = {}
-        for one in operations:
-            named = self.plan.setdefault(names[one.view], {})
-            named[unique(one.name, named)] = one
+        for operation in operations:
+            named = self.plan.setdefault(names[operation.view], {})
+            named[unique(operation.name, named)] = operation
 
     def _names(self) -> dict[int, str]:
-        """The class of each view; its endpoint too, where that is not enough."""
+        """Return the class of each view. Add the endpoint if it is not unique."""
         views = self.built.views
         classes = [view.name for view in views]
         return {
@@ -357,28 +374,28 @@ class DrivenApp:
         }
 
     def judge_building(self) -> None:
-        """Fails the test when building the app has opened a session that is there."""
+        """Fail the test if building the app has left a session open."""
         from session_scoping.rules.verdict import judge
 
-        verdict = only(judge(self.built), set())
+        verdict = verdict_on(judge(self.built), set())
         if not verdict.holds:
             pytest.fail(message(verdict), pytrace=False)
 
     def judge(self, operation: "Operation", client: "MakeClient | None") -> None:
-        """Drive one thing, and fail the test by what is seen of it."""
+        """Drive an operation, and fail the test if it breaks a rule."""
         from session_scoping.rules.verdict import judge
 
-        # Whatever contexts the fixtures of a suite push, the app is driven in none.
+        # The app is driven in no context, whatever the fixtures of a suite push.
         recording = Context().run(self._drive, operation, client)
-        verdict = only(judge(recording), {operation.view})
+        verdict = verdict_on(judge(recording), {operation.view})
         if not verdict.holds:
             pytest.fail(message(verdict), pytrace=False)
-        for one in recording.unseen:
-            pytest.skip(one.why)
+        for unseen in recording.unseen:
+            pytest.skip(unseen.why)
         if why := self.refused.get(operation.view):
             pytest.skip(f"its list {why}")
         if operation.view not in verdict.seen and not operation.absent:
-            failed = next((one.error for one in verdict.failures), "no answer")
+            failed = next((request.error for request in verdict.failures), "no answer")
             pytest.fail(f"nothing was seen: {failed}", pytrace=False)
 
     def _drive(
@@ -393,7 +410,7 @@ class DrivenApp:
             with silence():
                 if self.crawler is None:
                     self.crawler = Crawler(self.app, recorder, client)
-                # What a person does begins there. Its own test may run elsewhere.
+                # A person begins at the list. The test of the list may run elsewhere.
                 first = self.lists.get(operation.view, operation)
                 if first != operation and first.view not in self.crawler.pages:
                     self._drive_one(self.crawler, first)
@@ -406,13 +423,13 @@ class DrivenApp:
         self.recorder.clear()
         self.recorder.learn(self.app)
         crawler.drive(operation)
-        for one in self.recorder.recording.unseen:
-            if one.operation == "list":
-                self.refused[one.view] = one.why
+        for unseen in self.recorder.recording.unseen:
+            if unseen.operation == "list":
+                self.refused[unseen.view] = unseen.why
 
 
 class AppNode(pytest.Module):
-    """The app, among the modules of the suite."""
+    """The app, as a module of the suite."""
 
     obj = None
     drives: DrivenApp
@@ -447,20 +464,20 @@ class ViewNode(pytest.Collector):
 
 
 class OperationItem(pytest.Function):
-    """One thing to do in a view."""
+    """An operation in a view."""
 
     def reportinfo(self) -> tuple[str, None, str]:
         return str(self.path), None, ": ".join(self.nodeid.split("::")[1:])
 
 
 def unique(name: str, others: t.Container[str]) -> str:
-    """A name for a part of a test's id."""
+    """Return a name for a part of a test's id. No other test has it."""
     name = " ".join(name.replace("::", ":").split())
-    tries = (name, *(f"{name} ({number})" for number in range(2, 1000)))
-    return next(one for one in tries if one not in others)
+    candidates = (name, *(f"{name} ({number})" for number in range(2, 1000)))
+    return next(candidate for candidate in candidates if candidate not in others)
 
 
-# ---------------------------------------------------------------------- what is told
+# ------------------------------------------------------------------------- the messages
 
 HELP = (
     "let the fixture session_scoping_client return a function that makes a logged-in "
@@ -469,40 +486,43 @@ HELP = (
 
 
 def verdict_of(recorder: "Recorder", failed: bool = False) -> "Verdict":
-    """The verdict on a test. What is kept by nothing of the app, the test keeps."""
+    """Return the verdict on a test. It ignores what only the test itself keeps."""
     from session_scoping.recording import SCOPED_SESSION
     from session_scoping.rules.verdict import judge
 
     recording = recorder.stop()
-    recording.kept_instances = [one for one in recording.kept_instances if one.kept_by]
+    recording.kept_instances = [
+        kept for kept in recording.kept_instances if kept.kept_by
+    ]
     for session in recording.sessions:
         thread_local = session.maker == SCOPED_SESSION and not failed
         session.kept = session.kept and bool(session.kept_by or thread_local)
     return judge(recording)
 
 
-def only(verdict: "Verdict", views: t.Container[int]) -> "Verdict":
-    """The verdict on some views, and on what is no view's."""
+def verdict_on(verdict: "Verdict", views: t.Container[int]) -> "Verdict":
+    """Return the verdict on some views, and on what belongs to no view."""
     from session_scoping.recording import NOBODY
 
     violations = tuple(
-        one
-        for one in verdict.violations
-        if one.view in views or (one.view == NOBODY and not one.requests)
+        violation
+        for violation in verdict.violations
+        if violation.view in views
+        or (violation.view == NOBODY and not violation.requests)
     )
     return dataclasses.replace(verdict, violations=violations)
 
 
 def in_outer_context(verdict: "Verdict") -> bool:
-    """Does the test hold an app context around its requests, and is that all?"""
+    """Is an app context around the requests of the test the only cause?"""
     from session_scoping.rules.causes import OUTER_CONTEXT
 
-    causes = {one.cause for one in verdict.violations}
+    causes = {violation.cause for violation in verdict.violations}
     return causes == {OUTER_CONTEXT} and not verdict.stopped
 
 
 def message(verdict: "Verdict") -> str:
-    """What a failed test says: the first line is for the summary."""
+    """Return the message of a failed test. The first line is for the summary."""
     from session_scoping.report.terminal import text
 
     return f"{headline(verdict)}\n\n{text(verdict)}"
@@ -525,7 +545,7 @@ def nothing_seen(recording: "Recording") -> str:
     return f"nothing was seen: {view}, {first.operation} {first.why}; {HELP}"
 
 
-def tell_beside(item: pytest.Item, verdict: "Verdict") -> None:
-    """Add a broken rule to the report of a test that has failed by itself."""
+def add_report_section(item: pytest.Item, verdict: "Verdict") -> None:
+    """Add broken rules to the report of a test that has failed by itself."""
     if not verdict.holds:
         item.add_report_section("call", "session scoping", message(verdict))

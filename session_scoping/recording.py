@@ -1,6 +1,6 @@
 """What was seen of an app: plain data, which imports neither Flask nor SQLAlchemy.
 
-A recording can be saved as JSON and judged again later, elsewhere.
+A recording can be saved as JSON, and judged later, on another machine.
 """
 
 import json
@@ -19,15 +19,16 @@ FLASK_SQLALCHEMY = "flask_sqlalchemy"  # the makers of sessions
 LITE = "flask_sqlalchemy_lite"
 SCOPED_SESSION = "scoped_session"
 BY_HAND = "hand"
-REGISTRY = "the registry of a scoped_session"  # the keeper that is no mistake by itself
-STATEMENT = "a statement that SQLAlchemy has compiled and keeps"  # nor is this
-COMMIT = "commit"  # what is done unasked
+# Keepers that are not a mistake by themselves.
+REGISTRY = "the registry of a scoped_session"
+STATEMENT = "a statement that SQLAlchemy has compiled and keeps"
+COMMIT = "commit"  # the kinds of unsolicited work
 PAST = "past the session"
 BUILDING = -2  # the number of no request, while the app is built
 
 
 class NotARecording(ValueError):
-    """A file that does not hold a recording, with what is wrong with it."""
+    """A file that does not hold a recording. The message says what is wrong."""
 
 
 class Place(t.NamedTuple):
@@ -47,7 +48,7 @@ class Place(t.NamedTuple):
 
 @dataclass(slots=True)
 class View:
-    """A view of an ``Admin``, and what it was given to take sessions from."""
+    """A view of an ``Admin``, and the handle that it was given."""
 
     admin: str
     name: str  # of its class
@@ -55,7 +56,7 @@ class View:
     model: str = ""  # empty: not a SQLAlchemy view
     handle: str = ""  # the type that it holds, with its module
     session: int = NOBODY  # the session that it holds, where it holds no handle
-    replaced: bool = False  # does it hold another object now than it did at first?
+    replaced: bool = False  # does it no longer hold the object that it held at first?
     place: Place | None = None  # of its class
 
 
@@ -66,16 +67,16 @@ class Use:
     session: int
     place: Place | None = None  # the line outside of SQLAlchemy that first used it
     own: Place | None = None  # the first line above it in the app's own code
-    closed: bool = False  # when the request was over
+    closed: bool = False  # by the end of the request
     ended_early: Place | None = None  # closed before the view had answered
-    ended_unasked: bool = False  # and that by Flask, Flask-Admin or an extension
-    revived: Place | None = None  # used once more after it was closed
-    close_error: str = ""  # why it could not be closed, before this request or by it
+    ended_unasked: bool = False  # by Flask, Flask-Admin or an extension
+    revived: Place | None = None  # where it was used again after it was closed
+    close_error: str = ""  # why closing it failed, before this request or in it
 
 
 @dataclass(slots=True)
 class Stopped:
-    """A write that was stopped before it reached the database."""
+    """A write that was prevented from reaching the database."""
 
     sql: str
     place: Place | None = None
@@ -90,34 +91,34 @@ class Request:
     method: str
     path: str
     view: int = NOBODY
-    operation: str = ""  # what a person does by it; empty: not driven by the crawler
+    operation: str = ""  # what a person does with it; empty: not driven by the crawler
     status: int = 0
     started: float = 0.0  # seconds since the recording began
     ended: float = 0.0
     thread: str = ""
-    ended_on: str = ""  # the thread, where that was another one than it began on
-    parent: int = NOBODY  # the request that made this one
-    overtakes: int = NOBODY  # the request that was running, and had to wait
-    absent: bool = False  # does it ask for a row that is not there?
+    ended_on: str = ""  # the thread, if it is not the thread that it began on
+    parent: int = NOBODY  # the request that made this request
+    overtakes: int = NOBODY  # the concurrent request, which waited for this request
+    absent: bool = False  # does it ask for a row that does not exist?
     streamed: bool = False
-    outer_context: bool = False  # was an app context there before it began?
+    outer_context: bool = False  # was it made inside an app context?
     error: str = ""  # the exception that ended the view
-    broke_off: str = ""  # the exception that ended the answer half-way
+    broke_off: str = ""  # the exception that ended the response half-way
     statements: int = 0
     taken: int = 0  # connections
     returned: int = 0
-    left_in_transaction: bool = False  # has one of them an open one, in the pool?
+    left_in_transaction: bool = False  # has a returned connection an open one?
     uses: t.Sequence[Use] = ()
     stopped: t.Sequence[Stopped] = ()
-    failed: str = ""  # the step that was made to fail
-    fault: str = ""  # the way in which it was
-    wrong: str = ""  # how it did not do what it should
+    failed: str = ""  # the step at which the injected fault struck
+    fault: str = ""  # the kind of the injected fault
+    wrong: str = ""  # what it failed to do
     dirty_read: bool = False  # does it show what another request has not committed?
-    dirty_write: bool = False  # does it save what nobody has committed?
+    dirty_write: bool = False  # does it save what no request has committed?
 
     @property
     def in_trouble(self) -> bool:
-        """Did it fail, by itself or on purpose?"""
+        """Did the request fail, by itself or by an injected fault?"""
         return bool(self.failed or self.error or self.status >= 500)
 
 
@@ -128,8 +129,8 @@ class Outside:
     place: Place | None
     own: Place | None
     thread: str
-    request: int = NOBODY  # that was running then, and none of another kind
-    unasked: bool = False  # by Flask-Admin, where no code of others is at work
+    request: int = NOBODY  # that was running, if all that were did the same
+    unasked: bool = False  # unsolicited: by Flask-Admin, not called by other code
 
 
 @dataclass(slots=True)
@@ -142,18 +143,18 @@ class Session:
     born_in: int = NOBODY  # the request
     place: Place | None = None
     own: Place | None = None
-    closed: bool = False  # for good, when the recording ended
-    close_error: str = ""  # of the last time that it could not be closed
-    released: float = 0.0  # when it was last closed, where no request did it
-    kept: bool = False  # still there when the recording ended
-    kept_by: t.Sequence[str] = ()  # what holds it, from the app down to it
+    closed: bool = False  # when the recording ended
+    close_error: str = ""  # of the last close that failed
+    released: float = 0.0  # when it was last closed, if not in a request
+    kept: bool = False  # still alive when the recording ended
+    kept_by: t.Sequence[str] = ()  # the references to it, from the app down
     outside: t.Sequence[Outside] = ()
-    left_alone: bool = False  # by the wish of the user
+    left_alone: bool = False  # does a pattern of ``leave_alone`` match it?
 
 
 @dataclass(slots=True)
 class KeptInstance:
-    """A row's object that outlived the request that loaded it."""
+    """A loaded instance that outlived its request."""
 
     model: str
     session: int
@@ -163,7 +164,7 @@ class KeptInstance:
 
 @dataclass(slots=True)
 class LateCommit:
-    """A commit that was made when the view had answered."""
+    """A commit that was made after the view had answered."""
 
     request: int
     session: int
@@ -172,8 +173,10 @@ class LateCommit:
 
 @dataclass(slots=True)
 class Unasked:
-    """What Flask-Admin did by itself, and should not: a commit where it has nothing to
-    save, a statement past the session."""
+    """Unsolicited work of Flask-Admin itself.
+
+    It is a commit where nothing is to be saved, or a statement past the session.
+    """
 
     kind: str  # COMMIT or PAST
     request: int
@@ -182,7 +185,7 @@ class Unasked:
 
 @dataclass(slots=True)
 class Unreturned:
-    """A connection that a request took, and was over without having returned."""
+    """A connection that a request took and did not return."""
 
     request: int
     place: Place | None
@@ -190,7 +193,7 @@ class Unreturned:
 
 @dataclass(slots=True)
 class Unseen:
-    """What was not driven, and why."""
+    """An operation that was not driven, and why."""
 
     view: int
     operation: str
@@ -199,7 +202,10 @@ class Unseen:
 
 @dataclass
 class Recording:
-    """All that was seen: the rules judge by nothing else."""
+    """All that was seen of an app. The rules judge by nothing else.
+
+    ``record`` and ``Recorder`` make it, ``judge`` takes it.
+    """
 
     app: str = ""
     stack: dict[str, str] = field(default_factory=dict)  # package: version
@@ -215,13 +221,16 @@ class Recording:
     notes: list[str] = field(default_factory=list)
 
     def to_json(self) -> dict[str, t.Any]:
+        """Return the recording as plain data, which ``from_json`` reads."""
         return {"format": FORMAT, **asdict(self)}
 
     def save(self, path: str | Path) -> None:
+        """Write the recording to a file. Raises ``OSError``."""
         Path(path).write_text(json.dumps({"recording": self.to_json()}))
 
     @classmethod
     def from_json(cls, data: dict[str, t.Any]) -> "Recording":
+        """Make a recording of what ``to_json`` returned. Raises ``NotARecording``."""
         if not isinstance(data, dict) or "format" not in data:
             raise NotARecording("not a recording")
         if data["format"] != FORMAT:
@@ -238,9 +247,9 @@ class Recording:
 
     @classmethod
     def load(cls, path: str | Path) -> "Recording":
-        """Read what ``save`` or the option ``--json`` has written.
+        """Read a recording from a file that ``save`` or the option ``--json`` wrote.
 
-        Raises ``NotARecording`` for a file with anything else, ``OSError`` for one that
+        Raises ``NotARecording`` if the file holds anything else, and ``OSError`` if it
         cannot be read.
         """
         try:
@@ -256,7 +265,7 @@ class Recording:
 
 
 def _build(kind: t.Any, data: t.Any) -> t.Any:
-    """Make a value of a type, as annotated in this module, from JSON."""
+    """Convert JSON to a value of a type that this module annotates."""
     arguments = t.get_args(kind)
     if t.get_origin(kind) is types.UnionType:  # all of them are `… | None`
         return None if data is None else _build(arguments[0], data)
@@ -264,12 +273,12 @@ def _build(kind: t.Any, data: t.Any) -> t.Any:
         hints = t.get_type_hints(kind)
         return t.cast(t.Any, kind)(
             **{
-                one.name: _build(hints[one.name], data[one.name])
-                for one in fields(kind)
+                field.name: _build(hints[field.name], data[field.name])
+                for field in fields(kind)
             }
         )
     if kind is Place:
         return Place(*data)
     if arguments and t.get_origin(kind) is not dict:
-        return [_build(arguments[0], one) for one in data]
+        return [_build(arguments[0], item) for item in data]
     return data

@@ -22,8 +22,8 @@ from wtforms.validators import InputRequired
 from flask_admin import Admin
 from flask_admin.contrib.sqla import ModelView
 from flask_admin.form import SecureForm
-from session_scoping.drive.forms import Making
 from session_scoping.drive.forms import Page
+from session_scoping.drive.forms import ValueMaker
 from session_scoping.drive.ledger import databases
 from session_scoping.drive.record import record
 from session_scoping.recording import NOBODY
@@ -803,13 +803,13 @@ def test_what_is_made_fits_its_field() -> None:
     form = Page(FORM).form
     assert form is not None
     fields = {one.name: one for one in form.fields}
-    making = Making()
-    first, second = making.next(), making.next()
+    values = ValueMaker()
+    first, second = values.next(), values.next()
     assert len(first.marker) == 7
     assert first.value(fields["name"], "str") == first.marker[-3:]
     assert first.value(fields["text"], "str") != second.value(fields["text"], "str")
     assert first.value(fields["since"], "date") == "02.01.2001"
     assert first.value(fields["text"], "Decimal") == "7001"
     assert first.within(0, 5) != second.within(0, 5)
-    assert making.next(modest=True).number == 3
+    assert values.next(modest=True).number == 3
     assert first.text(about="home_email") == f"{first.marker}@example.com"

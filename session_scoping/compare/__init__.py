@@ -1,1 +1,1 @@
-"""Flask-Admin itself, on each handle, in each environment, before and after."""
+"""Flask-Admin itself: with each handle, in each environment, before and after."""

@@ -1,8 +1,8 @@
-"""Environments made of exact releases, and programs run in them.
+"""Environments of exact releases, and programs that run in them.
 
-``uv`` does the work: one call resolves, installs and runs, from the package index that
-the user has set up for it, and ``uv`` keeps what it has installed. Its ``pip`` lists
-the releases of a package.
+``uv`` does the work. A single call resolves, installs and runs; it uses the package
+index that the user has configured, and caches what it installs. ``pip``, run by ``uv``,
+lists the releases of a package.
 """
 
 import json
@@ -31,13 +31,13 @@ from session_scoping.recording import Recording
 
 HERE = Path(__file__).parents[1]  # of this package
 NEEDS = ("blinker", "packaging", "rich")  # of this package, beside Flask-Admin
-EXTENSIONS = ("flask-sqlalchemy", "flask-sqlalchemy-lite")  # whose handles are tried
+EXTENSIONS = ("flask-sqlalchemy", "flask-sqlalchemy-lite")  # that the handles need
 BOOKSHOP = (*NEEDS, *EXTENSIONS, "flask-admin", "flask[async]", "tablib")
 
-# What a copy of a checkout is without.
+# What is not copied with a checkout.
 NOT_COPIED = (".venv", "venv", ".tox", "__pycache__", ".*cache")
 
-# What Flask-Admin 1 works with, where its own metadata promise more.
+# What Flask-Admin 1 works with. Its own metadata allow more.
 FIRST_NEW = Version("2")
 NOT_BESIDE_OLD = ("flask-sqlalchemy-lite",)
 OLD_STACK = (
@@ -53,7 +53,7 @@ RUNNING: set["subprocess.Popen[str]"] = set()
 
 @cache
 def uv_path() -> str:
-    """Where ``uv`` is. Raises ``CannotTell`` when it is not installed."""
+    """Return the path of ``uv``. Raises ``CannotTell`` if it is not installed."""
     try:
         from uv import find_uv_bin
 
@@ -67,13 +67,13 @@ def uv_path() -> str:
 def uv(
     *arguments: str, folder: Path | None = None, **variables: str
 ) -> subprocess.CompletedProcess[str]:
-    """Run ``uv`` in a folder, with these variables added to the environment's."""
-    mine = {k: v for k, v in os.environ.items() if not foreign(k)}
-    mine |= {"NO_COLOR": "1", "UV_NO_PROGRESS": "1", "PYTHONWARNINGS": "ignore"}
+    """Run ``uv`` in a folder, with these environment variables added."""
+    environment = {k: v for k, v in os.environ.items() if not is_foreign(k)}
+    environment |= {"NO_COLOR": "1", "UV_NO_PROGRESS": "1", "PYTHONWARNINGS": "ignore"}
     with subprocess.Popen(
         [uv_path(), *arguments],
         cwd=folder,
-        env={**mine, **variables},
+        env={**environment, **variables},
         text=True,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -85,9 +85,9 @@ def uv(
 
 
 def stop() -> None:
-    """End what runs: nobody waits for it any more."""
-    for one in [*RUNNING]:
-        one.terminate()
+    """End all running processes: their results are not needed any more."""
+    for process in [*RUNNING]:
+        process.terminate()
 
 
 def run_with(
@@ -107,23 +107,23 @@ def _run(*options: str) -> list[str]:
 
 
 def _with(requirements: t.Iterable[str], pre: bool) -> t.Iterator[str]:
-    for one in requirements:
-        yield from ("--with", one)
+    for requirement in requirements:
+        yield from ("--with", requirement)
     yield from ("--prerelease", "allow" if pre else "if-necessary-or-explicit")
 
 
-def foreign(variable: str) -> bool:
-    """Is it about this environment or this run of pytest, and not about the other?"""
+def is_foreign(variable: str) -> bool:
+    """Does a variable apply only to this environment, or to this run of pytest?"""
     return variable.startswith("PYTEST_") or variable in {"VIRTUAL_ENV", "PYTHONHOME"}
 
 
 def in_a_line(done: subprocess.CompletedProcess[str]) -> str:
-    """What a command says went wrong: the error of a traceback, or else all of it."""
-    lines = [one for one in done.stderr.splitlines() if one.strip()]
-    if any(one.startswith("Traceback") for one in lines):
+    """Return the error of a command: the end of a traceback, or all of it."""
+    lines = [line for line in done.stderr.splitlines() if line.strip()]
+    if any(line.startswith("Traceback") for line in lines):
         return lines[-1]
-    said = " ".join(" ".join(lines).split()).removeprefix("error: ")
-    return said or f"it ended with status {done.returncode} and said nothing"
+    message = " ".join(" ".join(lines).split()).removeprefix("error: ")
+    return message or f"it ended with status {done.returncode} and said nothing"
 
 
 def survey(
@@ -132,18 +132,22 @@ def survey(
     pre: bool = False,
     beside: t.Sequence[str] = (),
 ) -> Survey:
-    """Drive the bookshop in an environment of its own: one requirement, and of all
-    else the newest that works with it.
+    """Drive the bookshop in a new environment, and return the survey.
 
-    ``without`` names the extensions to leave out, ``beside`` more requirements. Raises
-    ``CannotTell``.
+    ``side`` is a requirement; every other package is the newest that works with it.
+    ``without`` names extensions to leave out, ``beside`` further requirements. Raises
+    ``CannotTell`` if the environment cannot be made, or the bookshop does not run.
     """
     old = name_of(side) == "flask-admin" and only_before(side, FIRST_NEW)
     left_out = NOT_BESIDE_OLD if old else ()
-    stack = [one for one in BOOKSHOP if one not in left_out and one not in without]
+    stack = [
+        package
+        for package in BOOKSHOP
+        if package not in left_out and package not in without
+    ]
     stack += [*beside, *(OLD_STACK if old else ())]
     command = ("python", "-m", "session_scoping.compare.survey", "survey.json")
-    with as_it_is(side) as it, package_alone() as path, temporary_folder() as folder:
+    with fresh_copy(side) as it, package_alone() as path, temporary_folder() as folder:
         wanted = [it, *stack]
         done = run_with(wanted, *command, folder=folder, pre=pre, PYTHONPATH=path)
         file = folder / "survey.json"
@@ -153,25 +157,26 @@ def survey(
 
 
 def drive(side: str, app: str, client: str, pre: bool = False) -> Recording:
-    """Drive the user's app in the environment of this process, in which only the named
-    package, and what it does not work without, is another release.
+    """Drive the user's app, and return the recording.
 
-    Raises ``CannotTell`` with what the command that checks an app says.
+    The environment is that of this process, with the release that ``side`` names, and
+    the requirements of that release. Raises ``CannotTell`` with the message of the
+    command that checks an app.
     """
-    with as_it_is(side) as it, temporary_folder() as folder:
+    with fresh_copy(side) as it, temporary_folder() as folder:
         file = folder / "seen.json"
         command = ["python", "-m", "session_scoping", "--app", app, "--json", str(file)]
         if client:
             command += ["--client", client]
         done = uv(*_run(*_with([it], pre)), *command)
         if not file.exists():
-            said = in_a_line(done).removeprefix("session-scoping: ")
-            raise CannotTell(f"{app} with {side}: {said}")
+            message = in_a_line(done).removeprefix("session-scoping: ")
+            raise CannotTell(f"{app} with {side}: {message}")
         return Recording.load(file)
 
 
 def releases(package: str, pre: bool = False) -> list[Version]:
-    """All the releases of a package, in order. Raises ``CannotTell``."""
+    """Return all releases of a package, in order. Raises ``CannotTell``."""
     question = ("index", "versions", package, "--json", *(["--pre"] if pre else []))
     pip = ("tool", "run", "--quiet", "--python", sys.executable, "pip", "--no-input")
     done = uv(*pip, *question)
@@ -183,8 +188,7 @@ def releases(package: str, pre: bool = False) -> list[Version]:
 
 @contextmanager
 def package_alone() -> t.Iterator[str]:
-    """A folder that holds this package, and nothing else of the environment that it is
-    installed in."""
+    """Give a folder with a copy of this package, and nothing else."""
     with temporary_folder() as folder:
         left_out = shutil.ignore_patterns("__pycache__", "drop_in")
         shutil.copytree(HERE, folder / HERE.name, ignore=left_out)
@@ -192,8 +196,8 @@ def package_alone() -> t.Iterator[str]:
 
 
 @contextmanager
-def as_it_is(side: str) -> t.Iterator[str]:
-    """The side; of a folder, which ``uv`` builds once and keeps, a new copy."""
+def fresh_copy(side: str) -> t.Iterator[str]:
+    """Give a requirement for a side. A checkout is copied: ``uv`` caches its builds."""
     name, _, address = side.partition(" @ ")
     if not address.startswith("file:"):
         yield side
@@ -208,13 +212,13 @@ def as_it_is(side: str) -> t.Iterator[str]:
 
 @contextmanager
 def temporary_folder() -> t.Iterator[Path]:
-    """A folder for as long as it is needed."""
+    """Give a folder that is removed at the end."""
     with tempfile.TemporaryDirectory() as folder:
         yield Path(folder)
 
 
 def name_of(requirement: str) -> str:
-    """The package that a requirement names; empty for a path or an address."""
+    """Return the package of a requirement, or an empty string for a path or address."""
     try:
         return canonicalize_name(Requirement(requirement).name)
     except InvalidRequirement:
@@ -222,8 +226,8 @@ def name_of(requirement: str) -> str:
 
 
 def only_before(requirement: str, version: Version) -> bool:
-    """Does it allow older releases than this one only?"""
-    return any(_bound(one, version) for one in Requirement(requirement).specifier)
+    """Does a requirement allow only releases that are older than a version?"""
+    return any(_bound(clause, version) for clause in Requirement(requirement).specifier)
 
 
 def _bound(clause: Specifier, version: Version) -> bool:

@@ -1,6 +1,6 @@
-"""The drop-in in a Flask-Admin checkout, under that project's own settings.
+"""Runs the drop-in in a Flask-Admin checkout, under that project's own settings.
 
-All of it happens in a copy: the checkout stays as it is, whatever happens.
+It works in a copy: the checkout is never changed.
 """
 
 import re
@@ -22,7 +22,7 @@ HERE = Path(__file__).parents[1]  # of this package
 HOME = Path("flask_admin/tests/sqla")
 NAME = "test_session_scoping.py"
 FILE = str(HOME / NAME)
-# What the checkout asks for, to be tested and checked.
+# The dependency groups of the checkout for its tests and checks.
 GROUPS = ("--all-extras", "--no-default-groups", "--group=tests", "--group=typing")
 TOOLS = ("mypy", "pytest", "ruff")
 
@@ -30,7 +30,7 @@ Done = subprocess.CompletedProcess[str]
 
 
 class Tried(t.NamedTuple):
-    """What a tool said of the drop-in."""
+    """The result of a tool on the drop-in."""
 
     tool: str
     passed: bool
@@ -41,10 +41,10 @@ class Tried(t.NamedTuple):
 def check(
     path: str, overwrite: bool, progress: t.Callable[[str], object]
 ) -> list[Tried]:
-    """Try the drop-in at its place in a checkout: pytest, ruff and mypy.
+    """Run pytest, ruff and mypy on the drop-in, at its place in a checkout.
 
-    ``overwrite``: take the place, in the copy, of a module that is there already.
-    Raises ``CannotTell`` when it is no checkout, or its environment cannot be made.
+    ``overwrite`` replaces a module of that name, in the copy. Raises ``CannotTell`` if
+    ``path`` is no checkout, or if its environment cannot be made.
     """
     checkout = Path(path).expanduser().resolve()
     refuse(checkout, overwrite)
@@ -57,13 +57,13 @@ def check(
 
 
 def drop_in() -> Path:
-    """The drop-in, in an installed package or in a clone of this repository."""
+    """Return the path of the drop-in, in a package or in a clone of this repository."""
     packaged = HERE / "drop_in" / NAME
     return packaged if packaged.exists() else HERE.parent / FILE
 
 
 def refuse(checkout: Path, overwrite: bool) -> None:
-    """Say why this is no place for the drop-in, if it is none."""
+    """Raise ``CannotTell`` if the drop-in cannot be put into this folder."""
     if project_name(checkout) != "flask-admin" or not (checkout / HOME).is_dir():
         raise CannotTell(
             f"{checkout} is no Flask-Admin checkout: name a folder with its "
@@ -80,7 +80,7 @@ def refuse(checkout: Path, overwrite: bool) -> None:
 
 
 def project_name(checkout: Path) -> str:
-    """The name in a pyproject.toml; Python 3.10 has no reader of such files."""
+    """Return the name in a pyproject.toml. Python 3.10 has no parser for it."""
     try:
         settings = (checkout / "pyproject.toml").read_text(encoding="utf-8")
     except OSError:
@@ -91,11 +91,13 @@ def project_name(checkout: Path) -> str:
 
 
 def run_in(checkout: Path, *command: str, tools: t.Sequence[str] = ()) -> Done:
-    """Run a command in the environment that a checkout asks for, made when it is not
-    there, with some more tools."""
-    given = [f"--with={one}" for one in tools]
+    """Run a command in a checkout's environment, with more tools.
+
+    The environment is made if it does not exist.
+    """
+    given = [f"--with={tool}" for tool in tools]
     if (checkout / "uv.lock").exists():
-        given.append("--frozen")  # as it has pinned it
+        given.append("--frozen")  # with the pinned releases
     project = ("--project", str(checkout), "--python", sys.executable, *GROUPS)
     alone = {"PYTHONDONTWRITEBYTECODE": "1", "PYTHONPATH": ""}
     return uv("run", "--quiet", *project, *given, *command, folder=checkout, **alone)
@@ -114,11 +116,9 @@ def _try(copy: Path, progress: t.Callable[[str], object]) -> t.Iterator[Tried]:
     ):
         progress(tool)
         done = run_in(copy, "python", "-m", *command, tools=TOOLS)
-        said, passed = (done.stdout + done.stderr).strip(), done.returncode == 0
-        if (
-            tool == "mypy"
-        ):  # its complaints about the checkout's other files do not count
-            lines = [line for line in said.splitlines() if line.startswith(FILE)]
-            said, passed = "\n".join(lines), not lines and done.returncode in (0, 1)
-        last = (said or "nothing to say").splitlines()[-1].strip("= ")
-        yield Tried(tool, passed, said, last)
+        output, passed = (done.stdout + done.stderr).strip(), done.returncode == 0
+        if tool == "mypy":  # errors in the checkout's other files do not count
+            lines = [line for line in output.splitlines() if line.startswith(FILE)]
+            output, passed = "\n".join(lines), not lines and done.returncode in (0, 1)
+        last = (output or "nothing to say").splitlines()[-1].strip("= ")
+        yield Tried(tool, passed, output, last)

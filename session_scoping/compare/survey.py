@@ -1,4 +1,4 @@
-"""The bookshop on each handle, in the environment at hand: what was recorded of it.
+"""Drives the bookshop with each handle, in the current environment.
 
 ``python -m session_scoping.compare.survey PATH`` writes a survey to a file as JSON.
 """
@@ -32,61 +32,68 @@ from session_scoping.watch.stack import stack
 
 @dataclass
 class Survey:
-    """What was recorded of the bookshop in one environment."""
+    """The recordings of the bookshop in an environment."""
 
     python: str = ""
     stack: dict[str, str] = field(default_factory=dict)  # package: version
     recordings: dict[str, Recording] = field(default_factory=dict)  # by handle
-    not_tried: dict[str, str] = field(default_factory=dict)  # by handle: why
+    not_tried: dict[str, str] = field(default_factory=dict)  # the reason, by handle
     does_not_import: str = ""  # the error of Flask-Admin's SQLAlchemy views
 
     @cached_property
     def verdicts(self) -> dict[str, Verdict]:
-        """What the rules say, by handle."""
+        """The verdicts, by handle."""
         return {handle: judge(seen) for handle, seen in self.recordings.items()}
 
     @property
     def wrong(self) -> list[str]:
-        """The operations that did not do what they have to: what they are to show of
-        the rules they do not show. Each in a line."""
+        """A line for each operation that did not do what it has to do.
+
+        Such an operation does not prove that a rule holds.
+        """
         return [
-            f"{handle}: {verdict.recording.views[one.view].name}, {one.operation}: "
-            f"{one.wrong}"
+            f"{handle}: {verdict.recording.views[request.view].name}, "
+            f"{request.operation}: {request.wrong}"
             for handle, verdict in self.verdicts.items()
-            for one in verdict.failures
-            if one.wrong
+            for request in verdict.failures
+            if request.wrong
         ]
 
     @property
     def status(self) -> int:
-        """0: every rule holds, but for known defects that no release fixes. 1: a rule
-        is broken. 2: nothing is known, or an operation did not work."""
+        """The exit status.
+
+        0: every rule holds, but for known defects that no release fixes. 1: a rule is
+        broken. 2: nothing is known, or an operation did not work.
+        """
         cells = self.cells
-        known = {one for cell in cells for one in cell.defects}
-        if any(one.state == State.BROKEN for one in cells):
+        known = {defect for cell in cells for defect in cell.defects}
+        if any(cell.state == State.BROKEN for cell in cells):
             return 1
         if not self.recordings or self.wrong:
             return 2
-        return int(any(BY_ID[one].fixed_in for one in known))
+        return int(any(BY_ID[defect].fixed_in for defect in known))
 
     @property
     def cells(self) -> list[Cell]:
-        """What is known of each rule with each handle."""
+        """The state of each rule with each handle."""
         return [self.cell(rule, handle) for rule in NAMES for handle in HANDLES]
 
     def cell(self, rule: str, handle: str) -> Cell:
-        """What is known of a rule with a handle."""
+        """Return the state of a rule with a handle."""
         if handle in self.verdicts:
             return self.verdicts[handle].summed(rule, handle)
         if self.does_not_import:
-            known = tuple(one.id for one in not_importing(self.stack))
+            known = tuple(defect.id for defect in not_importing(self.stack))
             why = self.does_not_import
             return Cell(rule, handle, State.NOT_TRIED, why, known)
         return Cell(rule, handle, State.NOT_TRIED, self.not_tried.get(handle, ""))
 
     def to_json(self) -> dict[str, t.Any]:
-        """What ``from_json`` reads."""
-        recordings = {name: one.to_json() for name, one in self.recordings.items()}
+        """Return the survey as plain data, which ``from_json`` reads."""
+        recordings = {
+            name: recording.to_json() for name, recording in self.recordings.items()
+        }
         return {
             "python": self.python,
             "stack": self.stack,
@@ -97,15 +104,19 @@ class Survey:
 
     @classmethod
     def from_json(cls, data: dict[str, t.Any]) -> "Survey":
-        """Read what ``to_json`` has written. Raises ``NotARecording``."""
+        """Make a survey of what ``to_json`` returned. Raises ``NotARecording``."""
         recordings = {
-            name: Recording.from_json(one) for name, one in data["recordings"].items()
+            name: Recording.from_json(recording)
+            for name, recording in data["recordings"].items()
         }
         return cls(**{**data, "recordings": recordings})
 
 
 def survey() -> Survey:
-    """Drive the bookshop on each handle that there is here, each in a process."""
+    """Drive the bookshop with each handle that is installed, each in a process.
+
+    Nothing is raised if Flask-Admin does not import: the survey says so.
+    """
     versions = dict(stack())
     found = Survey(".".join(map(str, sys.version_info[:3])), versions)
     try:
@@ -124,7 +135,7 @@ def survey() -> Survey:
 
 
 def _ignore_interrupts() -> None:
-    """Ctrl-C is for the process that started this one: it ends all of them."""
+    """Leave Ctrl-C to the parent process, which ends all of them."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     warnings.simplefilter("ignore")
 

@@ -1,4 +1,4 @@
-"""One release against another: which rules held before, and which hold after."""
+"""Compares two releases: which rules held before, and which hold after."""
 
 import re
 import typing as t
@@ -27,7 +27,7 @@ Progress = t.Callable[[str], object]  # takes what is being done
 
 
 class Kind(str, Enum):
-    """What an upgrade does to a cell."""
+    """How an upgrade changes a cell."""
 
     SAME = "same"
     BROKEN = "broken"
@@ -37,7 +37,7 @@ class Kind(str, Enum):
 
 @dataclass(frozen=True)
 class Job:
-    """What is tried on each side."""
+    """What to drive on each side."""
 
     without: tuple[str, ...] = ()  # the extensions that are not installed
     app: str = ""  # MODULE:NAME of an app to drive, too
@@ -45,18 +45,18 @@ class Job:
     pre: bool = False  # are pre-releases allowed?
 
     def __post_init__(self) -> None:
-        """Refuse what has no effect. Raises ``CannotTell``."""
-        for one in self.without:
-            if one not in environments.EXTENSIONS:
+        """Raise ``CannotTell`` if an option has no effect."""
+        for package in self.without:
+            if package not in environments.EXTENSIONS:
                 names = " or ".join(environments.EXTENSIONS)
-                raise CannotTell(f"--without {one} has no effect: name {names}")
+                raise CannotTell(f"--without {package} has no effect: name {names}")
         if self.client and not self.app:
             raise CannotTell("--client has no effect without --app: name the app, too")
 
 
 @dataclass(frozen=True)
 class Side:
-    """What was seen on one side."""
+    """What was seen on a side."""
 
     release: str
     stack: dict[str, str]  # package: version
@@ -65,10 +65,10 @@ class Side:
 
     @cached_property
     def _by_place(self) -> dict[tuple[str, str], Cell]:
-        return {(one.rule, one.subject): one for one in self.cells}
+        return {(cell.rule, cell.subject): cell for cell in self.cells}
 
     def cell(self, rule: str, subject: str) -> Cell:
-        """A cell; of a view that this side does not have, one that says so."""
+        """Return a cell. It is ``not reached`` if this side does not have the view."""
         not_there = Cell(rule, subject, State.NOT_REACHED, "there is no such view")
         return self._by_place.get((rule, subject), not_there)
 
@@ -82,7 +82,10 @@ class Change:
 
     @property
     def kind(self) -> Kind:
-        """A rule that was broken by one defect and is now by another one is broken."""
+        """What has changed.
+
+        It is ``BROKEN``, too, if a defect breaks the rule after another defect did.
+        """
         if not (_tried(self.before) and _tried(self.after)):
             return Kind.INCOMPARABLE
         before, after = _reasons(self.before), _reasons(self.after)
@@ -92,7 +95,7 @@ class Change:
 
     @property
     def reason(self) -> Cell:
-        """The side that says why."""
+        """The cell of the side that explains the change."""
         untried = self.kind == Kind.INCOMPARABLE and not _tried(self.before)
         return self.before if untried or self.kind == Kind.FIXED else self.after
 
@@ -102,13 +105,13 @@ def _tried(cell: Cell) -> bool:
 
 
 def _reasons(cell: Cell) -> set[str]:
-    """What breaks a rule: known defects, and ``broken`` for all that is not known."""
+    """Return what breaks a rule: known defects, and ``broken`` for all else."""
     return {*cell.defects, *([cell.state.value] if cell.state == State.BROKEN else [])}
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """What an upgrade does."""
+    """Two sides, and what changes between them."""
 
     package: str
     before: Side
@@ -118,7 +121,7 @@ class Comparison:
     def subjects(self) -> list[str]:
         """The handles, and then the views of the app."""
         cells = [*self.before.cells, *self.after.cells]
-        return list(dict.fromkeys(one.subject for one in cells))
+        return list(dict.fromkeys(cell.subject for cell in cells))
 
     def change(self, rule: str, subject: str) -> Change:
         """A cell, before and after."""
@@ -126,21 +129,27 @@ class Comparison:
 
     @cached_property
     def changes(self) -> list[Change]:
-        """All cells, before and after."""
-        return [self.change(rule, one) for rule in NAMES for one in self.subjects]
+        """Every cell, before and after."""
+        return [
+            self.change(rule, subject) for rule in NAMES for subject in self.subjects
+        ]
 
     def of(self, kind: Kind) -> list[Change]:
-        """The changes of one kind."""
-        return [one for one in self.changes if one.kind == kind]
+        """Return the changes of a kind."""
+        return [change for change in self.changes if change.kind == kind]
 
     @property
     def failures(self) -> list[str]:
-        """The requests that work before, and do not work after."""
-        return [one for one in self.after.failures if one not in self.before.failures]
+        """The requests that worked before, and do not work after."""
+        return [
+            failure
+            for failure in self.after.failures
+            if failure not in self.before.failures
+        ]
 
     @property
     def besides(self) -> dict[str, tuple[str, str]]:
-        """The other packages that are not of one release on both sides."""
+        """The other packages whose releases differ."""
         before, after = self.before.stack, self.after.stack
         return {
             name: (before.get(name, "none"), after.get(name, "none"))
@@ -151,15 +160,15 @@ class Comparison:
 
     @property
     def status(self) -> int:
-        """0: nothing that held is broken; 1: something is; 2: it could not tell."""
+        """0: nothing that held is broken; 1: a rule is broken; 2: it could not tell."""
         if self.of(Kind.BROKEN):
             return 1
         compared = self.of(Kind.SAME) or self.of(Kind.FIXED)
         return 0 if compared and not self.failures else 2
 
     def to_json(self) -> dict[str, t.Any]:
-        """All of it, as plain data."""
-        changes = [{**asdict(one), "kind": one.kind} for one in self.changes]
+        """Return the comparison as plain data."""
+        changes = [{**asdict(change), "kind": change.kind} for change in self.changes]
         added = {"status": self.status, "besides": self.besides, "changes": changes}
         return {**asdict(self), **added}
 
@@ -170,14 +179,14 @@ class Comparison:
 def requirements(
     before: str, after: str, without: t.Container[str] = ()
 ) -> tuple[str, str, str]:
-    """The package that two sides are of, and what to install on each.
+    """Return the package of two sides, and what to install on each.
 
     A side is a requirement (``flask==3.1.2``, ``flask<3.1``), ``latest``, the path of a
     checkout, or ``git+`` an address. Raises ``CannotTell``; ``without`` must not name
     the package.
     """
-    sides = [one for one in (before, after) if _is_requirement(one)]
-    names = {environments.name_of(one) or _refuse(one) for one in sides}
+    sides = [side for side in (before, after) if _is_requirement(side)]
+    names = {environments.name_of(side) or _refuse(side) for side in sides}
     if not names:
         raise CannotTell(
             "name the package on one side at least, as in flask-admin==2.2.0"
@@ -215,20 +224,20 @@ def _requirement(side: str, package: str) -> str:
     if not _is_path(side):
         return side
     folder = Path(side).expanduser().resolve()
-    if not any((folder / one).exists() for one in ("pyproject.toml", "setup.py")):
+    if not any((folder / name).exists() for name in ("pyproject.toml", "setup.py")):
         raise CannotTell(
             f"{side} is no checkout of {package}: it has no pyproject.toml"
         )
     return f"{package} @ {folder.as_uri()}"
 
 
-# -------------------------------------------------------------------------- trying them
+# ------------------------------------------------------------------------- the attempts
 
 
 def compare(
     before: str, after: str, job: Job, progress: t.Sequence[Progress]
 ) -> Comparison:
-    """Try both sides, at the same time, and compare them. Raises ``CannotTell``."""
+    """Drive both sides at the same time, and compare them. Raises ``CannotTell``."""
     package, *both = requirements(before, after, job.without)
     environments.uv_path()  # once, before two threads look for it
     with ThreadPoolExecutor(2) as pool:
@@ -237,16 +246,16 @@ def compare(
             for side, doing in zip(both, progress, strict=True)
         ]
         wait(tried, return_when=FIRST_EXCEPTION)
-        for one in tried:
-            if one.done() and (error := one.exception()):
+        for future in tried:
+            if future.done() and (error := future.exception()):
                 environments.stop()  # the other side
                 raise error
-        first, second = (one.result() for one in tried)
+        first, second = (future.result() for future in tried)
     return Comparison(package, first, second)
 
 
 def attempt(package: str, side: str, job: Job, progress: Progress) -> Side:
-    """Drive the bookshop, and the user's app, with one side. Raises ``CannotTell``."""
+    """Drive the bookshop and the user's app with a side. Raises ``CannotTell``."""
     verdicts: dict[str, Verdict] = {}
     cells: list[Cell] = []
     stack: dict[str, str] = {}
@@ -278,14 +287,16 @@ def _of_views(verdict: Verdict) -> t.Iterator[Cell]:
 
 
 def _failures(verdicts: dict[str, Verdict]) -> t.Iterator[str]:
-    """The requests that did not work, in the same words on each side."""
+    """Yield the requests that did not work, worded alike on each side."""
     for subject, verdict in verdicts.items():
         lines = (
-            f"{subject}, {one.operation or one.path}: "
-            f"{one.error or one.broke_off or one.wrong}"
-            for one in verdict.failures
+            f"{subject}, {request.operation or request.path}: "
+            f"{request.error or request.broke_off or request.wrong}"
+            for request in verdict.failures
         )
-        yield from dict.fromkeys(re.sub(r"\b0x[0-9a-f]+", "0x…", one) for one in lines)
+        yield from dict.fromkeys(
+            re.sub(r"\b0x[0-9a-f]+", "0x…", line) for line in lines
+        )
 
 
 # ------------------------------------------------------------------------------- bisect
@@ -293,28 +304,28 @@ def _failures(verdicts: dict[str, Verdict]) -> t.Iterator[str]:
 
 @dataclass(frozen=True)
 class Culprit:
-    """The release that broke a rule, beside the one before it."""
+    """The release that broke a rule, compared with the release before it."""
 
-    comparison: Comparison  # of the two
+    comparison: Comparison  # of the two releases
     tried: int  # releases
     of: int
-    untried: tuple[str, ...] = ()  # between the two: nothing is known of them
+    untried: tuple[str, ...] = ()  # between the two, and could not be driven
 
 
 def bisect(first: str, last: str, job: Job, progress: Progress) -> Culprit | Comparison:
-    """The first release in a range that breaks what the first one kept.
+    """Find the first release that breaks a rule which held in ``first``.
 
-    Tries as many as the logarithm of their number; a comparison of both ends when
-    nothing broke between them. Raises ``CannotTell``.
+    It is a binary search. Returns the comparison of both ends if nothing is broken
+    between them. Raises ``CannotTell``.
     """
     package, *both = requirements(first, last, job.without)
     there = environments.releases(package, job.pre)
-    oldest, newest = (_release(one, package, there) for one in both)
+    oldest, newest = (_release(side, package, there) for side in both)
     if not oldest < newest:
         raise CannotTell(
             f"name two releases, the older one first, not {first} and {last}"
         )
-    releases = [str(one) for one in there if oldest <= one <= newest]
+    releases = [str(version) for version in there if oldest <= version <= newest]
     known: dict[int, Side] = {}
 
     def outcome(index: int) -> Side:
@@ -349,11 +360,15 @@ def bisect(first: str, last: str, job: Job, progress: Progress) -> Culprit | Com
 
 
 def _release(side: str, package: str, there: t.Sequence[Version]) -> Version:
-    """The newest release that a side allows."""
+    """Return the newest release that a side allows. Raises ``CannotTell``."""
     wanted = Requirement(side)
     if wanted.url:
         raise CannotTell(f"{side} is no release of {package}: there is nothing between")
-    fits = [one for one in there if wanted.specifier.contains(one, prereleases=True)]
+    fits = [
+        version
+        for version in there
+        if wanted.specifier.contains(version, prereleases=True)
+    ]
     if not fits:
         raise CannotTell(
             f"no release of {package} is {side}: the newest is {there[-1]}"

@@ -1,4 +1,4 @@
-"""Drives the admin of an app as a person would, while a recorder watches."""
+"""Drives the admin of an app as a person does, while a recorder watches."""
 
 import gc
 import typing as t
@@ -16,9 +16,9 @@ from sqlalchemy.pool import QueuePool
 
 from session_scoping.drive.driven import Driven
 from session_scoping.drive.driven import Failing
-from session_scoping.drive.driven import only_read
 from session_scoping.drive.driven import Overtaken
 from session_scoping.drive.driven import Reading
+from session_scoping.drive.driven import refuse_write
 from session_scoping.drive.driven import Writing
 from session_scoping.drive.faults import Faults
 from session_scoping.drive.faults import in_memory
@@ -35,23 +35,26 @@ MakeClient = t.Callable[[flask.Flask], FlaskClient]
 
 
 class Reference(t.Protocol):
-    """A throwaway app that is known: what more to do in it, and what it has to show.
+    """What is known of a throwaway app: more operations, and what they have to show.
 
-    Its pages may write to its database.
+    Its pages are allowed to write to its database.
     """
 
     def operations(self, views: dict[str, int]) -> t.Iterable[Operation]:
-        """What to do beside what the crawler finds. ``views``: numbers by endpoint."""
+        """Yield operations that the crawler does not find.
+
+        ``views``: the numbers of the views by endpoint.
+        """
 
     def fails(self, endpoint: str) -> bool:
-        """Are the operations of a view failed at each of their steps?"""
+        """Are faults injected into the operations of a view?"""
 
     def check(self, endpoint: str, driven: Driven, request: Request, page: str) -> None:
-        """Write down, with a request that is over, what it has done wrong."""
+        """Check a request that is over, and record in it what it has done wrong."""
 
 
 class Crawler:
-    """Drives what a client of an app can see."""
+    """Drives the operations that a client of an app can see."""
 
     def __init__(
         self,
@@ -61,24 +64,24 @@ class Crawler:
         faults: t.Collection[str] = (),
         reference: "Reference | None" = None,
     ) -> None:
-        """``faults``: in which ways each operation is failed at each of its steps."""
+        """``faults``: the kinds of faults to inject at each step of an operation."""
         self.app = app
         self.faults = faults
         self.reference = reference
         self.recorder = recorder
         self.make_client = make_client or flask.Flask.test_client
-        # The writer reads what an answer has to say in the next one: others get theirs.
+        # The writer reads an app's messages in the next response of its own client.
         self.client, self.other_client = self._client(), self._client()
         self.pages: dict[int, str] = {}  # the list of each view
-        self.leads_to = ""  # the latest answer, where it redirects
+        self.leads_to = ""  # where the last response redirects to
         self.refused: set[int] = set()  # the views whose list does not open
-        self.collecting = True  # as long as it gives connections back
+        self.collecting = True  # does a garbage collection return connections?
 
     def _client(self) -> FlaskClient:
         return self.make_client(self.app)
 
     def plan(self) -> list[Operation]:
-        """What is there to drive. Raises ``CannotTell`` when that is nothing."""
+        """Return what there is to drive. Raises ``CannotTell`` if there is nothing."""
         operations = plan(self.app, self.recorder)
         recording = self.recorder.recording
         if not self.app.extensions.get("admin"):
@@ -94,12 +97,15 @@ class Crawler:
         return operations
 
     def refuse(self, sql: str) -> None:
-        """A statement that is not known to be of a request that is driven: of a thread,
-        of a request made by a view, of what is done when the answer is sent."""
-        only_read(self.recorder.recording.requests[-1], sql, self.recorder.places)
+        """Stop a write that does not belong to a driven request.
+
+        It may come from a thread, from a request that a view makes, or from code that
+        runs when the response is sent.
+        """
+        refuse_write(self.recorder.recording.requests[-1], sql, self.recorder.places)
 
     def drive(self, operation: Operation) -> None:
-        """Do one thing twice; the second time it is overtaken."""
+        """Do an operation twice. The second time concurrent requests overtake it."""
         if self.reference is None:
             self.recorder.refuse = self.refuse
         try:
@@ -126,10 +132,10 @@ class Crawler:
             return
         self.send_overtaken(resolved, first)
         if self.fails(operation.view):
-            self.fail(resolved)
+            self.inject_faults(resolved)
 
     def fails(self, view: int) -> bool:
-        """Are the operations of a view failed at each of their steps?"""
+        """Are faults injected into the operations of a view?"""
         endpoint = self.recorder.recording.views[view].endpoint
         return bool(self.faults) and (
             self.reference is None or self.reference.fails(endpoint)
@@ -140,7 +146,7 @@ class Crawler:
         self.recorder.recording.unseen.append(unseen)
 
     def refusal(self, request: Request) -> str:
-        """Why the client may not see this, or nothing."""
+        """Return why the client is not allowed to see this, or an empty string."""
         if request.error or request.wrong or request.status == 200:
             return ""
         where = f" and leads to {self.leads_to}" if self.leads_to else ""
@@ -167,17 +173,17 @@ class Crawler:
             notes.append(note)
 
     def send(self, operation: Operation, fail_at: int = 0) -> tuple[Request, str]:
-        """Make one request. There is no app context around it."""
+        """Make a request, outside of any app context. Returns it and its page."""
         client = self.other_client if operation.absent else self.client
         return self._send(self._driven(operation), client, fail_at)
 
     def send_overtaken(
         self, operation: Operation, first: Request
     ) -> tuple[Request, str]:
-        """Make a request, and before each of its statements another one that does the
-        same. Where it writes, the others fail before they do.
+        """Make a request, and a concurrent request before each of its statements.
 
-        ``first``: a request before it, which says where its database is.
+        The concurrent requests do the same. Where the request writes, they fail before
+        they write. ``first`` is an earlier request, which shows where the database is.
         """
         if self.in_memory(first):
             return self.send(operation)
@@ -185,7 +191,7 @@ class Crawler:
         with ThreadPoolExecutor(1) as pool:
 
             def overtake(number: int) -> "Future[object] | None":
-                if any(map(exhausted, self.recorder.engines)):
+                if any(map(is_exhausted, self.recorder.engines)):
                     return None
                 other = self._driven(operation, number)
                 return pool.submit(self._send, other, self.other_client)
@@ -220,7 +226,7 @@ class Crawler:
             Faults(driven, fail_at, self.faults, engines) if fail_at else nullcontext(),
             suppress(Exception),
         ):
-            # of what goes wrong; the recorder has seen it
+            # The recorder has seen the exception.
             response = client.open(
                 operation.url,
                 method="GET" if operation.data is None else "POST",
@@ -246,17 +252,19 @@ class Crawler:
         return driven.request, text
 
     def refill(self) -> None:
-        """Give the app connections to go on with, where leaked sessions have them all:
-        it would wait half a minute for each."""
+        """Replace a pool whose connections leaked sessions hold.
+
+        The app would wait half a minute for each connection.
+        """
         for engine in self.recorder.engines:
-            if drained(engine) and self.collecting:
+            if is_drained(engine) and self.collecting:
                 gc.collect()
-                self.collecting = not drained(engine)
-            if drained(engine):
+                self.collecting = not is_drained(engine)
+            if is_drained(engine):
                 engine.dispose(close=False)
 
-    def fail(self, operation: Operation) -> None:
-        """Fail each step in turn, and do the operation again after each."""
+    def inject_faults(self, operation: Operation) -> None:
+        """Inject a fault at each step in turn, and repeat the operation after each."""
         for fail_at in count(1):
             request, _ = self.send(operation, fail_at=fail_at)
             if not request.failed:
@@ -264,13 +272,13 @@ class Crawler:
             self.send(operation)
 
 
-def drained(engine: sa.engine.Engine) -> bool:
-    """Is more than half of its pool out, now that no request is running?"""
+def is_drained(engine: sa.engine.Engine) -> bool:
+    """Is more than half of the pool checked out, while no request is running?"""
     pool = engine.pool
     return isinstance(pool, QueuePool) and 2 * pool.checkedout() > pool.size()
 
 
-def exhausted(engine: sa.engine.Engine) -> bool:
-    """Is its pool out? Another request would wait for a connection, half a minute."""
+def is_exhausted(engine: sa.engine.Engine) -> bool:
+    """Is the pool used up? Another request would wait half a minute for it."""
     pool = engine.pool
     return isinstance(pool, QueuePool) and 0 < pool.size() <= pool.checkedout()

@@ -1,12 +1,12 @@
-"""A request that is driven: what it may send, and what overtakes it before it does."""
+"""A driven request: what it is allowed to send, and which requests overtake it."""
 
 import re
 import typing as t
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
 
-from session_scoping.drive.faults import failure
-from session_scoping.drive.faults import short
+from session_scoping.drive.faults import driver_error
+from session_scoping.drive.faults import shorten
 from session_scoping.drive.operations import Operation
 from session_scoping.recording import NOBODY
 from session_scoping.recording import Request
@@ -26,17 +26,20 @@ LOCKS = re.compile(
     r"|FOR\s+(KEY\s+)?SHARE|SHARE\s+MODE)\b",
     re.IGNORECASE,
 )
-# An app may have a lock of its own that one of two requests waits for. Then the other
-# one goes on after so many seconds.
+# An app may have a lock of its own, for which the concurrent request waits. The other
+# request goes on after this many seconds.
 DEADLOCK = 10
 
 
 class WriteStopped(Exception):
-    """A statement that would have written, where nothing may be written."""
+    """A statement would have written where writing is not allowed."""
 
 
-def only_read(request: Request, sql: str, places: Places) -> None:
-    """Stop a statement that would write, and note it with the request."""
+def refuse_write(request: Request, sql: str, places: Places) -> None:
+    """Record a statement that would write in its request, and prevent it.
+
+    Raises ``WriteStopped``.
+    """
     if not READS.match(sql):
         stopped = Stopped(" ".join(sql.split())[:200], *places.here(5))
         request.stopped = [*request.stopped, stopped]
@@ -44,23 +47,23 @@ def only_read(request: Request, sql: str, places: Places) -> None:
 
 
 class Driven:
-    """One request that the crawler makes."""
+    """A request that the crawler makes."""
 
     writes = False
 
     def __init__(self, operation: Operation, overtakes: int = NOBODY) -> None:
-        """``overtakes``: the number of a request that is running."""
+        """``overtakes``: the number of the request that this request overtakes."""
         self.does = operation
         self.view = operation.view
         self.operation = operation.name
         self.overtakes = overtakes
-        self.request: Request | None = None  # the first, where it is redirected
+        self.request: Request | None = None  # the first, if it is redirected
         self.overtaken: Overtaken | None = None
-        self.disturbed = False  # is it overtaken, or failed at a step?
+        self.disturbed = False  # is it overtaken, or is a fault injected?
         self.commits = 0
 
     def begun(self, request: Request) -> None:
-        """The request begins, or the next of those that it is redirected to."""
+        """The request begins, or a request that it is redirected to begins."""
         self.request = self.request or request
         request.absent = self.does.absent
         request.overtakes = self.overtakes
@@ -73,7 +76,7 @@ class Driven:
 
 
 class Reading(Driven):
-    """A request that may not write."""
+    """A request that must not write."""
 
     def __init__(
         self, operation: Operation, places: Places, overtakes: int = NOBODY
@@ -82,41 +85,44 @@ class Reading(Driven):
         self.places = places
 
     def step(self, request: Request, sql: str) -> None:
-        only_read(request, sql, self.places)
+        refuse_write(request, sql, self.places)
         super().step(request, sql)
 
 
 class Writing(Driven):
-    """A request that may write."""
+    """A request that is allowed to write."""
 
     writes = True
 
 
 class Failing(Driven):
-    """A request that does the same as one that writes, and fails before it writes."""
+    """A request that does the same as a writing request, and fails before it writes."""
 
     def step(self, request: Request, sql: str) -> None:
         if not READS.match(sql):
-            request.failed = short(sql)
-            raise failure(sql)
+            request.failed = shorten(sql)
+            raise driver_error(sql)
 
 
 class Overtaken:
-    """Has a request overtaken by others that do the same: before each statement that it
-    has not sent before, another one is made on another thread, and finished.
+    """Overtakes a request by concurrent requests that do the same.
 
-    The last is made before the first statement that takes a lock: those that came later
-    would wait for it.
+    Before each new statement of the request a concurrent request is made on another
+    thread, and finished. The last is made before the first statement that takes a lock:
+    later requests would wait for that lock.
     """
 
     def __init__(self, make: t.Callable[[int], "Future[object] | None"]) -> None:
-        """``make``: makes a request that overtakes the one of this number. ``None``: it
-        cannot, as there is no connection left for it."""
+        """``make``: takes the number of a request, and overtakes it by another request.
+
+        It returns ``None`` if no connection is left.
+        """
         self.make: t.Callable[[int], Future[object] | None] | None = make
         self.sent: set[str] = set()
         self.impossible = False
 
     def before(self, request: Request, sql: str) -> None:
+        """Overtake the request before it sends a statement."""
         if self.make is None or sql in self.sent:
             return
         self.sent.add(sql)

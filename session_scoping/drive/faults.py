@@ -1,4 +1,4 @@
-"""Where a request can fail: at each of its steps, in each way in which a step can."""
+"""Injected faults: at each step of a request, of each kind that the step can have."""
 
 import typing as t
 
@@ -20,12 +20,11 @@ FAULTS = (EXHAUSTED, BEFORE, AFTER, LOST, COMMIT, ROLLBACK)
 
 
 class Faults:
-    """While it is entered, one request fails at one of its steps: the first, the
-    second, and so on, where ``fail_at`` is 1, 2, and so on.
+    """A context manager that injects a fault at step ``fail_at`` of a request.
 
-    A connection that is lost is closed beneath SQLAlchemy, so that the driver says so
-    in its own words; a rollback fails by that, too. SQLite in memory would be lost with
-    its connection, and so never loses it.
+    Steps are counted from 1. A connection is lost by closing it beneath SQLAlchemy, so
+    that the driver raises its own error; this is also how a rollback fails. SQLite in
+    memory never loses its connection: the database would be lost with it.
     """
 
     def __init__(
@@ -35,7 +34,7 @@ class Faults:
         faults: t.Collection[str],
         engines: t.Iterable[sa.engine.Engine],
     ) -> None:
-        """``faults``: the ways in which it may fail. ``engines``: of the pools."""
+        """``faults``: the kinds to inject. ``engines``: the pools to exhaust."""
         self.drive = drive
         self.faults = faults
         self.fail_at = fail_at
@@ -60,8 +59,8 @@ class Faults:
         for listener in self._listeners:
             event.remove(*listener)
 
-    def _next(self, fault: str, at: str) -> bool:
-        """Is it this step's turn?"""
+    def _is_turn(self, fault: str, at: str) -> bool:
+        """Count a step. Is the fault to be injected at this step?"""
         running = RUNNING.get()
         if running is None or running.drive is not self.drive:
             return False
@@ -70,29 +69,29 @@ class Faults:
         self.steps += 1
         if self.steps != self.fail_at:
             return False
-        running.request.fault, running.request.failed = fault, short(at)
+        running.request.fault, running.request.failed = fault, shorten(at)
         return True
 
     def _on_checkout(self, *_: object) -> None:
-        if self._next(EXHAUSTED, "QueuePool limit"):
+        if self._is_turn(EXHAUSTED, "QueuePool limit"):
             raise sa.exc.TimeoutError("QueuePool limit: failed by session_scoping")
 
     def _on_statement(
         self, connection: t.Any, cursor: object, sql: str, *_: object
     ) -> None:
-        if self._next(BEFORE, sql):
-            raise failure(sql)
+        if self._is_turn(BEFORE, sql):
+            raise driver_error(sql)
         self._lose(connection, LOST, sql)
 
     def _on_result(
         self, connection: object, cursor: object, sql: str, *_: object
     ) -> None:
-        if self._next(AFTER, sql):
-            raise failure(sql)
+        if self._is_turn(AFTER, sql):
+            raise driver_error(sql)
 
     def _on_commit(self, connection: object) -> None:
-        if self._next(COMMIT, "COMMIT"):
-            raise failure("COMMIT")
+        if self._is_turn(COMMIT, "COMMIT"):
+            raise driver_error("COMMIT")
 
     def _on_rollback(self, connection: t.Any) -> None:
         self._lose(connection, ROLLBACK, "ROLLBACK")
@@ -100,22 +99,23 @@ class Faults:
     def _lose(self, connection: t.Any, fault: str, at: str) -> None:
         if in_memory(str(connection.engine.url)) or connection.invalidated:
             return
-        if self._next(fault, at):
+        if self._is_turn(fault, at):
             connection.connection.dbapi_connection.close()
 
 
 def in_memory(url: str) -> bool:
-    """Is it SQLite, and nowhere but in its one connection?"""
+    """Is it a SQLite database that exists only in its connection?"""
     made = sa.engine.make_url(url)
     database = made.database or ":memory:"
     memory = ":memory:" in database or made.query.get("mode") == "memory"
     return made.get_backend_name() == "sqlite" and memory
 
 
-def short(sql: str) -> str:
+def shorten(sql: str) -> str:
+    """Return the first characters of a statement, in a line."""
     return " ".join(sql.split())[:60]
 
 
-def failure(sql: str) -> OperationalError:
-    """What a driver would raise."""
+def driver_error(sql: str) -> OperationalError:
+    """Return an error as a driver raises it."""
     return OperationalError(sql, {}, Exception("failed by session_scoping"))

@@ -1,10 +1,10 @@
-"""The pages of an admin as a person sees them: their forms, and what can be put in."""
+"""The pages of an admin as a person sees them: forms, and values to fill in."""
 
+import dataclasses
 import re
 import secrets
 import typing as t
 from dataclasses import dataclass
-from dataclasses import field
 from datetime import datetime
 from datetime import timedelta
 from functools import cached_property
@@ -27,17 +27,21 @@ FORMATS = {
     "time": "HH:mm:ss",
 }
 TOKENS = {
-    **{"YYYY": "%Y", "MM": "%m", "DD": "%d"},
-    **{"HH": "%H", "mm": "%M", "ss": "%S"},
+    "YYYY": "%Y",
+    "MM": "%m",
+    "DD": "%d",
+    "HH": "%H",
+    "mm": "%M",
+    "ss": "%S",
 }
 BUTTONS = {"submit", "button", "reset", "image"}
 
-# What a text is about, by its name, and what to write then.
+# Values for text fields, by the name of the field.
 BY_NAME = {
     r"e?-?mail": "{marker}@example.com",
     r"\burl\b|website|homepage": "https://example.com/{marker}",
 }
-# The same by what the form said of a text that it refused.
+# The same, by the error message of a form that refused a value.
 BY_ERROR = {
     **BY_NAME,
     r"uuid": "00000000-0000-4000-8000-{number:012d}",
@@ -53,25 +57,25 @@ BY_ERROR = {
 
 @dataclass
 class Field:
-    """One thing that a form asks for."""
+    """A field of a form."""
 
     name: str
     kind: str
     label: str = ""
     value: str = ""
-    options: list[str] = field(default_factory=list)
-    selected: list[str] = field(default_factory=list)
+    options: list[str] = dataclasses.field(default_factory=list)
+    selected: list[str] = dataclasses.field(default_factory=list)
     required: bool = False
-    fixed: bool = False  # cannot be changed by hand
-    blank: bool = False  # says that it may be left empty
+    fixed: bool = False  # read-only
+    blank: bool = False  # is it allowed to be empty?
     multiple: bool = False
     checked: bool = False
     maxlength: int = 0
     minimum: float | None = None
     maximum: float | None = None
     format: str = ""
-    url: str = ""  # to look up what can be chosen
-    errors: list[str] = field(default_factory=list)
+    url: str = ""  # to look up the choices
+    errors: list[str] = dataclasses.field(default_factory=list)
 
     @property
     def chooses(self) -> bool:
@@ -79,11 +83,11 @@ class Field:
 
     @property
     def choices(self) -> list[str]:
-        return [one for one in self.options if one not in BLANK]
+        return [option for option in self.options if option not in BLANK]
 
     @property
     def shown(self) -> list[str]:
-        """What a browser sends when nobody touches it."""
+        """What a browser sends if the user changes nothing."""
         if self.kind == "file":
             return []
         if self.kind == "checkbox":
@@ -97,47 +101,49 @@ class Field:
 
 @dataclass
 class Inline:
-    """A form in a form: it takes as many children of the row as one adds."""
+    """A form within a form, for any number of children of the row."""
 
     name: str
     template: str = ""
 
     def new(self, form: "Form") -> list[Field]:
-        """The fields of one more child."""
+        """Return the fields of a new child."""
         own = re.compile(rf"{re.escape(self.name)}-(\d+)-")
         numbers = [
-            int(found[1]) for one in form.fields if (found := own.match(one.name))
+            int(found[1]) for field in form.fields if (found := own.match(field.name))
         ]
         prefix = f"{self.name}-{max(numbers, default=-1) + 1}-"
         fields = Page(f"<form method=post>{self.template}</form>").forms[0].fields
-        for one in fields:
-            one.name = prefix + one.name
+        for field in fields:
+            field.name = prefix + field.name
         return fields
 
 
 @dataclass
 class Form:
-    """A form of a page, that is posted."""
+    """A form of a page that is sent by POST."""
 
     action: str = ""
     css: str = ""  # its class
     id: str = ""
-    fields: list[Field] = field(default_factory=list)
-    inlines: list[Inline] = field(default_factory=list)
+    fields: list[Field] = dataclasses.field(default_factory=list)
+    inlines: list[Inline] = dataclasses.field(default_factory=list)
 
     @property
     def shown(self) -> dict[str, list[str]]:
-        """What a browser sends when nobody touches it."""
-        return gathered((one, one.shown) for one in self.fields)
+        """What a browser sends if the user changes nothing."""
+        return gathered((field, field.shown) for field in self.fields)
 
     @property
     def hidden(self) -> dict[str, list[str]]:
-        return gathered((one, one.shown) for one in self.fields if one.kind == "hidden")
+        return gathered(
+            (field, field.shown) for field in self.fields if field.kind == "hidden"
+        )
 
 
 @dataclass
 class Cell:
-    """A cell of a list that can be edited there."""
+    """A cell of a list that can be edited in place."""
 
     name: str
     kind: str
@@ -148,13 +154,13 @@ class Cell:
 
 def gathered(pairs: t.Iterable[tuple[Field, list[str]]]) -> dict[str, list[str]]:
     data: dict[str, list[str]] = {}
-    for one, values in pairs:
-        data.setdefault(one.name, []).extend(values)
+    for field, values in pairs:
+        data.setdefault(field.name, []).extend(values)
     return data
 
 
 class Page(HTMLParser):
-    """What there is to fill in on a page, and what the page complains about."""
+    """The forms of a page, its editable cells, and its error messages."""
 
     def __init__(self, html: str) -> None:
         super().__init__()
@@ -166,36 +172,36 @@ class Page(HTMLParser):
         self._ids: dict[str, Field] = {}
         self._form: Form | None = None
         self._divs: list[tuple[str, set[str]]] = []
-        self._field: Field | None = None  # the last one
-        self._label = ""  # what the label that is open belongs to
+        self._field: Field | None = None  # the last field
+        self._label = ""  # the id of the field that the open label is for
         self._writes = False  # inside of a textarea?
         self._text: list[str] = []
         self._errors = False  # inside of the last field's list of errors?
         self.feed(html)
         self.close()
-        for name, one in self._ids.items():
-            one.label = self._labels.get(name, "")
+        for name, field in self._ids.items():
+            field.label = self._labels.get(name, "")
 
     @cached_property
     def form(self) -> Form | None:
-        """The form that the page is about."""
-        ours = [one for one in self.forms if "admin-form" in one.css.split()]
-        return max(ours or self.forms, key=lambda one: len(one.fields), default=None)
+        """The main form of the page, or ``None``."""
+        ours = [form for form in self.forms if "admin-form" in form.css.split()]
+        return max(ours or self.forms, key=lambda form: len(form.fields), default=None)
 
     @property
     def complaints(self) -> str:
-        """All that is wrong, in the page's own words."""
+        """All errors, as the page words them."""
         named = [
-            f"{one.label or one.name}: {', '.join(one.errors)}"
+            f"{field.label or field.name}: {', '.join(field.errors)}"
             for form in self.forms
-            for one in form.fields
-            if one.errors
+            for field in form.fields
+            if field.errors
         ]
         return "; ".join([*named, *filter(None, map(_line, self._alerts))])
 
     @property
     def actions(self) -> list[str]:
-        """What can be done with the rows that one selects."""
+        """The names of the bulk actions."""
         return re.findall(
             r"modelActions\.execute\(&?(?:#39;|['\"])([^'\"&]+)", self.html
         )
@@ -282,7 +288,7 @@ class Page(HTMLParser):
         kind = found.get("type", "text").lower() if tag == "input" else tag
         if kind in BUTTONS or "disabled" in found or "name" not in found:
             return None
-        one = Field(
+        field = Field(
             found["name"],
             ROLES.get(found.get("data-role", ""), kind),
             value=found.get("value", "on" if kind in {"checkbox", "radio"} else ""),
@@ -297,17 +303,18 @@ class Page(HTMLParser):
             format=found.get("data-date-format", ""),
             url=found.get("data-url", ""),
         )
-        if one.kind == "ajax" and not one.multiple:
-            one.required = one.required or not one.blank
-        if one.kind == "radio":  # all buttons of one name are one field
-            same = (other for other in form.fields if other.name == one.name)
-            value, one = one, next(same, one)
-            one.options.append(value.value)
-            one.selected += [value.value] * value.checked
-        if not any(other is one for other in form.fields):
-            form.fields.append(one)
-        self._ids.setdefault(found.get("id", one.name), one)
-        return one
+        if field.kind == "ajax" and not field.multiple:
+            field.required = field.required or not field.blank
+        if field.kind == "radio":  # all buttons of one name are one field
+            same = (other for other in form.fields if other.name == field.name)
+            button, field = field, next(same, field)
+            field.options.append(button.value)
+            if button.checked:
+                field.selected.append(button.value)
+        if not any(other is field for other in form.fields):
+            form.fields.append(field)
+        self._ids.setdefault(found.get("id", field.name), field)
+        return field
 
 
 def _number(text: str) -> float | None:
@@ -321,11 +328,11 @@ def _line(text: str) -> str:
 # -------------------------------------------------------------------- what to put in
 
 
-class Made(t.NamedTuple):
-    """What is put in for one row: no other row has it."""
+class RowValues(t.NamedTuple):
+    """The values of a row. No other row of the run has them."""
 
     row: int
-    start: int  # of all rows of this run
+    start: int  # of the numbers of this run
     modest: bool = False  # keep numbers small
 
     @property
@@ -337,7 +344,10 @@ class Made(t.NamedTuple):
         return self.row if self.modest else 7000 + self.row
 
     def text(self, maxlength: int = 0, about: str = "", said: str = "") -> str:
-        """``about``: its name. ``said``: what the form said of the last one."""
+        """Return a text for a field.
+
+        ``about``: the name of the field. ``said``: the error of the last attempt.
+        """
         for hints, words in (BY_ERROR, said), (BY_NAME, about.replace("_", " ")):
             for pattern, template in hints.items():
                 if re.search(pattern, words, re.IGNORECASE):
@@ -363,36 +373,37 @@ class Made(t.NamedTuple):
             pattern = pattern.replace(token, code)
         return moment.strftime(pattern)
 
-    def value(self, one: Field, kind: str) -> str:
-        """What to write into a field. ``kind``: the type of its column, or nothing."""
-        if one.kind in FORMATS:
-            return self.moment(one.kind, one.format)
-        if one.kind in {"number", "range"} or kind in NUMBERS:
-            return self.within(one.minimum, one.maximum)
+    def value(self, field: Field, kind: str) -> str:
+        """Return a value for a field. ``kind``: the type of its column, or empty."""
+        if field.kind in FORMATS:
+            return self.moment(field.kind, field.format)
+        if field.kind in {"number", "range"} or kind in NUMBERS:
+            return self.within(field.minimum, field.maximum)
         if kind in FORMATS:
             return self.moment(kind)
-        said = " ".join(one.errors)
-        if kind in {"dict", "list"} and one.kind == "textarea":
-            said += " json"
+        hints = " ".join(field.errors)
+        if kind in {"dict", "list"} and field.kind == "textarea":
+            hints += " json"
         if kind == "UUID":
-            said += " uuid"
-        return self.text(one.maxlength, f"{one.kind} {one.name}", said)
+            hints += " uuid"
+        return self.text(field.maxlength, f"{field.kind} {field.name}", hints)
 
 
-class Making:
-    """Makes what is put in for the rows of one run."""
+class ValueMaker:
+    """Makes the values of each row of a run."""
 
     def __init__(self) -> None:
         self.rows = count(1)
         self.start = secrets.randbelow(0xE000) + 0x1000
         self.markers: set[str] = set()
 
-    def next(self, modest: bool = False) -> Made:
-        made = Made(next(self.rows), self.start, modest)
+    def next(self, modest: bool = False) -> RowValues:
+        """Return the values of a new row. ``modest``: keep numbers small."""
+        made = RowValues(next(self.rows), self.start, modest)
         self.markers.add(made.marker)
         return made
 
     def marks(self, values: t.Iterable[str]) -> bool:
-        """Is there a marker of this run among the values of a row?"""
+        """Does a value hold a marker of this run?"""
         found = (MARKER.search(value) for value in values)
-        return any(one and one[0] in self.markers for one in found)
+        return any(marker and marker[0] in self.markers for marker in found)

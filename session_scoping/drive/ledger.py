@@ -1,7 +1,7 @@
-"""The rows of an app's tables: which ones are the guard's own, and what has changed.
+"""The rows of an app's tables: which rows are the guard's own, and what has changed.
 
-A row counts as its own when a form that it has posted inserted it. No other row is ever
-deleted; what else is different afterwards is told.
+A row is the guard's own if a form that the guard posted has inserted it. No other row
+is ever deleted. All other differences are reported.
 """
 
 import typing as t
@@ -13,18 +13,18 @@ from sqlalchemy import orm
 from sqlalchemy.exc import SQLAlchemyError
 
 from flask_admin.contrib.sqla import ModelView
-from session_scoping.drive.forms import Making
+from session_scoping.drive.forms import ValueMaker
 from session_scoping.recording import View
 from session_scoping.watch.hooks import RUNNING
-from session_scoping.watch.places import told
+from session_scoping.watch.places import describe
 
 if t.TYPE_CHECKING:
     Mapper = orm.Mapper[t.Any]
 else:
     Mapper = orm.Mapper  # SQLAlchemy 1.4 knows no more
 
-COMPARED = 100_000  # rows of a table; those of larger ones are only counted
-LISTED = 5  # keys that are named
+COMPARED = 100_000  # rows of a table; the rows of larger tables are only counted
+LISTED = 5  # keys to print
 
 
 class OwnRow(t.NamedTuple):
@@ -37,7 +37,7 @@ class OwnRow(t.NamedTuple):
     key: str  # its primary key, as Flask-Admin writes it
 
     def keys(self, table: t.Any) -> dict[t.Any, t.Any]:
-        """The values of a table's primary key: a row may be in several tables."""
+        """Return the primary key in a table: a row may span several tables."""
         columns = self.mapper.primary_key
         if columns[0].table is not table:
             columns = tuple(table.primary_key.columns)
@@ -49,59 +49,60 @@ class OwnRow(t.NamedTuple):
 
 
 class Expected(t.NamedTuple):
-    """What the form that is being posted should insert."""
+    """The rows that the form which is being posted should insert."""
 
     view: int
     make_key: t.Callable[[t.Any], str]
-    mapper: Mapper  # of one row
-    inlines: tuple[Mapper, ...]  # of any number of rows
+    mapper: Mapper  # of the row
+    inlines: tuple[Mapper, ...]  # of its children, any number
     found: list[OwnRow]
-    most: int = 1  # rows of its own; two, if another request shares its session
+    most: int = 1  # rows; two if a concurrent request shares its session
 
     def wants(self, mapper: Mapper) -> bool:
-        found = sum(one.mapper.isa(self.mapper) for one in self.found)
+        found = sum(row.mapper.isa(self.mapper) for row in self.found)
         return (mapper.isa(self.mapper) and found < self.most) or any(
             mapper.isa(inline) for inline in self.inlines
         )
 
 
-class Seen(t.NamedTuple):
-    """The rows of a table at one time."""
+class Snapshot(t.NamedTuple):
+    """The rows of a table at a moment."""
 
     number: int
-    rows: dict[t.Any, str] | None  # the whole row by its key; None: too many
+    rows: dict[t.Any, str] | None  # each row by its key; ``None``: too many
 
 
 class Ledger:
-    """Knows which rows were there before, and which are its own."""
+    """Knows which rows existed before, and which are the guard's own."""
 
-    def __init__(self, views: t.Sequence[View], making: Making) -> None:
+    def __init__(self, views: t.Sequence[View], values: ValueMaker) -> None:
         self.views = views
-        self.making = making
+        self.values = values
         self.tables: dict[t.Any, sa.engine.Engine] = {}
-        self.before: dict[sa.Table, Seen] = {}
+        self.before: dict[sa.Table, Snapshot] = {}
         self.own: list[OwnRow] = []
         self.marked: set[OwnRow] = set()  # those that hold a marker
-        self.beside: dict[t.Any, set[str]] = {}  # the views that write into a table so
+        # By table: the views that have inserted other rows than those expected.
+        self.unexpected: dict[t.Any, set[str]] = {}
         self.expected: Expected | None = None
 
     def open(self) -> None:
         for table, engine in self.tables.items():
             try:
-                self.before[table] = look(table, engine)
+                self.before[table] = snapshot(table, engine)
             except SQLAlchemyError:
-                continue  # it is not there, so that nobody can write into it
+                continue  # the table does not exist, so nothing can be written into it
         event.listen(orm.Mapper, "after_insert", self._on_insert)
 
     def close(self) -> list[str]:
-        """Remove the own rows that are still there. Returns what is different."""
+        """Remove the own rows that still exist. Returns a line for each difference."""
         event.remove(orm.Mapper, "after_insert", self._on_insert)
         notes = self._remove_own()
         for table, before in self.before.items():
             try:
-                after = look(table, self.tables[table])
+                after = snapshot(table, self.tables[table])
             except SQLAlchemyError as error:
-                notes.append(f"{table} was not compared: {told(error)}")
+                notes.append(f"{table} was not compared: {describe(error)}")
             else:
                 notes += self._differences(table, before, after)
         return notes
@@ -113,7 +114,7 @@ class Ledger:
         expected = self.expected
         if expected is None or not expected.wants(mapper):
             view = self.views[running.request.view].name
-            self.beside.setdefault(mapper.local_table, set()).add(view)
+            self.unexpected.setdefault(mapper.local_table, set()).add(view)
             return
         identity = tuple(mapper.primary_key_from_instance(target))
         own = mapper.isa(expected.mapper)
@@ -128,15 +129,15 @@ class Ledger:
         self.own = [row for row in self.own if self.is_there(row)]
 
     def is_there(self, row: OwnRow) -> bool:
-        """Is it there, and not a row of somebody else that has got its key since?"""
+        """Does the row still exist, and is it not a later row with the same key?"""
         content = self.content(row)
-        if self.making.marks(content.values()):
+        if self.values.marks(content.values()):
             self.marked.add(row)
             return True
         return bool(content) and row not in self.marked and not self.was_there(row)
 
     def was_there(self, row: OwnRow) -> bool:
-        """Was one with its key there before, or can nobody tell?"""
+        """Did a row with this key exist before, or is that unknown?"""
         table: t.Any = row.mapper.local_table
         seen, keys = self.before.get(table), row.keys(table)
         if seen is None or seen.rows is None:
@@ -144,7 +145,7 @@ class Ledger:
         return tuple(_shown(keys[c]) for c in table.primary_key.columns) in seen.rows
 
     def content(self, row: OwnRow) -> dict[str, str]:
-        """What the database holds, by table and column."""
+        """Return what the database holds of a row, by column."""
         content: dict[str, str] = {}
         with row.engine.connect() as connection:
             for table in row.mapper.tables:
@@ -154,7 +155,7 @@ class Ledger:
         return content
 
     def some_value(self, column: t.Any) -> t.Any:
-        """A value of a column that is referred to."""
+        """Return a value of a column that a foreign key refers to, or ``None``."""
         engine = self.tables.get(column.table)
         if engine is None:
             return None
@@ -175,7 +176,7 @@ class Ledger:
             except SQLAlchemyError as error:
                 notes.append(
                     f"{name}: row {row.key}, which was created to try, is still there: "
-                    f"{told(error)}"
+                    f"{describe(error)}"
                 )
         return notes + [
             f"{name}: {_rows(number)} that the admin did not delete, of those that "
@@ -184,7 +185,7 @@ class Ledger:
         ]
 
     def remove(self, row: OwnRow) -> None:
-        """Delete a row of its own, past the admin."""
+        """Delete an own row, past the admin."""
         with row.engine.begin() as connection:
             if row.engine.dialect.name == "postgresql":  # a leaked session may hold it
                 connection.execute(sa.text("SET LOCAL lock_timeout = '5s'"))
@@ -202,7 +203,7 @@ class Ledger:
                 connection.execute(sa.delete(table).where(row.where(table)))
 
     def _differences(
-        self, table: sa.Table, before: Seen, after: Seen
+        self, table: sa.Table, before: Snapshot, after: Snapshot
     ) -> t.Iterator[str]:
         if before.rows is None or after.rows is None:
             if before.number != after.number:
@@ -212,11 +213,11 @@ class Ledger:
         gone = before.rows.keys() - after.rows.keys()
         common = before.rows.keys() & after.rows.keys()
         changed = {key for key in common if before.rows[key] != after.rows[key]}
-        who = sorted(self.beside.get(table, ()))
-        by = f", which are left, written by {', '.join(who)}" if who else ""
-        own = (one for one in self.own if table in one.mapper.tables)
-        mine = {tuple(map(_shown, one.identity)) for one in own}
-        if left := more - mine:
+        writers = sorted(self.unexpected.get(table, ()))
+        by = f", which are left, written by {', '.join(writers)}" if writers else ""
+        own = (row for row in self.own if table in row.mapper.tables)
+        own_keys = {tuple(map(_shown, row.identity)) for row in own}
+        if left := more - own_keys:
             yield f"{table} has {_rows(len(left))} more than before{by}: {_keys(left)}"
         if gone:
             yield f"{table} has lost {_rows(len(gone))}: {_keys(gone)}"
@@ -225,23 +226,23 @@ class Ledger:
 
 
 def raw(table: t.Any) -> t.Any:
-    """Select the rows as the database holds them, whatever the types of the columns."""
+    """Select the rows as the database holds them, without converting the values."""
     nothing = sa.types.NullType()
     return sa.select(*(sa.type_coerce(column, nothing) for column in table.columns))
 
 
-def look(table: sa.Table, engine: sa.engine.Engine) -> Seen:
+def snapshot(table: sa.Table, engine: sa.engine.Engine) -> Snapshot:
     keys = [n for n, column in enumerate(table.columns) if column.primary_key]
     counted = sa.select(sa.func.count()).select_from(table)
     with engine.connect() as connection:
         number = int(connection.execute(counted).scalar() or 0)
         if number > COMPARED:
-            return Seen(number, None)
+            return Snapshot(number, None)
         rows = {}
         for row in connection.execute(raw(table)):
             shown = tuple(map(_shown, row))
             rows[tuple(shown[n] for n in keys) or shown] = "\0".join(shown)
-        return Seen(number, rows)
+        return Snapshot(number, rows)
 
 
 def _shown(value: t.Any) -> str:
@@ -249,17 +250,20 @@ def _shown(value: t.Any) -> str:
 
 
 def _rows(number: int) -> str:
-    return f"{number} row{'s' * (number != 1)}"
+    return f"{number} row" if number == 1 else f"{number} rows"
 
 
 def _keys(keys: set[t.Any]) -> str:
-    ordered = sorted((", ".join(key) for key in keys), key=lambda one: (len(one), one))
+    ordered = sorted(
+        (", ".join(key) for key in keys), key=lambda text: (len(text), text)
+    )
     named = ordered[:LISTED]
-    return "; ".join(named) + " …" * (len(keys) > LISTED)
+    more = " …" if len(keys) > LISTED else ""
+    return "; ".join(named) + more
 
 
 def databases(app: flask.Flask) -> list[str]:
-    """The URLs, without passwords, of what would be written to."""
+    """Return the URLs of the databases that would be written to, without passwords."""
     urls: dict[str, None] = {}
     for admin in app.extensions.get("admin", []):
         for view in admin._views:
@@ -273,7 +277,11 @@ def databases(app: flask.Flask) -> list[str]:
 def engines(
     app: flask.Flask, view: t.Any, tables: t.Iterable[t.Any]
 ) -> dict[t.Any, sa.engine.Engine]:
-    """Where a view's handle finds tables. No request is running."""
+    """Return the engine that a view's handle uses for each table.
+
+    Call it while no request is running. Raises ``TypeError`` if the session is bound to
+    something other than an engine.
+    """
     with app.app_context():
         handle = view.session
         session = handle if hasattr(handle, "get_bind") else handle.session

@@ -1,4 +1,4 @@
-"""What a person can do in an admin by reading, for each of its views."""
+"""The operations of an admin that only read, for each of its views."""
 
 import html
 import re
@@ -15,15 +15,24 @@ from werkzeug.routing import MapAdapter
 from flask_admin.contrib.sqla import ModelView
 from session_scoping.watch.recorder import Recorder
 
-# The endpoints of a ModelView that are driven here by name, or by writing only.
+# The endpoints of a ModelView that need no generic request: they are driven below, or
+# by the writer.
 KNOWN = {
-    *("index_view", "create_view", "edit_view", "details_view", "export"),
-    *("ajax_lookup", "ajax_update", "action_view", "delete_view", "static"),
+    "index_view",
+    "create_view",
+    "edit_view",
+    "details_view",
+    "export",
+    "ajax_lookup",
+    "ajax_update",
+    "action_view",
+    "delete_view",
+    "static",
 }
 ID = "{id}"  # of a row that the list shows
 TERM = "{term}"  # a word that the list shows
 
-# By the name of its class, what a filter can be asked for.
+# A value for a filter, by a part of its class name.
 FILTER_VALUES = (
     ("Empty", "1"),
     ("Boolean", "1"),
@@ -41,17 +50,17 @@ FILTER_VALUES = (
 
 
 class Operation(t.NamedTuple):
-    """One thing that a person does in the admin."""
+    """A thing that a person does in the admin."""
 
     view: int
     name: str
     url: str  # may hold ID or TERM
-    chunks: int | None = None  # of the answer to read before leaving
+    chunks: int | None = None  # of the response to read before the client leaves
     data: t.Mapping[str, t.Any] | None = None  # what is posted
-    absent: bool = False  # is it done with a row that is not there?
+    absent: bool = False  # does it ask for a row that does not exist?
 
     def resolve(self, page: str) -> "Operation | None":
-        """Fill in what the list's page shows. ``None``: it shows no such thing."""
+        """Fill in what the list shows. Returns ``None`` if it shows no such thing."""
         url = self.url
         if ID in url:
             row = row_id(page)
@@ -62,7 +71,7 @@ class Operation(t.NamedTuple):
 
 
 def row_id(page: str) -> str | None:
-    """The primary key, as Flask-Admin writes it, of the first row of a list's page."""
+    """Return the key of the first row of a list, as Flask-Admin writes it."""
     for pattern in (
         r'(?:edit|details)/(?:modal/)?\?(?:[^"\']*?&(?:amp;)?)?id=([^&"\']+)',
         r'name="rowid"[^>]*value="([^"]+)"',
@@ -74,7 +83,7 @@ def row_id(page: str) -> str | None:
 
 
 def absent_id(model: t.Any) -> str:
-    """The primary key of no row, or nothing, if that is not known of its type."""
+    """Return a primary key that no row has, or an empty string if none is known."""
     keys = sa.inspect(model).primary_key
     kind = keys[0].type if len(keys) == 1 else None
     if isinstance(kind, sa.Integer):
@@ -85,7 +94,7 @@ def absent_id(model: t.Any) -> str:
 
 
 def word(page: str) -> str:
-    """A word from the rows of a list's page, or a letter when there is none."""
+    """Return a word from the rows of a list, or a letter if there is none."""
     for cell in re.findall(r'<td class="col-[^"]*"[^>]*>(.*?)</td>', page, re.DOTALL):
         text = html.unescape(re.sub(r"<[^>]*>", " ", cell))
         if found := re.search(r"[^\W\d_]{2,}", text):
@@ -94,7 +103,7 @@ def word(page: str) -> str:
 
 
 def plan(app: flask.Flask, recorder: Recorder) -> list[Operation]:
-    """All operations that only read, view by view, each list first."""
+    """Return all operations that only read, view by view, each list first."""
     urls = app.url_map.bind("localhost")
     operations: list[Operation] = []
     others: list[Operation] = []
@@ -103,13 +112,13 @@ def plan(app: flask.Flask, recorder: Recorder) -> list[Operation]:
         if isinstance(view, ModelView):
             operations += _of_model(number, view, urls, bool(app.secret_key))
         others += _of_other(number, view, app, urls)
-    return operations + others  # last: one of them may log the client out
+    return operations + others  # last: an operation may log the client out
 
 
 def _of_model(
     number: int, view: t.Any, urls: MapAdapter, speaks: bool
 ) -> t.Iterator[Operation]:
-    """``speaks``: can the app say in its next answer that there is no such row?"""
+    """``speaks``: can the app flash a message that there is no such row?"""
 
     def operation(
         name: str, endpoint: str, query: str = "", **more: t.Any
@@ -119,7 +128,7 @@ def _of_model(
         return Operation(number, name, f"{url}?{query}" if query else url, **more)
 
     def of_row(name: str, endpoint: str) -> t.Iterator[Operation]:
-        """The row that is there last: it is what a view that keeps one goes on with."""
+        """Ask for the existing row last: a view that keeps a row goes on with it."""
         absent = absent_id(view.model)
         if speaks and absent:
             query = f"id={absent}"
@@ -133,9 +142,9 @@ def _of_model(
     for index, (name, _) in enumerate(view._list_columns):
         if view.is_sortable(name):
             yield operation(f"list, sorted by {name}", "index_view", f"sort={index}")
-    for argument, (_, one) in (view._filter_args or {}).items():
-        name = f"list, filtered by {one.name} {_operation(one)}"
-        query = f"flt0_{quote(str(argument))}={quote(_value(one), safe='{}')}"
+    for argument, (_, column_filter) in (view._filter_args or {}).items():
+        name = f"list, filtered by {column_filter.name} {_operation(column_filter)}"
+        query = f"flt0_{quote(str(argument))}={quote(_value(column_filter), safe='{}')}"
         yield operation(name, "index_view", query)
     if allows(view, "can_view_details"):
         yield from of_row("details", "details_view")
@@ -157,7 +166,7 @@ def _of_model(
 def _of_other(
     number: int, view: t.Any, app: flask.Flask, urls: MapAdapter
 ) -> t.Iterator[Operation]:
-    """The page of a view, and what custom code has added, if it needs no argument."""
+    """Yield the page of a view, and custom pages that need no argument."""
     known = KNOWN if isinstance(view, ModelView) else {"static"}
     for rule in app.url_map.iter_rules():
         blueprint, _, endpoint = rule.endpoint.rpartition(".")
@@ -165,7 +174,7 @@ def _of_other(
             continue
         written_by = str(getattr(getattr(view, endpoint, None), "__module__", ""))
         if written_by.startswith("flask_admin.") and endpoint != view._default_view:
-            continue  # as those of FileAdmin, which want to be told of a file
+            continue  # as those of FileAdmin, which need the name of a file
         wanting = rule.arguments - set(rule.defaults or ())
         if "GET" not in (rule.methods or ()) or wanting:
             continue
@@ -176,21 +185,21 @@ def _of_other(
 
 
 def allows(view: t.Any, option: str) -> bool:
-    """An option that may be a property, which may want a request: then try and see."""
+    """Return an option. Where it is a property that needs a request, return true."""
     try:
         return bool(getattr(view, option))
     except Exception:
         return True
 
 
-def _operation(one: t.Any) -> str:
-    return str(getattr(one, "operation", lambda: "")())
+def _operation(column_filter: t.Any) -> str:
+    return str(getattr(column_filter, "operation", lambda: "")())
 
 
-def _value(one: t.Any) -> str:
-    options = getattr(one, "options", None)
+def _value(column_filter: t.Any) -> str:
+    options = getattr(column_filter, "options", None)
     if options and not callable(options):
         first = options[0]
         return str(first[0] if isinstance(first, tuple | list) else first)
-    name = type(one).__name__
+    name = type(column_filter).__name__
     return next((value for kind, value in FILTER_VALUES if kind in name), TERM)

@@ -1,4 +1,4 @@
-"""An admin is driven from its first list to its last row, and what is seen recorded."""
+"""Drives an admin from its first list to its last row, and records what is seen."""
 
 import logging
 import re
@@ -16,14 +16,15 @@ from session_scoping.errors import CannotTell
 from session_scoping.recording import Recording
 from session_scoping.watch.recorder import Recorder
 
-Progress = t.Callable[[str, int, int], object]  # what is done, of how many
+# Takes the name of an operation, how many are done, and how many there are.
+Progress = t.Callable[[str, int, int], object]
 
 UNANSWERED = re.compile("OperationalError|ProgrammingError")  # of SQLAlchemy
 
 
 @contextmanager
 def silence() -> t.Iterator[None]:
-    """No log of what is told as a verdict; a record also keeps what it is about."""
+    """Disable logging: a log record would keep alive the objects that it is about."""
     before = logging.root.manager.disable
     logging.disable(logging.CRITICAL)
     try:
@@ -43,22 +44,29 @@ def record(
     recorder: Recorder | None = None,
     reference: Reference | None = None,
 ) -> Recording:
-    """Drive all that can be read in the admin of ``app``, and write down what is seen.
+    """Drive the admin of ``app``, and return a recording of what is seen.
 
-    ``client`` takes the app and returns a test client, logged in where that is needed.
-    ``faults`` fails each operation at each of its steps, in all or in some ways.
-    ``write`` drives what writes too, on rows that it creates and deletes.
-    ``leave_alone``: see ``Recorder``; one that has watched the app being built can be
-    given, running.
-    ``reference``: what is known of an app that is there to be driven.
-    Raises ``CannotTell`` when there is no Admin, no SQLAlchemy view, or no answer.
+    :param client: A function that takes the app and returns a test client. The client
+        has to be logged in if the admin needs that.
+    :param faults: Inject a fault at each step of each operation: ``True`` for all
+        kinds of faults, or the kinds of ``session_scoping.drive.faults``.
+    :param write: Drive the operations that write, too, on rows that it creates and
+        deletes. Otherwise nothing is written to the database.
+    :param leave_alone: Patterns of sessions that break no rule: see ``Recorder``.
+    :param progress: A function that is called before each operation, with its name,
+        the number of operations that are done, and the number of all.
+    :param recorder: A running recorder to use, which may have watched the app being
+        built. It is stopped. Then ``leave_alone`` has no effect.
+    :param reference: What more to do in a throwaway app, and what it has to show.
+    :raises CannotTell: There is no ``Admin``, no SQLAlchemy view, or no list that can
+        be read; or the test client does not reach the app.
     """
     if recorder is None:
         recorder = Recorder(leave_alone)
         recorder.start()
     try:
-        ways = FAULTS if faults is True else faults or ()
-        crawler = Crawler(app, recorder, client, ways, reference)
+        kinds = FAULTS if faults is True else faults or ()
+        crawler = Crawler(app, recorder, client, kinds, reference)
         operations = crawler.plan()
         if reference is not None:
             operations += reference.operations(recorder.learn(app))
@@ -67,7 +75,7 @@ def record(
                 progress(operation.name, done, len(operations))
                 crawler.drive(operation)
             if write:
-                recorder.find_kept()  # writing would put other things in their place
+                recorder.find_kept()  # before writing replaces what is kept
                 with Writer(app, crawler) as writer:
                     for done, number in enumerate(writer.views):
                         progress("create, edit, delete", done, len(writer.views))
@@ -76,9 +84,11 @@ def record(
     finally:
         recording = recorder.stop()
     lists = [
-        one for one in recording.requests if one.operation == "list" and not one.failed
+        request
+        for request in recording.requests
+        if request.operation == "list" and not request.failed
     ]
-    if lists and all(UNANSWERED.search(one.error) for one in lists):
+    if lists and all(UNANSWERED.search(request.error) for request in lists):
         raise CannotTell(
             f"no list can be read: {lists[0].error}: is the database there, and has it "
             "its tables?"

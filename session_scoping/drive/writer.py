@@ -1,4 +1,4 @@
-"""Drives what writes in an admin, on rows that it makes itself: see ``ledger``."""
+"""Drives the operations that write, on rows that it makes itself: see ``ledger``."""
 
 import json
 import re
@@ -19,10 +19,10 @@ from session_scoping.drive.forms import Field
 from session_scoping.drive.forms import Form
 from session_scoping.drive.forms import gathered
 from session_scoping.drive.forms import Inline
-from session_scoping.drive.forms import Made
-from session_scoping.drive.forms import Making
 from session_scoping.drive.forms import NUMBERS
 from session_scoping.drive.forms import Page
+from session_scoping.drive.forms import RowValues
+from session_scoping.drive.forms import ValueMaker
 from session_scoping.drive.ledger import engines
 from session_scoping.drive.ledger import Expected
 from session_scoping.drive.ledger import Ledger
@@ -31,33 +31,35 @@ from session_scoping.drive.operations import allows
 from session_scoping.drive.operations import Operation
 from session_scoping.recording import Request
 from session_scoping.recording import Unseen
-from session_scoping.watch.places import told
+from session_scoping.watch.places import describe
 
 if t.TYPE_CHECKING:
     Mapper = orm.Mapper[t.Any]
 else:
     Mapper = orm.Mapper  # SQLAlchemy 1.4 knows no more
 
-ATTEMPTS = 3  # as it comes to mind, then modest and by the form's hints, then bare
+# Plain values; small values that follow the form's errors; required fields only.
+ATTEMPTS = 3
 
 Data = dict[str, list[str]]
-Do = t.Callable[[int], "Request | None"]  # fail at a step; None: it cannot be done
-Relation = t.Any  # a relationship: its class has another name in each SQLAlchemy
+# Takes the step to inject a fault at. Returns ``None`` if it cannot be done.
+Do = t.Callable[[int], "Request | None"]
+Relation = t.Any  # a relationship: SQLAlchemy 1.4 and 2 name its class differently
 
 
 class CannotFill(Exception):
-    """A form that asks for what must not be made up."""
+    """A form asks for something that must not be made up."""
 
 
 class Writer:
-    """Drives what writes, view by view, and leaves no row of its own."""
+    """Drives the operations that write, view by view, and leaves no row of its own."""
 
     def __init__(self, app: flask.Flask, crawler: Crawler) -> None:
         self.app = app
         self.crawler = crawler
         self.recording = crawler.recorder.recording
-        self.making = Making()
-        self.ledger = Ledger(self.recording.views, self.making)
+        self.values = ValueMaker()
+        self.ledger = Ledger(self.recording.views, self.values)
         self.views: list[int] = []
 
     def __enter__(self) -> "Writer":
@@ -70,8 +72,8 @@ class Writer:
                 continue
             try:
                 found = engines(self.app, view, table.metadata.tables.values())
-            except Exception as error:  # of the app's own code
-                why = f"there is no engine outside of a request: {told(error)}"
+            except Exception as error:  # raised by the app's own code
+                why = f"there is no engine outside of a request: {describe(error)}"
                 self.unseen(number, "create", why)
                 continue
             self.ledger.tables |= found
@@ -80,14 +82,14 @@ class Writer:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.crawler.recorder.let_go()
+        self.crawler.recorder.close_living()
         self.recording.notes.extend(self.ledger.close())
 
     def drive(self, number: int) -> None:
         ViewWriter(self, number).drive()
 
     def unseen(self, number: int, operation: str, why: str) -> None:
-        # What SQLAlchemy adds to an error is long, and different each time.
+        # What SQLAlchemy appends to an error is long, and differs each time.
         why = re.split(r" \[SQL: | \(Background on this error", why)[0][:200]
         unseen = Unseen(number, operation, why)
         if unseen not in self.recording.unseen:
@@ -102,15 +104,15 @@ def crawled_views(crawler: Crawler) -> t.Iterator[int]:
 
 
 class Trial:
-    """How to fill in a form, as far as it is known."""
+    """What is known of how to fill in a form."""
 
     def __init__(self) -> None:
         self.attempt = 0
-        self.said: dict[str, list[str]] = {}  # of the last attempt, by field
+        self.said: dict[str, list[str]] = {}  # the errors of the last attempt, by field
 
 
 class ViewWriter:
-    """Drives what writes in one view."""
+    """Drives the operations that write in a view."""
 
     def __init__(self, writer: Writer, number: int) -> None:
         self.writer = writer
@@ -121,27 +123,29 @@ class ViewWriter:
         self.mapper: Mapper = sa.inspect(self.view.model)
         self.urls = writer.app.url_map.bind("localhost")
         self.trials: dict[str, Trial] = {}
-        self.created: Data = {}  # what the last row was made of
-        self.overtaken: Request | None = None  # the request before one that is
+        self.created: Data = {}  # what the last row was created with
+        self.overtaken: Request | None = None  # the last before it is overtaken
 
     def drive(self) -> None:
         self.drive_all()
         listed = Operation(self.number, "list", self.url("index_view"))
-        last, _ = self.crawler.send(listed)  # what a view keeps is as after reading
-        self.crawler.send_overtaken(listed, last)  # and the other client has its answer
+        # Leave the view with what it keeps after reading, and show both clients the
+        # messages of the app.
+        last, _ = self.crawler.send(listed)
+        self.crawler.send_overtaken(listed, last)
 
     def drive_all(self) -> None:
         if not allows(self.view, "can_create"):
             self.unseen("create", "can_create is False")
-            self.no_row()
+            self.note_no_row()
             return
         if self.mapper.tables[0] not in self.ledger.before:
             self.unseen("create", f"{self.mapper.tables[0]} cannot be read")
             return
-        if not self.often(self.create):
-            self.no_row()
+        if not self.repeat(self.create):
+            self.note_no_row()
             return
-        self.often(self.duplicate)
+        self.repeat(self.duplicate)
         self.create_broken()
         if allows(self.view, "can_edit"):
             self.edit_all()
@@ -152,8 +156,8 @@ class ViewWriter:
         if not allows(self.view, "can_delete"):
             self.unseen("delete", "can_delete is False")
             return
-        self.often(self.bulk_delete)
-        self.often(self.delete)
+        self.repeat(self.bulk_delete)
+        self.repeat(self.delete)
         for row in self.rows():
             if self.delete_row(row) is None or row in self.ledger.own:
                 break
@@ -163,7 +167,7 @@ class ViewWriter:
     def unseen(self, operation: str, why: str) -> None:
         self.writer.unseen(self.number, operation, why)
 
-    def no_row(self) -> None:
+    def note_no_row(self) -> None:
         for operation, option in (
             ("edit", "can_edit"),
             ("inline edit", "column_editable_list"),
@@ -173,9 +177,12 @@ class ViewWriter:
             if allows(self.view, option):
                 self.unseen(operation, "there is no row of its own to do it with")
 
-    def often(self, do: Do) -> bool:
-        """Twice, overtaken the second time; then failed at each step in turn, and done
-        again after each."""
+    def repeat(self, do: Do) -> bool:
+        """Do it twice, the second time overtaken by concurrent requests.
+
+        Then inject a fault at each step in turn, and repeat the operation after each.
+        Returns whether it could be done.
+        """
         first = do(0)
         if first is None:
             return False
@@ -196,7 +203,7 @@ class ViewWriter:
         return f"{url}?id={quote(key)}" if key else url
 
     def open(self, operation: str, url: str) -> Page | None:
-        """A page to read, or nothing: then it is told why."""
+        """Return a page, or record why it does not open, and return ``None``."""
         request, page = self.crawler.send(Operation(self.number, operation, url))
         if request.status != 200:
             self.unseen(operation, request.error or f"answers {request.status}")
@@ -221,7 +228,11 @@ class ViewWriter:
         fail_at: int,
         inserts: Mapper | None = None,
     ) -> tuple[Request, str, OwnRow | None]:
-        """Post a form. Returns the row of that kind too, if it has inserted one."""
+        """Post a form. Returns the request, the page, and the row that it inserted.
+
+        ``inserts``: the mapper of the row. Without it, or without a row, the last item
+        is ``None``.
+        """
         found: list[OwnRow] = []
         if inserts is not None:
             inlines = {self.owner(name)[0] for name in data} - {self.mapper, inserts}
@@ -243,7 +254,7 @@ class ViewWriter:
         return request, page, row
 
     def rows(self) -> list[OwnRow]:
-        """The view's own rows that are there."""
+        """Return the view's own rows that exist."""
         return [
             row
             for row in self.ledger.own
@@ -251,7 +262,7 @@ class ViewWriter:
         ]
 
     def row(self) -> OwnRow | None:
-        """One of them, made where there is none."""
+        """Return an own row. Creates a row if none exists."""
         rows = self.rows()
         if not rows and self.create(0) is not None:
             rows = self.rows()
@@ -260,7 +271,7 @@ class ViewWriter:
     # ----------------------------------------------------------------- filling in
 
     def owner(self, name: str) -> tuple[Mapper, str]:
-        """Which mapper's attribute a field is for."""
+        """Return the mapper and the attribute that a field is for."""
         mapper = self.mapper
         while found := re.fullmatch(r"(\w+)-(?:\d+-)?(.+)", name):
             relation = mapper.relationships.get(found[1])
@@ -270,57 +281,61 @@ class ViewWriter:
         return mapper, name
 
     def fill(
-        self, fields: list[Field], made: Made, trial: Trial, prefix: str = ""
+        self, fields: list[Field], made: RowValues, trial: Trial, prefix: str = ""
     ) -> Data:
-        """``prefix``: of the fields to fill in; others only where they insist."""
+        """Fill in the fields with a prefix; other fields only if they are required."""
         pairs = []
-        for one in fields:
-            one.errors = trial.said.get(one.name, [])
-            inner = "-" in one.name.removeprefix(prefix)
+        for field in fields:
+            field.errors = trial.said.get(field.name, [])
+            inner = "-" in field.name.removeprefix(prefix)
             bare = inner or trial.attempt == ATTEMPTS - 1
-            pairs.append((one, self.value(one, made, bare, trial.attempt > 0)))
+            pairs.append((field, self.value(field, made, bare, trial.attempt > 0)))
         return gathered(pairs)
 
-    def value(self, one: Field, made: Made, bare: bool, again: bool) -> list[str]:
-        mapper, attribute = self.owner(one.name)
+    def value(
+        self, field: Field, made: RowValues, bare: bool, again: bool
+    ) -> list[str]:
+        mapper, attribute = self.owner(field.name)
         relation = mapper.relationships.get(attribute)
         column = mapper.columns.get(attribute)
-        label = one.label or one.name
-        if one.kind == "file" and one.required:
+        label = field.label or field.name
+        if field.kind == "file" and field.required:
             raise CannotFill(f"{label} asks for a file")
-        if one.kind in {"file", "hidden"} or one.fixed:
-            return one.shown
+        if field.kind in {"file", "hidden"} or field.fixed:
+            return field.shown
         if relation is not None and takes_over(relation):
-            if one.required or set(one.shown) - BLANK:
+            if field.required or set(field.shown) - BLANK:
                 raise CannotFill(f"{label} would take a row from the one that has it")
-            return one.shown
+            return field.shown
         unknown = relation is None and column is None
-        if not one.required and (bare or unknown or one.multiple):
-            return one.shown
-        if one.kind == "checkbox":
-            return one.shown if relation is not None else [one.value]
-        if one.chooses:
-            return self.choose(one, again)
+        if not field.required and (bare or unknown or field.multiple):
+            return field.shown
+        if field.kind == "checkbox":
+            return field.shown if relation is not None else [field.value]
+        if field.chooses:
+            return self.choose(field, again)
         if column is not None and column.foreign_keys:
             (key, *_) = column.foreign_keys
             value = self.ledger.some_value(key.column)
-            return one.shown if value is None else [str(value)]
-        if tells_class(mapper, column):
+            return field.shown if value is None else [str(value)]
+        if is_discriminator(mapper, column):
             return [str(mapper.polymorphic_identity or "")]
-        return [made.value(one, type_name(column))]
+        return [made.value(field, type_name(column))]
 
-    def choose(self, one: Field, again: bool) -> list[str]:
-        choices = one.choices
-        if one.kind == "ajax":
-            choices = self.look_up(one)
+    def choose(self, field: Field, again: bool) -> list[str]:
+        choices = field.choices
+        if field.kind == "ajax":
+            choices = self.look_up(field)
         if choices:
             return [choices[-1 if again else 0]]
-        if one.required:
-            raise CannotFill(f"{one.label or one.name} has nothing to choose from")
-        return one.shown
+        if field.required:
+            raise CannotFill(f"{field.label or field.name} has nothing to choose from")
+        return field.shown
 
-    def look_up(self, one: Field) -> list[str]:
-        page = self.open(f"look-up of {self.owner(one.name)[1]}", f"{one.url}&query=")
+    def look_up(self, field: Field) -> list[str]:
+        page = self.open(
+            f"look-up of {self.owner(field.name)[1]}", f"{field.url}&query="
+        )
         return [str(found[0]) for found in json.loads(page.html)] if page else []
 
     # -------------------------------------------------------------------- creating
@@ -329,17 +344,17 @@ class ViewWriter:
         self,
         operation: str,
         form_at: tuple[str, str],
-        fill: t.Callable[[Form, Made, Trial], Data],
+        fill: t.Callable[[Form, RowValues, Trial], Data],
         mapper: Mapper,
         fail_at: int,
     ) -> Request | None:
-        """Post a form until it takes what is put in, and has inserted a row."""
+        """Post a form until it accepts the values and inserts a row."""
         trial = self.trials.setdefault(operation, Trial())
         while True:
             form = self.open_form(*form_at)
             if form is None:
                 return None
-            made = self.writer.making.next(modest=trial.attempt > 0)
+            made = self.writer.values.next(modest=trial.attempt > 0)
             try:
                 data = fill(form, made, trial)
             except CannotFill as why:
@@ -366,7 +381,7 @@ class ViewWriter:
                 return None
             trial.attempt += 1
             if page.form is not None:
-                trial.said = {one.name: one.errors for one in page.form.fields}
+                trial.said = {field.name: field.errors for field in page.form.fields}
 
     def not_there(self, request: Request) -> None:
         if not request.error:
@@ -382,7 +397,7 @@ class ViewWriter:
         )
 
     def duplicate(self, fail_at: int) -> Request | None:
-        """The same again: refused, or a second row."""
+        """Post the same again: it is refused, or it inserts a second row."""
         form = self.open_form("create form", self.url("create_view"))
         if form is None:
             return None
@@ -400,7 +415,7 @@ class ViewWriter:
             )
 
     def create_broken(self) -> None:
-        """What a form has to refuse, or the database."""
+        """Post what the form, or the database, has to refuse."""
         form = self.open_form("create form", self.url("create_view"))
         broken = list(self.breakages(form)) if form else []
         if not any(name == "create, invalid" for name, _ in broken):
@@ -412,43 +427,46 @@ class ViewWriter:
             ) -> Request | None:
                 return self.refuse(name, changes, fail_at)
 
-            self.often(refuse)
+            self.repeat(refuse)
 
     def breakages(self, form: Form) -> t.Iterator[tuple[str, Data]]:
         invalid, against = "create, invalid", "create, against a constraint"
-        plain = [one for one in form.fields if self.is_plain(one)]
-        for one in plain:
-            if one.required and one.kind != "checkbox":
-                yield invalid, {one.name: []}
+        plain = [field for field in form.fields if self.is_plain(field)]
+        for field in plain:
+            if field.required and field.kind != "checkbox":
+                yield invalid, {field.name: []}
                 break
-        for one in plain:
-            if self.is_number(one):
-                yield invalid, {one.name: ["ss, not a number"]}
+        for field in plain:
+            if self.is_number(field):
+                yield invalid, {field.name: ["ss, not a number"]}
                 break
-        for one in plain:
-            if one.maxlength:
-                yield invalid, {one.name: ["s" * (one.maxlength + 1)]}
+        for field in plain:
+            if field.maxlength:
+                yield invalid, {field.name: ["s" * (field.maxlength + 1)]}
                 break
-        for one in plain:
-            if not one.required and self.needs_value(one):
-                yield against, {one.name: ["__None"] if one.kind == "select" else [""]}
-        for one in plain:
-            if self.is_number(one) and self.is_checked(one):
-                yield against, {one.name: ["-7000"]}
+        for field in plain:
+            if not field.required and self.needs_value(field):
+                yield (
+                    against,
+                    {field.name: ["__None"] if field.kind == "select" else [""]},
+                )
+        for field in plain:
+            if self.is_number(field) and self.is_checked(field):
+                yield against, {field.name: ["-7000"]}
 
-    def is_plain(self, one: Field) -> bool:
-        hidden = one.kind in {"hidden", "file"} or one.fixed
-        return "-" not in one.name and not hidden
+    def is_plain(self, field: Field) -> bool:
+        hidden = field.kind in {"hidden", "file"} or field.fixed
+        return "-" not in field.name and not hidden
 
-    def is_number(self, one: Field) -> bool:
-        column = self.mapper.columns.get(one.name)
-        if column is None or one.chooses or one.kind == "checkbox":
+    def is_number(self, field: Field) -> bool:
+        column = self.mapper.columns.get(field.name)
+        if column is None or field.chooses or field.kind == "checkbox":
             return False
         return type_name(column) in NUMBERS and not column.foreign_keys
 
-    def is_checked(self, one: Field) -> bool:
-        """Is there a CHECK on it?"""
-        column = self.mapper.columns[one.name]
+    def is_checked(self, field: Field) -> bool:
+        """Is the column in a CHECK constraint?"""
+        column = self.mapper.columns[field.name]
         word = re.compile(rf"\b{re.escape(column.name)}\b")
         return any(
             word.search(str(constraint.sqltext))
@@ -457,9 +475,9 @@ class ViewWriter:
             if isinstance(constraint, sa.CheckConstraint)
         )
 
-    def needs_value(self, one: Field) -> bool:
-        """Would leaving it empty send NULL where the database wants a reference?"""
-        relation = self.mapper.relationships.get(one.name)
+    def needs_value(self, field: Field) -> bool:
+        """Would an empty field send NULL to a foreign key that must not be NULL?"""
+        relation = self.mapper.relationships.get(field.name)
         if relation is None or relation.direction.name != "MANYTOONE":
             return False
         return not any(column.nullable for column in relation.local_columns)
@@ -469,7 +487,7 @@ class ViewWriter:
         if form is None:
             return None
         trial = self.trials["create"]
-        made = self.writer.making.next(modest=trial.attempt > 0)
+        made = self.writer.values.next(modest=trial.attempt > 0)
         data = {**self.fill(form.fields, made, trial), **changes}
         request, _, row = self.post(operation, form.action, data, fail_at, self.mapper)
         if row is not None:
@@ -482,9 +500,9 @@ class ViewWriter:
     # --------------------------------------------------------------------- editing
 
     def edit_all(self) -> None:
-        if not self.often(self.edit):
+        if not self.repeat(self.edit):
             return
-        self.often(self.edit_changed)
+        self.repeat(self.edit_changed)
         row = self.row()
         form = (
             self.open_form("edit form", self.url("edit_view", row.key)) if row else None
@@ -500,8 +518,8 @@ class ViewWriter:
             def drop(fail_at: int, name: str = inline.name) -> Request | None:
                 return self.drop_child(name, fail_at)
 
-            if self.often(add):
-                self.often(drop)
+            if self.repeat(add):
+                self.repeat(drop)
 
     def edit(self, fail_at: int) -> Request | None:
         """Post exactly what the form shows."""
@@ -509,28 +527,28 @@ class ViewWriter:
 
     def edit_changed(self, fail_at: int) -> Request | None:
         def change(form: Form) -> Data | None:
-            made = self.writer.making.next(self.trials["create"].attempt > 0)
-            for one in form.fields:
-                if self.is_plain(one) and self.is_free(one):
-                    one.errors = self.trials["create"].said.get(one.name, [])
-                    column = self.mapper.columns[one.name]
+            made = self.writer.values.next(self.trials["create"].attempt > 0)
+            for field in form.fields:
+                if self.is_plain(field) and self.is_free(field):
+                    field.errors = self.trials["create"].said.get(field.name, [])
+                    column = self.mapper.columns[field.name]
                     return {
                         **form.shown,
-                        one.name: [made.value(one, type_name(column))],
+                        field.name: [made.value(field, type_name(column))],
                     }
             self.unseen("edit, changed", "the form has no text and no number to change")
             return None
 
         return self.edit_with("edit, changed", change, fail_at)
 
-    def is_free(self, one: Field) -> bool:
-        """Is it a column that may hold anything?"""
-        column = self.mapper.columns.get(one.name)
+    def is_free(self, field: Field) -> bool:
+        """Is it a column that any value can be written to?"""
+        column = self.mapper.columns.get(field.name)
         if column is None or column.primary_key or column.foreign_keys:
             return False
-        if tells_class(self.mapper, column):
+        if is_discriminator(self.mapper, column):
             return False
-        return not one.chooses and one.kind != "checkbox"
+        return not field.chooses and field.kind != "checkbox"
 
     def edit_with(
         self, operation: str, change: t.Callable[[Form], Data | None], fail_at: int
@@ -560,13 +578,13 @@ class ViewWriter:
         row = self.row()
         if row is None:
             return None
-        # With each child a form has more to do: it would have another step to fail at
-        # each time.
+        # Each child adds steps to the form. Each try has to have the same number of
+        # steps to inject a fault at.
         for child in self.children(name)[1:]:
             self.ledger.remove(child)
         self.ledger.forget_gone()
 
-        def fill(form: Form, made: Made, trial: Trial) -> Data:
+        def fill(form: Form, made: RowValues, trial: Trial) -> Data:
             fields = _inline(form, name).new(form)
             prefix = "-".join([*fields[0].name.split("-")[:2], ""]) if fields else ""
             return {**form.shown, **self.fill(fields, made, trial, prefix)}
@@ -580,7 +598,7 @@ class ViewWriter:
         )
 
     def drop_child(self, name: str, fail_at: int) -> Request | None:
-        """Tick the box that removes a child, of those that it has added."""
+        """Tick the box that removes a child. The child is the guard's own."""
         operation = f"inline child of {name}, removed"
         if not self.children(name):
             self.add_child(name, 0)
@@ -600,12 +618,12 @@ class ViewWriter:
         return request
 
     def children(self, name: str) -> list[OwnRow]:
-        """The children that it has added."""
-        mapper, row = self.mapper.relationships[name].mapper, self.row()
+        """Return the children that the guard has added."""
+        mapper, parent = self.mapper.relationships[name].mapper, self.row()
         return [
-            one
-            for one in self.ledger.own
-            if one.view == self.number and one.mapper.isa(mapper) and one != row
+            row
+            for row in self.ledger.own
+            if row.view == self.number and row.mapper.isa(mapper) and row != parent
         ]
 
     def edit_inline(self) -> None:
@@ -618,7 +636,7 @@ class ViewWriter:
             def edit(fail_at: int, cell: Cell = cell) -> Request | None:
                 return self.edit_cell(cell, fail_at)
 
-            self.often(edit)
+            self.repeat(edit)
 
     def edit_cell(self, cell: Cell, fail_at: int) -> Request | None:
         row = self.row()
@@ -644,7 +662,7 @@ class ViewWriter:
         return request
 
     def cell_value(self, cell: Cell, content: dict[str, str]) -> str | None:
-        made = self.writer.making.next(self.trials["create"].attempt > 0)
+        made = self.writer.values.next(self.trials["create"].attempt > 0)
         column = self.mapper.columns.get(cell.name)
         relation = self.mapper.relationships.get(cell.name)
         if cell.kind == "boolean":
@@ -652,17 +670,17 @@ class ViewWriter:
             return "" if is_set else "1"
         if cell.kind == "combodate":
             return made.moment(type_name(column) or "date", cell.format)
-        if tells_class(self.mapper, column):
+        if is_discriminator(self.mapper, column):
             return None
         if cell.kind in {"text", "textarea", "number"}:
             length = getattr(getattr(column, "type", None), "length", 0) or 0
-            one = Field(cell.name, cell.kind, maxlength=length)
-            one.errors = self.trials["create"].said.get(cell.name, [])
-            return made.value(one, type_name(column))
+            field = Field(cell.name, cell.kind, maxlength=length)
+            field.errors = self.trials["create"].said.get(cell.name, [])
+            return made.value(field, type_name(column))
         if cell.kind != "select2" or (relation is not None and takes_over(relation)):
             return None
-        values = [str(one["value"]) for one in json.loads(cell.source or "[]")]
-        choices = [one for one in values if one not in BLANK]
+        values = [str(choice["value"]) for choice in json.loads(cell.source or "[]")]
+        choices = [value for value in values if value not in BLANK]
         return choices[made.row % len(choices)] if choices else None
 
     # -------------------------------------------------------------------- deleting
@@ -676,7 +694,7 @@ class ViewWriter:
             if name != "delete":
                 why = "an action of its own: it may do more than write rows"
                 self.unseen(f"bulk {name}", why)
-        form = next((one for one in page.forms if one.id == "action_form"), None)
+        form = next((form for form in page.forms if form.id == "action_form"), None)
         if form is None or "delete" not in page.actions:
             self.unseen("bulk delete", "the list does not offer it")
             return None
@@ -695,7 +713,7 @@ class ViewWriter:
         if page is None:
             return None
         url = self.url("delete_view")
-        forms = (one for one in page.forms if urljoin(url, one.action) == url)
+        forms = (form for form in page.forms if urljoin(url, form.action) == url)
         form = next(forms, Form())
         data = {**form.hidden, "id": [row.key]}
         request, _, _ = self.post("delete", url, data, fail_at)
@@ -706,18 +724,22 @@ class ViewWriter:
         if request.failed or request.error or row not in self.ledger.own:
             return
         page = self.open("list", self.url("index_view"))
-        said = f": {page.complaints}" if page and page.complaints else ""
-        request.wrong = f"answers {request.status}, but the row is still there{said}"
+        complaints = f": {page.complaints}" if page and page.complaints else ""
+        request.wrong = (
+            f"answers {request.status}, but the row is still there{complaints}"
+        )
 
 
-def tells_class(mapper: Mapper, column: t.Any) -> bool:
-    """Is it the column that tells of which class a row is? What is no class's name
-    breaks every list that shows the row."""
+def is_discriminator(mapper: Mapper, column: t.Any) -> bool:
+    """Is it the column that holds the class of a row?
+
+    A value that names no class breaks every list that shows the row.
+    """
     return column is not None and column is mapper.polymorphic_on
 
 
 def takes_over(relation: Relation) -> bool:
-    """Would choosing a row change that row, or delete it together with the own one?"""
+    """Would choosing a row change it, or delete it together with the own row?"""
     if relation.direction.name == "ONETOMANY":
         return True
     if relation.cascade.delete or relation.cascade.delete_orphan:
@@ -733,7 +755,7 @@ def takes_over(relation: Relation) -> bool:
 
 
 def type_name(column: t.Any) -> str:
-    """The name of the type that Python has for a column, or nothing."""
+    """Return the name of a column's Python type, or an empty string."""
     try:
         return str(column.type.python_type.__name__)
     except (AttributeError, NotImplementedError):
@@ -747,14 +769,16 @@ def _key(instance: t.Any) -> str:
 
 
 def _box(form: Form, inline: str, child: OwnRow) -> str:
-    """The name of the box that removes a child when it is ticked, or nothing."""
+    """Return the name of the box that removes a child, or an empty string."""
     pattern = re.compile(rf"({re.escape(inline)}-\d+)-\w+")
-    for one in form.fields:
-        found = pattern.fullmatch(one.name)
-        if found and one.kind == "hidden" and one.value == child.key:
+    for field in form.fields:
+        found = pattern.fullmatch(field.name)
+        if found and field.kind == "hidden" and field.value == child.key:
             return f"del-{found[1]}"
     return ""
 
 
 def _inline(form: Form, name: str) -> Inline:
-    return next((one for one in form.inlines if one.name == name), Inline(name))
+    return next(
+        (inline for inline in form.inlines if inline.name == name), Inline(name)
+    )

@@ -1,4 +1,4 @@
-"""The report as one HTML file, to open from a disk, a mail or what a CI job keeps."""
+"""The report as a single HTML file, to open from a disk, a mail or a CI artifact."""
 
 import base64
 import hashlib
@@ -22,11 +22,13 @@ from session_scoping.rules.cells import State
 from session_scoping.rules.rules import RULES
 from session_scoping.rules.verdict import Verdict
 
-Tally = list[tuple[Request, str, int]]  # the first of its kind, what it did, how many
+Tally = list[
+    tuple[Request, str, int]
+]  # the first request of its kind, what it did, how many
 
 
 def html(verdict: Verdict) -> str:
-    """Show a verdict and what it was passed on, in a page that loads nothing."""
+    """Return a page with a verdict and its recording. The page loads nothing."""
     recording = verdict.recording
     style, script = _part("report.css"), _part("report.js")
     environment = Environment(
@@ -49,7 +51,9 @@ def html(verdict: Verdict) -> str:
         label=verdict.label,
         distinct=lambda values: list(dict.fromkeys(filter(None, values))),
         libraries=lambda finding: [
-            one.place for one in finding.violations if one.place != one.own
+            violation.place
+            for violation in finding.violations
+            if violation.place != violation.own
         ],
         failures=_tally(verdict.failures, _why),
         stopped=_tally(verdict.stopped, _write),
@@ -59,7 +63,7 @@ def html(verdict: Verdict) -> str:
         style_hash=_hash(style),
         script_hash=_hash(script),
     )
-    # A path that is not Unicode comes as lone surrogates, which no file can hold.
+    # A path that is not Unicode holds lone surrogates, which cannot be encoded.
     return page.encode(errors="backslashreplace").decode()
 
 
@@ -82,25 +86,25 @@ def _sentence(verdict: Verdict) -> str:
     known = _count(len(verdict.recording.views), "view")
     seen = verdict.seen - {NOBODY}
     if verdict.violations:
-        broken = {one.rule for one in verdict.violations}
-        said = f"{len(broken)} of {len(RULES)} rules "
-        said += "is broken" if len(broken) == 1 else "are broken"
-        within = {one.view for one in verdict.violations} - {NOBODY}
+        broken = {violation.rule for violation in verdict.violations}
+        text = f"{len(broken)} of {len(RULES)} rules "
+        text += "is broken" if len(broken) == 1 else "are broken"
+        within = {violation.view for violation in verdict.violations} - {NOBODY}
         if within:
-            said += f", in {len(within)} of {known}"
+            text += f", in {len(within)} of {known}"
     elif verdict.proven:
-        said = f"Sessions are request-scoped, in {len(seen)} of {known}"
+        text = f"Sessions are request-scoped, in {len(seen)} of {known}"
     elif verdict.seen:
-        said = "No session was seen in a view of an admin, so little is known"
+        text = "No session was seen in a view of an admin, so little is known"
     else:
-        said = "Nothing was seen, so nothing is known"
+        text = "Nothing was seen, so nothing is known"
     if verdict.stopped:
-        said += f"; {_count(len(verdict.stopped), 'request')} tried to write"
-    return f"{said}."
+        text += f"; {_count(len(verdict.stopped), 'request')} tried to write"
+    return f"{text}."
 
 
 def _remarks(verdict: Verdict) -> t.Iterator[str]:
-    """What keeps the sentence from being the whole truth."""
+    """Yield the limits of the sentence."""
     seen = verdict.seen - {NOBODY}
     untried = [
         rule.name
@@ -119,13 +123,13 @@ def _count(number: int, what: str) -> str:
 
 
 def _with_code(text: str) -> Markup:
-    """Show as code what stands between backticks."""
+    """Show text between backticks as code."""
     return Markup(re.sub("`([^`]+)`", r"<code>\1</code>", str(escape(text))))
 
 
 def _rows(recording: Recording) -> list[int]:
-    """The views, and NOBODY where requests came to none of them."""
-    beside = any(one.view == NOBODY for one in recording.requests)
+    """Return the views, and ``NOBODY`` if requests came to no view."""
+    beside = any(request.view == NOBODY for request in recording.requests)
     return [*range(len(recording.views)), *([NOBODY] if beside else [])]
 
 
@@ -135,15 +139,15 @@ def _why(request: Request) -> list[str]:
 
 def _write(request: Request) -> list[str]:
     return [
-        "\n".join(filter(None, [one.sql, str(one.own or one.place or "")]))
-        for one in request.stopped
+        "\n".join(filter(None, [stopped.sql, str(stopped.own or stopped.place or "")]))
+        for stopped in request.stopped
     ]
 
 
 def _tally(
     requests: list[Request], say: t.Callable[[Request], t.Iterable[str]]
 ) -> Tally:
-    """Tell as one what happened again and again."""
+    """Group requests that did the same."""
     counts: Counter[tuple[int, str, str]] = Counter()
     first: dict[tuple[int, str, str], Request] = {}
     for request in requests:
@@ -156,16 +160,19 @@ def _tally(
 
 
 def _data(verdict: Verdict) -> dict[str, t.Any]:
-    """What the timeline draws. What has its default value is left out, and a place
-    stands in it once: thousands of requests use a few lines of code."""
+    """Return what the timeline draws.
+
+    Default values are left out, and each place is in it once: thousands of requests use
+    a few lines of code.
+    """
     recording = verdict.recording
     places: dict[str, int] = {}
     return {
         "rules": {rule.name: rule.sentence for rule in RULES},
         "engines": recording.engines,
         "views": [
-            _slim(one, places) | {"label": verdict.label(number)}
-            for number, one in enumerate(recording.views)
+            _slim(view, places) | {"label": verdict.label(number)}
+            for number, view in enumerate(recording.views)
         ],
         "requests": _slim(recording.requests, places),
         "sessions": _slim(recording.sessions, places),
@@ -181,12 +188,12 @@ def _slim(value: t.Any, places: dict[str, int]) -> t.Any:
     if isinstance(value, Place):
         return places.setdefault(str(value), len(places))
     if is_dataclass(value):
-        own = ((one, getattr(value, one.name)) for one in fields(value))
+        own = ((field, getattr(value, field.name)) for field in fields(value))
         return {
-            one.name: _slim(got, places)
-            for one, got in own
-            if got != one.default and got not in (None, (), [])
+            field.name: _slim(got, places)
+            for field, got in own
+            if got != field.default and got not in (None, (), [])
         }
     if isinstance(value, list | tuple):
-        return [_slim(one, places) for one in value]
+        return [_slim(item, places) for item in value]
     return round(value, 6) if isinstance(value, float) else value

@@ -34,27 +34,30 @@ SENTENCES = {
     1: "a rule is broken",
     2: "could not tell",
 }
-FEW = 3  # of what was seen of a broken rule: --json has all
+FEW = 3  # violations to print for a rule: --json has all
 
 
 def versions(survey: Survey) -> str:
-    """What the verdict is about."""
+    """Return the packages and releases that the verdict is about."""
     known = survey.stack
-    found = [f"{one} {known[one]}" if one in known else f"no {one}" for one in STACK]
+    found = [
+        f"{package} {known[package]}" if package in known else f"no {package}"
+        for package in STACK
+    ]
     return ", ".join([*found, f"Python {survey.python}"])
 
 
 def sentence(survey: Survey) -> str:
-    """The verdict."""
+    """Return the verdict in a sentence."""
     if survey.does_not_import:
         return f"could not tell: {survey.does_not_import}"
-    known = any(one.state == State.KNOWN for one in survey.cells)
+    known = any(cell.state == State.KNOWN for cell in survey.cells)
     but = ", but for the numbers above" if known and survey.status == 0 else ""
     return SENTENCES[survey.status] + but
 
 
 def remarks(survey: Survey) -> t.Iterator[str]:
-    """What needs more words than a cell has."""
+    """Yield what does not fit into a cell."""
     yield from notes(survey.cells)
     for handle, why in survey.not_tried.items():
         yield f"{handle} was not tried: it {why}"
@@ -62,12 +65,12 @@ def remarks(survey: Survey) -> t.Iterator[str]:
 
 
 def broken(survey: Survey) -> list[Cell]:
-    """The cells that nothing excuses."""
-    return [one for one in survey.cells if one.state == State.BROKEN]
+    """Return the cells that no known defect explains."""
+    return [cell for cell in survey.cells if cell.state == State.BROKEN]
 
 
 def render(survey: Survey) -> RenderableType:
-    """The table, and what it needs to be understood."""
+    """Return the table and its notes, as something that ``rich`` prints."""
     return Group(*_parts(survey))
 
 
@@ -77,7 +80,7 @@ def _parts(survey: Survey) -> t.Iterator[RenderableType]:
     table = Table("rule", *HANDLES, box=None, pad_edge=False, padding=(0, 1, 0, 0))
     for rule in NAMES:
         cells = (survey.cell(rule, handle) for handle in HANDLES)
-        table.add_row(rule, *(Text(word(one), STYLES[one.state]) for one in cells))
+        table.add_row(rule, *(Text(word(cell), STYLES[cell.state]) for cell in cells))
     yield table
     yield Text()
     for remark in remarks(survey):
@@ -92,7 +95,7 @@ def _parts(survey: Survey) -> t.Iterator[RenderableType]:
 
 
 def html(survey: Survey) -> str:
-    """A page that needs no network."""
+    """Return a page that needs no network."""
     environment = Environment(
         autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined
     )

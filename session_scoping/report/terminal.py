@@ -29,16 +29,16 @@ CELLS = {
     State.NOT_TRIED: Text("–", "dim"),
 }
 WIDTH = 100  # of a verdict that is not for a terminal
-FEW = 4  # operations to name in a line
+FEW = 4  # names to print in a line
 
 
 def text(verdict: Verdict) -> str:
-    """The verdict as plain text, for a log or the message of a test."""
+    """Return the verdict as plain text, for a log or the message of a test."""
     return plain(render(verdict))
 
 
 def plain(renderable: RenderableType) -> str:
-    """Text without colours and without blanks at the end of its lines."""
+    """Return text without colours and without spaces at the end of lines."""
     console = Console(file=StringIO(), width=WIDTH, no_color=True, highlight=False)
     console.print(renderable, crop=False)
     lines = t.cast(StringIO, console.file).getvalue().splitlines()
@@ -46,9 +46,9 @@ def plain(renderable: RenderableType) -> str:
 
 
 def show(renderable: RenderableType) -> None:
-    """Print it, in colours where it is read on a terminal."""
+    """Print it, on a terminal in colours."""
     if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="replace")  # of a terminal that knows no arrows
+        sys.stdout.reconfigure(errors="replace")  # a terminal may have no arrows
     console = Console(highlight=False)
     if console.is_terminal:
         console.print(renderable, crop=False)
@@ -57,13 +57,15 @@ def show(renderable: RenderableType) -> None:
 
 
 def render(verdict: Verdict) -> RenderableType:
-    """The verdict as something that ``rich`` prints."""
+    """Return the verdict as something that ``rich`` prints."""
     return Group(*_parts(verdict))
 
 
 def _parts(verdict: Verdict) -> t.Iterator[RenderableType]:
     recording = verdict.recording
-    yield Text(", ".join(f"{name} {one}" for name, one in recording.stack.items()))
+    yield Text(
+        ", ".join(f"{name} {version}" for name, version in recording.stack.items())
+    )
     yield Text(
         f"{recording.app}: {_count(recording.requests, 'request')}, "
         f"{_count(recording.sessions, 'session')}"
@@ -77,15 +79,17 @@ def _parts(verdict: Verdict) -> t.Iterator[RenderableType]:
     yield from _requests("Did not work", verdict.failures, _failure)
     if recording.unseen:
         yield Text("\nNot seen, so nothing is known of it", "bold")
-        for one in recording.unseen:
-            yield _line(f"{verdict.label(one.view)}, {one.operation}: {one.why}")
+        for unseen in recording.unseen:
+            yield _line(
+                f"{verdict.label(unseen.view)}, {unseen.operation}: {unseen.why}"
+            )
     for note in recording.notes:
         yield Text(f"\nNote: {note}.")
     yield Text(f"\nVerdict: {conclusion(verdict)}", "bold")
 
 
 def conclusion(verdict: Verdict) -> str:
-    """The verdict in a sentence."""
+    """Return the verdict in a sentence."""
     if verdict.findings:
         rules = [
             name for name in NAMES if any(name in f.rules for f in verdict.findings)
@@ -107,7 +111,7 @@ def conclusion(verdict: Verdict) -> str:
 def _table(verdict: Verdict) -> Table:
     table = Table("view", *NAMES, box=None, pad_edge=False, padding=(0, 2, 0, 0))
     numbers: list[int] = list(range(len(verdict.recording.views)))
-    if any(one.view == NOBODY for one in verdict.recording.requests):
+    if any(request.view == NOBODY for request in verdict.recording.requests):
         numbers.append(NOBODY)
     for number in numbers:
         cells = [CELLS[verdict.cell(number, rule)] for rule in NAMES]
@@ -126,26 +130,28 @@ def _finding(
     )
     if cause:
         yield _line(cause.sentence)
-    alike = {one.rule: one for one in reversed(finding.violations)}
-    # Beneath several views it breaks each rule in each of them: one of each will do.
+    alike = {violation.rule: violation for violation in reversed(finding.violations)}
+    # In several views it breaks the same rules: one violation of each rule is enough.
     seen = alike.values() if len(finding.views) > 1 else finding.violations
-    for one in sorted(seen, key=lambda one: NAMES.index(one.rule)):
-        where = f", in {_few(one.operations)}" if one.operations else ""
+    for violation in sorted(seen, key=lambda violation: NAMES.index(violation.rule)):
+        where = f", in {_few(violation.operations)}" if violation.operations else ""
         if len(finding.views) > 1:
-            where += f" of {verdict.label(one.view)}, for example"
-        yield _line(Text.assemble((f"{one.rule}:", "bold"), f" {one.what}{where}"))
-    told: dict[str, None] = {}
-    for one in finding.violations:
-        if one.made and one.made != one.own:
-            told[f"made at:   {one.made}"] = None
-        if one.own:
+            where += f" of {verdict.label(violation.view)}, for example"
+        yield _line(
+            Text.assemble((f"{violation.rule}:", "bold"), f" {violation.what}{where}")
+        )
+    lines: dict[str, None] = {}
+    for violation in finding.violations:
+        if violation.made and violation.made != violation.own:
+            lines[f"made at:   {violation.made}"] = None
+        if violation.own:
             word = "used at:  " if cause and cause.beneath_views else "your code:"
-            told[f"{word} {one.own}"] = None
-        elif one.place and one.place != one.made:
-            told[f"used at:   {one.place}"] = None
-        if one.kept_by:
-            told[f"kept by:   {' → '.join(one.kept_by)}"] = None
-    for line in islice(told, FEW if len(finding.views) > 1 else None):
+            lines[f"{word} {violation.own}"] = None
+        elif violation.place and violation.place != violation.made:
+            lines[f"used at:   {violation.place}"] = None
+        if violation.kept_by:
+            lines[f"kept by:   {' → '.join(violation.kept_by)}"] = None
+    for line in islice(lines, FEW if len(finding.views) > 1 else None):
         yield _line(line)
     if cause:
         yield _line(Text("change:", "bold"))
@@ -155,18 +161,20 @@ def _finding(
 
 
 def views_of(verdict: Verdict, finding: Finding) -> str:
-    """The views that a finding is about."""
+    """Return the names of the views that a finding is about."""
     names = [verdict.label(number) for number in finding.views]
     more = len(names) - FEW
     return ", ".join(names[:FEW]) + (f" and {more} more" if more > 0 else "")
 
 
 def _requests(
-    title: str, requests: list[Request], tell: t.Callable[[Request], str]
+    title: str, requests: list[Request], describe: t.Callable[[Request], str]
 ) -> t.Iterator[RenderableType]:
     if requests:
         yield Text(f"\n{title}", "bold")
-        lines = dict.fromkeys(f"{_operation(one)}: {tell(one)}" for one in requests)
+        lines = dict.fromkeys(
+            f"{_operation(request)}: {describe(request)}" for request in requests
+        )
         for line in lines:
             yield _line(line)
 
@@ -197,7 +205,7 @@ def _count(things: t.Sequence[object], name: str) -> str:
 
 
 def _whole(line: str, style: str) -> Text:
-    """What is to be copied is not cut."""
+    """Return a line that is not wrapped, so that it can be copied."""
     return Text(line, style, no_wrap=True, overflow="ignore")
 
 

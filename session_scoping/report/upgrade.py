@@ -32,22 +32,24 @@ TITLES = {
     Kind.FIXED: "No longer broken",
     Kind.INCOMPARABLE: "Cannot be compared",
 }
-FEW = 3  # of what was seen, for each rule: --json has all
+FEW = 3  # violations to print for a rule: --json has all
 
 
 @dataclass
 class Changes:
-    """The changes of one kind that have one reason."""
+    """The changes of a kind that have the same reason."""
 
     kind: Kind
     why: str
     rules: list[str] = field(default_factory=list)
     subjects: list[str] = field(default_factory=list)
-    seen: dict[str, list[str]] = field(default_factory=dict)  # by rule, of one subject
+    seen: dict[str, list[str]] = field(
+        default_factory=dict
+    )  # by rule, for the first subject
 
     @property
     def title(self) -> str:
-        """Rules and subjects, in a line."""
+        """The rules and the subjects, in a line."""
         rules = "every rule" if len(self.rules) == len(NAMES) else ", ".join(self.rules)
         return f"{rules}: {', '.join(self.subjects)}"
 
@@ -56,18 +58,18 @@ class Changes:
         """The reason, and what was seen."""
         lines = [self.why] if self.why else []
         for rule, seen in self.seen.items():
-            lines += [f"{rule}: {one}" for one in seen[:FEW]]
+            lines += [f"{rule}: {line}" for line in seen[:FEW]]
             if len(seen) > FEW:
                 lines.append(f"{rule}: and {len(seen) - FEW} more")
         return lines
 
 
 def by_reason(comparison: Comparison) -> list[Changes]:
-    """What is to be said of the changes, those of one kind and reason together."""
+    """Group the changes by kind and reason."""
     groups: dict[tuple[Kind, str], Changes] = {}
     for kind in TITLES:
-        for one in comparison.of(kind):
-            cell = one.reason
+        for change in comparison.of(kind):
+            cell = change.reason
             why = word(cell)
             if kind == Kind.INCOMPARABLE:
                 why = f"{cell.why} {numbers(cell)}".strip()
@@ -84,19 +86,21 @@ def by_reason(comparison: Comparison) -> list[Changes]:
 
 
 def written(change: Change) -> str:
-    """A cell of the table."""
+    """Return the text of a cell of the table."""
     before, after = word(change.before), word(change.after)
     return before if before == after else f"{before} →\n{after}"
 
 
 def known(comparison: Comparison) -> list[str]:
-    """The known defects that the cells name by their numbers."""
-    both = [cell for one in comparison.changes for cell in (one.before, one.after)]
+    """Return a line for each known defect whose number is in a cell."""
+    both = [
+        cell for change in comparison.changes for cell in (change.before, change.after)
+    ]
     return notes(both)
 
 
 def sentence(comparison: Comparison) -> str:
-    """What the upgrade does to the rules, in a sentence."""
+    """Return what the upgrade does to the rules, in a sentence."""
     before, after = comparison.before.release, comparison.after.release
     name = f"{comparison.package} {before} → {after}"
     does = [
@@ -112,23 +116,24 @@ def sentence(comparison: Comparison) -> str:
 
 
 def _rules(comparison: Comparison, kind: Kind) -> str:
-    rules = dict.fromkeys(one.after.rule for one in comparison.of(kind))
+    rules = dict.fromkeys(change.after.rule for change in comparison.of(kind))
     return ", ".join(rules)
 
 
 def render(found: Comparison | Culprit) -> RenderableType:
-    """A comparison, or the release that a bisection has found, as text."""
+    """Return a comparison, or the result of a bisection, as text."""
     if isinstance(found, Comparison):
         return Group(*_parts(found), Text(f"\nVerdict: {sentence(found)}", "bold"))
-    one = found.comparison
-    broke = f"{one.package} {one.after.release} broke {_rules(one, Kind.BROKEN)}"
+    comparison = found.comparison
+    change = f"{comparison.package} {comparison.after.release}"
+    broke = f"{change} broke {_rules(comparison, Kind.BROKEN)}"
     parts = [Text(f"\nVerdict: {broke}.", "bold")]
     parts.append(Text(f"{found.tried} of {found.of} releases were tried.", "dim"))
     if found.untried:
         untried = ", ".join(found.untried)
         line = f"Nothing is known of {untried}: one of them may be the first."
         parts.append(Text(line, "yellow"))
-    return Group(*_parts(one), *parts)
+    return Group(*_parts(comparison), *parts)
 
 
 def _parts(comparison: Comparison) -> t.Iterator[RenderableType]:
@@ -139,8 +144,8 @@ def _parts(comparison: Comparison) -> t.Iterator[RenderableType]:
     for table in _tables(comparison):
         yield Text()
         yield table
-    for one in known(comparison):
-        yield Text(one)
+    for note in known(comparison):
+        yield Text(note)
     for group in by_reason(comparison):
         title = f"\n{TITLES[group.kind]}: "
         yield Text.assemble((title, STYLES[group.kind]), group.title)
@@ -153,13 +158,15 @@ def _parts(comparison: Comparison) -> t.Iterator[RenderableType]:
 
 
 def _tables(comparison: Comparison) -> t.Iterator[Table]:
-    """Rules by handles, and the views of the app by rules: there may be many views."""
-    handles = [one for one in comparison.subjects if one in HANDLES]
+    """Yield a table of rules and handles, and a table of the app's views and rules."""
+    handles = [subject for subject in comparison.subjects if subject in HANDLES]
     table = _table("rule", handles)
     for rule in NAMES:
-        table.add_row(rule, *(_cell(comparison.change(rule, one)) for one in handles))
+        table.add_row(
+            rule, *(_cell(comparison.change(rule, handle)) for handle in handles)
+        )
     yield table
-    views = [one for one in comparison.subjects if one not in HANDLES]
+    views = [subject for subject in comparison.subjects if subject not in HANDLES]
     table = _table("view", NAMES)
     for view in views:
         table.add_row(view, *(_cell(comparison.change(rule, view)) for rule in NAMES))
@@ -180,7 +187,7 @@ def _indented(text: str) -> RenderableType:
 
 
 def html(comparison: Comparison) -> str:
-    """A page that needs no network."""
+    """Return a page that needs no network."""
     environment = Environment(
         autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined
     )
@@ -200,6 +207,6 @@ def html(comparison: Comparison) -> str:
 
 
 def link(text: str) -> Markup:
-    """Make what looks like an address a link."""
+    """Make links of the addresses in a text."""
     escaped = str(escape(text))
     return Markup(re.sub(r"(https://[^\s<]+)", r'<a href="\1">\1</a>', escaped))

@@ -1,1 +1,1 @@
-"""The seven rules: what a recording says of them, and why one is broken."""
+"""The seven rules: what a recording says of them, and why a rule is broken."""

@@ -15,7 +15,7 @@ from session_scoping.rules.defects import BY_ID
 from session_scoping.rules.defects import Defect
 from session_scoping.rules.defects import FLASK_ADMIN
 from session_scoping.rules.sight import Sight
-from session_scoping.rules.sight import UNASKED
+from session_scoping.rules.sight import UNSOLICITED
 
 
 @dataclass(frozen=True)
@@ -26,8 +26,8 @@ class Cause:
     sentence: str
     fix: str  # code, or what to install
     link: str = ""
-    beneath_views: bool = False  # is it the app's, or its tests', and not a view's?
-    defect: Defect | None = None  # the documented defect of a release that it is
+    beneath_views: bool = False  # is it in the app or its tests, and not in a view?
+    defect: Defect | None = None  # the documented defect of a release, if it is one
 
 
 Recognise = t.Callable[[str, Sight, Recording], bool]
@@ -37,13 +37,14 @@ CAUSES: list[tuple[Cause, Recognise]] = []
 def cause(
     name: str, sentence: str, fix: str, link: str = "", beneath_views: bool = False
 ) -> t.Callable[[Recognise], Recognise]:
+    """Register a cause. The decorated function recognises it."""
     return _keep(Cause(name, sentence, fix, link, beneath_views))
 
 
 def documented(
     name: str, defect: Defect, beneath_views: bool = False
 ) -> t.Callable[[Recognise], Recognise]:
-    """A cause that is a known defect of a release."""
+    """Register a cause that is a known defect of a release."""
     texts = defect.sentence, defect.workaround, defect.link
     return _keep(Cause(name, *texts, beneath_views, defect))
 
@@ -57,7 +58,7 @@ def _keep(known: Cause) -> t.Callable[[Recognise], Recognise]:
 
 
 def cause_of(rule: str, sight: Sight, recording: Recording) -> Cause | None:
-    """The first known cause that a sight of a broken rule fits."""
+    """Return the first known cause that explains a broken rule, or ``None``."""
     for known, recognise in CAUSES:
         if recognise(rule, sight, recording):
             return known
@@ -69,7 +70,7 @@ def _maker(sight: Sight) -> str:
 
 
 def _held(sight: Sight, recording: Recording) -> bool:
-    """Is it about a session that a view holds instead of a handle?"""
+    """Does a view hold this session instead of a handle?"""
     return sight.session is not None and any(
         view.session == sight.session.number for view in recording.views
     )
@@ -99,7 +100,9 @@ def _ended_elsewhere(rule: str, sight: Sight, recording: Recording) -> bool:
     if request is None or not (request.outer_context or request.ended_on):
         return False
     earlier = recording.requests[: request.number + 1]
-    return any(one.ended_on and one.thread == request.thread for one in earlier)
+    return any(
+        previous.ended_on and previous.thread == request.thread for previous in earlier
+    )
 
 
 @documented(
@@ -117,7 +120,7 @@ def _unclosed(rule: str, sight: Sight, recording: Recording) -> bool:
 
 
 def _was_unclosed(sight: Sight, session: Session) -> bool:
-    """Was it there because it could not be closed? Since then it may have been."""
+    """Was it still there because closing it had failed? It may be closed by now."""
     uses = sight.request.uses if sight.request else ()
     return any(use.session == session.number and use.close_error for use in uses)
 
@@ -281,7 +284,7 @@ def _small_scope(rule: str, sight: Sight, recording: Recording) -> bool:
 
 
 def _given(request: Request, recording: Recording) -> list[Session]:
-    """The sessions that a scoped_session has made for a request, until its end."""
+    """Return the sessions that a ``scoped_session`` made for a request."""
     sessions = [recording.sessions[use.session] for use in request.uses]
     return [
         session
@@ -357,7 +360,9 @@ session-scoping upgrade flask-admin==2.2.1 flask-admin==THIS_RELEASE""",
     f"{FLASK_ADMIN}/issues",
 )
 def _flask_admin(rule: str, sight: Sight, recording: Recording) -> bool:
-    return sight.kind == UNASKED and bool(sight.place and sight.place.of_flask_admin)
+    return sight.kind == UNSOLICITED and bool(
+        sight.place and sight.place.of_flask_admin
+    )
 
 
 @cause(

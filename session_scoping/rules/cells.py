@@ -28,6 +28,6 @@ class Cell:
 
     @classmethod
     def from_json(cls, data: dict[str, t.Any]) -> "Cell":
-        """Make a cell of what ``dataclasses.asdict`` made of it."""
+        """Make a cell from what ``dataclasses.asdict`` returned for it."""
         lists = {name: tuple(data[name]) for name in ("defects", "seen")}
         return cls(**{**data, **lists, "state": State(data["state"])})

@@ -1,7 +1,7 @@
-"""The known defects of released packages: each is written down here, and only here.
+"""The known defects of released packages.
 
-The causes that a verdict names, the reports, the table of all releases and the tests
-read them.
+Each defect is defined here, and only here. The causes, the reports, the table of all
+releases and the tests read it.
 """
 
 import typing as t
@@ -19,7 +19,7 @@ SQLA = f"{FLASK_ADMIN}/blob/v2.2.1/flask_admin/contrib/sqla"
 
 @dataclass(frozen=True)
 class Defect:
-    """Something that releases of a package break."""
+    """Something that some releases of a package break."""
 
     id: str
     sentence: str
@@ -30,16 +30,16 @@ class Defect:
     link: str  # upstream
     workaround: str  # code, or what to install
     finding: int  # in the investigation
-    fixed_in: str = ""  # the first release without it; empty: there is none yet
+    fixed_in: str = ""  # the first release without it; empty: no release yet
     without: str = ""  # it shows only where this package is not installed
 
     def is_in(self, release: str) -> bool:
-        """Does a release of the package have it?"""
+        """Does a release of the package have the defect?"""
         there = SpecifierSet(self.releases)
         return bool(release) and there.contains(release, prereleases=True)
 
     def shows_in(self, versions: t.Mapping[str, str]) -> bool:
-        """Does an environment with these versions, by package, have it?"""
+        """Does an environment with these versions, by package, show the defect?"""
         there = self.is_in(versions.get(self.package, ""))
         return there and not (self.without and self.without in versions)
 
@@ -128,45 +128,59 @@ db = SQLAlchemy(session_options={"class_": ClosingSession})""",
         9,
     ),
 )
-BY_ID = {one.id: one for one in DEFECTS}
+BY_ID = {defect.id: defect for defect in DEFECTS}
 
 
 def expected(rule: str, handle: str, versions: t.Mapping[str, str]) -> list[Defect]:
-    """The known defects that break a rule with a handle of the bookshop in an
-    environment with these versions, by package."""
+    """Return the known defects that break a rule with a handle of the bookshop.
+
+    ``versions``: the releases that are installed, by package.
+    """
     return [
-        one
-        for one in DEFECTS
-        if rule in one.rules and handle in one.handles and one.shows_in(versions)
+        defect
+        for defect in DEFECTS
+        if rule in defect.rules
+        and handle in defect.handles
+        and defect.shows_in(versions)
     ]
 
 
 def not_importing(versions: t.Mapping[str, str]) -> list[Defect]:
-    """The known defects by which Flask-Admin does not import in an environment."""
-    return [one for one in DEFECTS if not one.rules and one.shows_in(versions)]
+    """Return the known defects that keep Flask-Admin from being imported."""
+    return [
+        defect for defect in DEFECTS if not defect.rules and defect.shows_in(versions)
+    ]
 
 
 def word(cell: Cell) -> str:
-    """The state of a cell as every report prints it: ``known broken [1, 8]``."""
+    """Return the state of a cell as every report prints it: ``known broken [1, 8]``."""
     state = str(cell.state.value)
     return f"{state} {numbers(cell)}" if cell.state == State.KNOWN else state
 
 
 def numbers(cell: Cell) -> str:
-    """The findings that a cell comes from, as ``[1, 8]``; empty where there are none,
-    and where the cell is broken by something else, too."""
+    """Return the numbers of the findings behind a cell, as ``[1, 8]``.
+
+    The string is empty if there are none, or if something else breaks the cell, too.
+    """
     if cell.state == State.BROKEN or not cell.defects:
         return ""
-    found = sorted(BY_ID[one].finding for one in cell.defects)
+    found = sorted(BY_ID[identifier].finding for identifier in cell.defects)
     return f"[{', '.join(map(str, found))}]"
 
 
 def notes(cells: t.Iterable[Cell]) -> list[str]:
-    """What the numbers of these cells mean: a line for each known defect."""
-    found = {one for cell in cells if numbers(cell) for one in cell.defects}
+    """Explain the numbers in these cells: a line for each known defect."""
+    found = {
+        identifier for cell in cells if numbers(cell) for identifier in cell.defects
+    }
     lines = []
-    for one in DEFECTS:
-        if one.id in found:
-            fixed = f" Fixed in {one.package} {one.fixed_in}." if one.fixed_in else ""
-            lines.append(f"[{one.finding}] {one.sentence}{fixed} {one.link}")
+    for defect in DEFECTS:
+        if defect.id in found:
+            fixed = (
+                f" Fixed in {defect.package} {defect.fixed_in}."
+                if defect.fixed_in
+                else ""
+            )
+            lines.append(f"[{defect.finding}] {defect.sentence}{fixed} {defect.link}")
     return lines

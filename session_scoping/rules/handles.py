@@ -15,9 +15,12 @@ HANDLES = tuple(NEEDS)
 
 
 def missing(handle: str, versions: t.Mapping[str, str]) -> str:
-    """What a handle needs that is not among the packages and their versions; empty
-    where nothing is missing."""
-    installed = {canonicalize_name(name): one for name, one in versions.items()}
+    """Return the first need of a handle that an environment does not meet.
+
+    ``versions``: the releases that are installed, by package. Returns an empty string
+    if nothing is missing.
+    """
+    installed = {canonicalize_name(name): version for name, version in versions.items()}
     for need in map(Requirement, NEEDS[handle]):
         version = installed.get(canonicalize_name(need.name))
         if version is None or not need.specifier.contains(version, prereleases=True):

@@ -1,4 +1,4 @@
-"""The seven rules: each a pure function from what was seen to what broke it."""
+"""The seven rules. Each is a pure function of a recording."""
 
 import typing as t
 from collections import defaultdict
@@ -15,20 +15,22 @@ from session_scoping.recording import Request
 from session_scoping.recording import Session
 from session_scoping.recording import Use
 from session_scoping.rules.sight import Sight
-from session_scoping.rules.sight import UNASKED
+from session_scoping.rules.sight import UNSOLICITED
 
 Check = t.Callable[[Recording], t.Iterator[Sight]]
 
 
 @dataclass(frozen=True)
 class Rule:
+    """A rule, what is right by it, and the check that finds where it is broken."""
+
     name: str
     sentence: str
     check: Check
 
 
 def _uses(recording: Recording) -> dict[int, list[tuple[Request, Use]]]:
-    """The requests that each session served, in their order."""
+    """Return the requests that each session served, in order."""
     found: dict[int, list[tuple[Request, Use]]] = defaultdict(list)
     for request in recording.requests:
         for use in request.uses:
@@ -38,7 +40,7 @@ def _uses(recording: Recording) -> dict[int, list[tuple[Request, Use]]]:
 
 
 def _scope(recording: Recording, request: Request) -> int:
-    """The number of the outermost request, which one made by a view belongs to."""
+    """Return the number of the outermost request: a view may make nested requests."""
     while request.parent != NOBODY:
         request = recording.requests[request.parent]
     return request.number
@@ -49,6 +51,7 @@ def _named(session: Session) -> str:
 
 
 def handle(recording: Recording) -> t.Iterator[Sight]:
+    """Find views that hold a session instead of a handle."""
     for number, view in enumerate(recording.views):
         if view.session != NOBODY:
             session = recording.sessions[view.session]
@@ -72,6 +75,7 @@ def handle(recording: Recording) -> t.Iterator[Sight]:
 
 
 def single(recording: Recording) -> t.Iterator[Sight]:
+    """Find requests that use a second session for a database."""
     held = {view.session for view in recording.views}
     served = _served_by_handles(recording)
     for request in recording.requests:
@@ -82,17 +86,17 @@ def single(recording: Recording) -> t.Iterator[Sight]:
             session = recording.sessions[use.session]
             if session.left_alone or session.number in held:
                 continue
-            told = (request, session, NOBODY, use.place, use.own, session.kept_by)
+            about = (request, session, NOBODY, use.place, use.own, session.kept_by)
             if session.maker == BY_HAND:
                 if handles.intersection(session.engines):
                     what = f"{_named(session)} is not the one that the handle gives"
-                    yield Sight("stray", what, *told)
+                    yield Sight("stray", what, *about)
                 continue
             for engine in session.engines:
                 other = given.setdefault(engine, session.number)
                 if other != session.number:
                     what = f"{_named(session)} is used beside session {other}"
-                    yield Sight("many", what, *told)
+                    yield Sight("many", what, *about)
     used = {use.session for request in recording.requests for use in request.uses}
     for session in recording.sessions:
         if (
@@ -101,30 +105,41 @@ def single(recording: Recording) -> t.Iterator[Sight]:
             and session.place
             and session.place.of_flask_admin
         ):
-            numbers = [session.born_in, *(one.request for one in session.outside)]
+            numbers = [
+                session.born_in,
+                *(outside.request for outside in session.outside),
+            ]
             number = max(numbers)
             yield Sight(
-                UNASKED,
+                UNSOLICITED,
                 f"{_named(session)} is made by Flask-Admin itself",
                 recording.requests[number] if number != NOBODY else None,
                 session,
                 place=session.place,
             )
     yield from _on_threads_of_flask_admin(recording)
-    for one in recording.unasked:
-        if one.kind == PAST:
+    for unsolicited in recording.unasked:
+        if unsolicited.kind == PAST:
             what = "Flask-Admin sends a statement past the session"
-            yield Sight(UNASKED, what, recording.requests[one.request], place=one.place)
+            yield Sight(
+                UNSOLICITED,
+                what,
+                recording.requests[unsolicited.request],
+                place=unsolicited.place,
+            )
 
 
 def _on_threads_of_flask_admin(recording: Recording) -> t.Iterator[Sight]:
-    """A session is for one thread: the app may hand it on, if it waits."""
+    """Find sessions that Flask-Admin itself uses on another thread.
+
+    The app may pass a session to another thread, and wait for it.
+    """
     for session in recording.sessions:
-        for one in session.outside:
-            if one.unasked and not session.left_alone:
+        for outside in session.outside:
+            if outside.unasked and not session.left_alone:
                 what = f"{_named(session)} is used by Flask-Admin on another thread"
-                meanwhile = _meanwhile(recording, one)
-                yield Sight(UNASKED, what, meanwhile, session, place=one.place)
+                meanwhile = _meanwhile(recording, outside)
+                yield Sight(UNSOLICITED, what, meanwhile, session, place=outside.place)
 
 
 def _meanwhile(recording: Recording, outside: Outside) -> Request | None:
@@ -132,8 +147,10 @@ def _meanwhile(recording: Recording, outside: Outside) -> Request | None:
 
 
 def _served_by_handles(recording: Recording) -> dict[int, set[int]]:
-    """The engines that each view uses through its handle: a session made by hand for
-    another one, as for another database, is no stray."""
+    """Return the engines that each view uses through its handle.
+
+    A session made by hand for another engine, as for another database, is no stray.
+    """
     found: dict[int, set[int]] = defaultdict(set)
     for request in recording.requests:
         found[request.view] |= _engines_of_handles(recording, request)
@@ -142,10 +159,13 @@ def _served_by_handles(recording: Recording) -> dict[int, set[int]]:
 
 def _engines_of_handles(recording: Recording, request: Request) -> set[int]:
     sessions = (recording.sessions[use.session] for use in request.uses)
-    return {n for one in sessions if one.maker != BY_HAND for n in one.engines}
+    return {
+        n for session in sessions if session.maker != BY_HAND for n in session.engines
+    }
 
 
 def fresh(recording: Recording) -> t.Iterator[Sight]:
+    """Find sessions that serve a second request, or outlive the building of the app."""
     uses = _uses(recording)
     for number, served in uses.items():
         session = recording.sessions[number]
@@ -186,23 +206,24 @@ def fresh(recording: Recording) -> t.Iterator[Sight]:
 
 
 def _only_a_name(kept_by: t.Sequence[str]) -> bool:
-    """Is it nothing, or a module's name, as ``with Session() as session:`` leaves?"""
+    """Is the keeper none, or a module's variable, as a ``with`` statement leaves?"""
     return not kept_by or len(kept_by) == 2 and kept_by[0].startswith("module ")
 
 
 def isolated(recording: Recording) -> t.Iterator[Sight]:
+    """Find changes that leave a request before they are committed."""
     for number, served in _uses(recording).items():
         session = recording.sessions[number]
-        running: list[Request] = []  # when the one at hand began
+        running: list[Request] = []  # when the current request began
         for request, use in served:
-            running = [one for one in running if one.ended > request.started]
+            running = [other for other in running if other.ended > request.started]
             scope = _scope(recording, request)
             if request.ended and any(
-                _scope(recording, one) != scope for one in running
+                _scope(recording, other) != scope for other in running
             ):
                 what = f"{_named(session)} serves two requests at the same time"
-                told = (request, session, NOBODY, use.place, use.own)
-                yield Sight("overlap", what, *told)
+                about = (request, session, NOBODY, use.place, use.own)
+                yield Sight("overlap", what, *about)
             running.append(request)
     for request in recording.requests:
         if request.dirty_read:
@@ -218,20 +239,20 @@ def isolated(recording: Recording) -> t.Iterator[Sight]:
             what = f"{_named(session)} commits when the view has answered"
             place = late.place
             yield Sight("commit at end", what, request, session, NOBODY, place, place)
-    for unasked in recording.unasked:
-        if unasked.kind == COMMIT:
+    for unsolicited in recording.unasked:
+        if unsolicited.kind == COMMIT:
             what = "Flask-Admin commits where it has nothing to save"
-            request = recording.requests[unasked.request]
-            yield Sight(UNASKED, what, request, place=unasked.place)
+            request = recording.requests[unsolicited.request]
+            yield Sight(UNSOLICITED, what, request, place=unsolicited.place)
 
 
 def _otherwise_when_overtaken(recording: Recording) -> t.Iterator[Sight]:
-    """What goes wrong only where two requests do the same at the same time."""
-    two = {one.overtakes for one in recording.requests} - {NOBODY}
+    """Find what goes wrong only beside a concurrent request."""
+    overtaken = {request.overtakes for request in recording.requests} - {NOBODY}
     alone: dict[tuple[int, str], str] = {}
     for request in recording.requests:
         name = request.view, request.operation
-        if request.overtakes == NOBODY and request.number not in two:
+        if request.overtakes == NOBODY and request.number not in overtaken:
             alone.setdefault(name, request.wrong)
         elif request.wrong and not alone.get(name, request.wrong):
             what = f"does not work beside another request: {request.wrong}"
@@ -239,6 +260,7 @@ def _otherwise_when_overtaken(recording: Recording) -> t.Iterator[Sight]:
 
 
 def alive(recording: Recording) -> t.Iterator[Sight]:
+    """Find sessions that are closed before the response is complete."""
     for request in recording.requests:
         for index, use in enumerate(request.uses):
             session = recording.sessions[use.session]
@@ -249,34 +271,39 @@ def alive(recording: Recording) -> t.Iterator[Sight]:
                 own = use.ended_early or use.own
                 yield Sight("revived", what, request, session, NOBODY, use.revived, own)
             elif use.ended_early and any(
-                {*session.engines}.intersection(recording.sessions[one.session].engines)
-                for one in request.uses[index + 1 :]
+                {*session.engines}.intersection(
+                    recording.sessions[later.session].engines
+                )
+                for later in request.uses[index + 1 :]
             ):
                 what = f"{_named(session)} is closed before the view has answered"
                 early = use.ended_early
                 yield Sight("ended early", what, request, session, NOBODY, early, early)
             elif use.ended_unasked and request.status and not request.error:
                 what = f"{_named(session)} is closed before the view has answered"
-                yield Sight(UNASKED, what, request, session, NOBODY, use.ended_early)
+                yield Sight(
+                    UNSOLICITED, what, request, session, NOBODY, use.ended_early
+                )
         if "DetachedInstanceError" in request.broke_off:
             yield Sight("broke off", f"broke off: {request.broke_off}", request)
 
 
 def released(recording: Recording) -> t.Iterator[Sight]:
+    """Find what is left of a request: sessions, connections, transactions, rows."""
     uses = _uses(recording)
     for number, served in uses.items():
         session = recording.sessions[number]
-        over = [one for one in served if one[0].ended]
-        # One made by a view may leave to the outer request what they share.
-        outer = [one for one in over if one[0].parent == NOBODY]
+        over = [pair for pair in served if pair[0].ended]
+        # A nested request may leave a shared session to the outer request.
+        outer = [pair for pair in over if pair[0].parent == NOBODY]
         last = outer or ([] if session.closed else over)
-        still_open = [one for one in last if not one[1].closed]
+        still_open = [pair for pair in last if not pair[1].closed]
         for request, use in still_open or (outer if session.kept else []):
-            told = (request, session, NOBODY, use.place, use.own, session.kept_by)
+            about = (request, session, NOBODY, use.place, use.own, session.kept_by)
             if still_open:
-                yield Sight("open", f"{_named(session)} is not closed", *told)
+                yield Sight("open", f"{_named(session)} is not closed", *about)
             else:
-                yield Sight("kept", f"{_named(session)} is still referred to", *told)
+                yield Sight("kept", f"{_named(session)} is still referred to", *about)
     for session in recording.sessions:
         if session.outside and not session.closed and not session.left_alone:
             first = session.outside[0]
@@ -288,7 +315,9 @@ def released(recording: Recording) -> t.Iterator[Sight]:
         if request.left_in_transaction:
             what = "a connection is back in the pool with its transaction open"
             yield Sight("transaction", what, request)
-    taken_at = {one.request: one.place for one in recording.unreturned}
+    taken_at = {
+        unreturned.request: unreturned.place for unreturned in recording.unreturned
+    }
     for request in recording.requests:
         all_closed = all(use.closed for use in request.uses)
         if request.ended and request.taken != request.returned and all_closed:
@@ -304,6 +333,7 @@ def released(recording: Recording) -> t.Iterator[Sight]:
 
 
 def recovers(recording: Recording) -> t.Iterator[Sight]:
+    """Find what goes wrong after a failure."""
     worked: set[tuple[int, str]] = set()
     failed: dict[tuple[int, str], Request] = {}
     for request in recording.requests:
@@ -324,7 +354,7 @@ def recovers(recording: Recording) -> t.Iterator[Sight]:
 
 
 def _pending_rollback(recording: Recording, request: Request) -> t.Iterator[Sight]:
-    """One whose session failed before, in this request or in an earlier one."""
+    """Find the session of a request that fails by an earlier failure."""
     what = f"fails by what an earlier request left: {request.error}"
     if not request.uses:
         yield Sight("pending rollback", what, request)

@@ -1,4 +1,4 @@
-"""What a rule yields: a sight of how it is broken."""
+"""What a rule yields: each time that it is seen to be broken."""
 
 import typing as t
 
@@ -7,14 +7,14 @@ from session_scoping.recording import Place
 from session_scoping.recording import Request
 from session_scoping.recording import Session
 
-UNASKED = "unasked"  # the kind of what Flask-Admin does by itself
+UNSOLICITED = "unsolicited"  # the kind of Flask-Admin's unsolicited work
 
 
 class Sight(t.NamedTuple):
     """One sight of a broken rule."""
 
-    kind: str  # sights of one kind are told as one
-    what: str  # was seen, in a line
+    kind: str  # sights of a kind become one violation
+    what: str  # what was seen, in a line
     request: Request | None = None
     session: Session | None = None
     view: int = NOBODY

@@ -1,6 +1,6 @@
-"""Where a watcher is let in: Flask's own call, and the life of a SQLAlchemy session.
+"""Patches ``Flask.__call__``, and how a SQLAlchemy session is made and closed.
 
-One watcher at a time is told. Nothing is replaced while there is none.
+The patches notify one watcher at a time. Without a watcher nothing is patched.
 """
 
 import threading
@@ -20,17 +20,17 @@ PRESERVE = "werkzeug.debug.preserve_context"  # there too: a test keeps its cont
 
 
 class Drive(t.Protocol):
-    """Who drives a request, and wants to know of its steps."""
+    """What drives a request, and follows its steps."""
 
     view: int
     operation: str
     writes: bool
 
     def begun(self, request: Request) -> None:
-        """The request begins, or one that it is redirected to."""
+        """The request begins, or a request that it is redirected to begins."""
 
     def step(self, request: Request, sql: str) -> None:
-        """A statement or a commit is about to be sent. May raise, so that it is not."""
+        """A statement or a commit is about to be sent. Raise to prevent that."""
 
 
 class Running:
@@ -69,12 +69,11 @@ class Running:
         self.unreturned: Place | None = None  # where its oldest connection was taken
 
     def over(self) -> bool:
-        """Has it ended, and does it count? While a test client preserves its contexts
-        a request goes on."""
+        """Has the request ended? Not while a test client preserves its context."""
         return bool(self.request.ended) and not self.preserved
 
     def held(self) -> bool:
-        """Does a test client still hold the context, as it does until it goes on?"""
+        """Does a test client still hold the context? It does until its next request."""
         return self.context is not None and self.context() is not None
 
 
@@ -82,13 +81,13 @@ RUNNING: "ContextVar[Running | None]" = ContextVar("RUNNING", default=None)
 
 
 class Watcher(t.Protocol):
-    """Who is told of requests and sessions."""
+    """Is notified of requests and sessions."""
 
     def begin(self, app: flask.Flask, environ: dict[str, t.Any]) -> Running:
         """A request begins."""
 
     def end(self, running: Running, error: BaseException | None = None) -> None:
-        """The last byte is out, or nobody waits for it. May be told twice."""
+        """The response is complete, or was given up. May be called twice."""
 
     def born(self, session: SASession) -> None:
         """A session has been made."""
@@ -103,12 +102,15 @@ class Watcher(t.Protocol):
 watcher: Watcher | None = None
 
 
-def let_in(one: Watcher | None) -> None:
-    """Tell this one from now on, or nobody."""
+def set_watcher(new: Watcher | None) -> None:
+    """Notify this watcher from now on. ``None`` removes the patches."""
     global watcher
-    watcher = one
+    watcher = new
     for patch in PATCHES:
-        patch.undo() if one is None else patch.do()
+        if new is None:
+            patch.undo()
+        else:
+            patch.do()
 
 
 class Patch:
@@ -125,18 +127,18 @@ class Patch:
             setattr(self.owner, self.name, self.replacement)
 
     def undo(self) -> None:
-        """Leave it when somebody else has replaced it since."""
+        """Restore the method, unless other code has replaced it since."""
         if getattr(self.owner, self.name) is self.replacement:
             setattr(self.owner, self.name, self.original)
 
 
 class Body:
-    """An answer that is streamed: the request is over when it ends, or is closed."""
+    """A streamed response: the request is over when it ends, or is closed."""
 
     def __init__(
-        self, told: Watcher, running: Running, body: t.Iterable[bytes]
+        self, watcher: Watcher, running: Running, body: t.Iterable[bytes]
     ) -> None:
-        self.told = told
+        self.watcher = watcher
         self.running = running
         self.body = body
         self.chunks = iter(body)
@@ -150,7 +152,7 @@ class Body:
             return next(self.chunks)
         except BaseException as error:
             over = isinstance(error, StopIteration | GeneratorExit)
-            self.told.end(self.running, None if over else error)
+            self.watcher.end(self.running, None if over else error)
             raise
         finally:
             RUNNING.reset(token)
@@ -162,44 +164,44 @@ class Body:
             if close is not None:
                 close()
         finally:
-            self.told.end(self.running)
+            self.watcher.end(self.running)
             RUNNING.reset(token)
 
 
 def call(
     app: flask.Flask, environ: dict[str, t.Any], start_response: t.Callable[..., t.Any]
 ) -> t.Iterable[bytes]:
-    told = watcher
-    if told is None:  # it has stopped since another thread looked up this method
+    active = watcher
+    if active is None:  # it has stopped since another thread looked up this method
         return t.cast(t.Iterable[bytes], CALL.original(app, environ, start_response))
-    running = told.begin(app, environ)
+    running = active.begin(app, environ)
     token = RUNNING.set(running)
     try:
         body = CALL.original(app, environ, start_response)
     except BaseException as error:
-        told.end(running, error)
+        active.end(running, error)
         raise
     finally:
         RUNNING.reset(token)
     if running.streams:
-        return Body(told, running, body)
-    told.end(running)
+        return Body(active, running, body)
+    active.end(running)
     return t.cast(t.Iterable[bytes], body)
 
 
 def watched_init(original: t.Callable[..., None]) -> t.Callable[..., None]:
     def init(session: SASession, *args: t.Any, **options: t.Any) -> None:
         original(session, *args, **options)
-        if told := watcher:
-            told.born(session)
+        if active := watcher:
+            active.born(session)
 
     return init
 
 
 def watched_close(original: t.Callable[..., None]) -> t.Callable[..., None]:
     def close(session: SASession, *args: t.Any, **options: t.Any) -> None:
-        if told := watcher:
-            told.closing(session)
+        if active := watcher:
+            active.closing(session)
         error: BaseException | None = None
         try:
             original(session, *args, **options)
@@ -207,8 +209,8 @@ def watched_close(original: t.Callable[..., None]) -> t.Callable[..., None]:
             error = raised
             raise
         finally:
-            if told:
-                told.closed(session, error)
+            if active:
+                active.closed(session, error)
 
     return close
 

@@ -1,4 +1,4 @@
-"""What keeps an object alive, told from the app down to it."""
+"""What keeps an object alive, as a path from the app down to it."""
 
 import gc
 import sys
@@ -18,11 +18,11 @@ from session_scoping.recording import STATEMENT
 REGISTRIES = {"ScopedRegistry", "ThreadLocalRegistry"}
 DEPTH = 14  # steps up from the object
 RUNNERS = ("_pytest.", "unittest.")  # of tests
-BUDGET = 3_000  # objects looked at, in a walk that finds nobody
+BUDGET = 3_000  # objects to look at before the search gives up
 
 
 class Step(t.NamedTuple):
-    """An object on the way up, and how it refers to the one below it."""
+    """An object on a path, and how it refers to the object below it."""
 
     holder: object
     how: str
@@ -30,15 +30,15 @@ class Step(t.NamedTuple):
 
 
 def keepers(targets: t.Sequence[object], views: t.Sequence[object]) -> list[list[str]]:
-    """The shortest path from a view, an app, a class or a module down to each target.
+    """Return the shortest path from a view, an app, a class or a module to each target.
 
-    Empty when there is none, as for what is kept for one thread only; ``STATEMENT``
-    alone when nothing else keeps it.
+    A path is empty when none is found, as for what only a thread keeps. It is
+    ``[STATEMENT]`` when only a compiled statement keeps the target.
     """
     roots = {id(view) for view in views}
     held_by: dict[int, list[object]] = {id(target): [] for target in targets}
     paths: list[list[str]] = [[] for _ in targets]
-    own = {id(one) for one in (targets, views, held_by, *held_by.values())}
+    own = {id(container) for container in (targets, views, held_by, *held_by.values())}
     in_statements: set[int] = set()
     level = list(targets)
     for _ in range(DEPTH):
@@ -46,13 +46,17 @@ def keepers(targets: t.Sequence[object], views: t.Sequence[object]) -> list[list
             break
         above: list[object] = []
         own.update((id(level), id(above)))
-        below = {id(one) for one in level}
+        below = {id(held) for held in level}
         rooted = False
-        # One call for all of them: each call looks at every object there is.
+        # One call for the whole level: each call visits every object there is.
         for holder in gc.get_referrers(*level):
             if id(holder) in own or _of_a_test(holder):
                 continue
-            referents = [one for one in gc.get_referents(holder) if id(one) in below]
+            referents = [
+                referent
+                for referent in gc.get_referents(holder)
+                if id(referent) in below
+            ]
             if _of_a_statement(holder):
                 in_statements.update(map(id, referents))
                 continue
@@ -76,22 +80,24 @@ def keepers(targets: t.Sequence[object], views: t.Sequence[object]) -> list[list
 
 
 def _ends(target: object, held_by: dict[int, list[object]]) -> set[int]:
-    """Where the ways up from an object end."""
+    """Return the last holders of all paths up from an object."""
     seen, ends, level = {id(target)}, set[int](), [id(target)]
     while level:
-        one = level.pop()
-        holders = {id(holder) for holder in held_by.get(one, ())}
+        address = level.pop()
+        holders = {id(holder) for holder in held_by.get(address, ())}
         if not holders:
-            ends.add(one)
+            ends.add(address)
         level.extend(holders - seen)
         seen |= holders
     return ends
 
 
 def _of_a_statement(holder: object) -> bool:
-    """Is it SQLAlchemy's own, of a statement that it has compiled and keeps? Comparing
-    with an instance, as a dynamic relationship does, makes the value of a parameter a
-    function that refers to what the instance has loaded."""
+    """Does it belong to a statement that SQLAlchemy has compiled and keeps?
+
+    A comparison with an instance, as a dynamic relationship makes it, has a function
+    for the value of a parameter. That function refers to what the instance has loaded.
+    """
     return isinstance(holder, FunctionType) and str(holder.__module__).startswith(
         "sqlalchemy."
     )
@@ -100,7 +106,7 @@ def _of_a_statement(holder: object) -> bool:
 def _path(
     target: object, held_by: dict[int, list[object]], roots: set[int]
 ) -> list[str]:
-    """The shortest of the ways up that were found."""
+    """Return the shortest path that was found."""
     seen = {id(target)}
     level = [Step(target, "", None)]
     while level:
@@ -119,7 +125,7 @@ def _path(
 
 
 def _of_a_test(holder: object) -> bool:
-    """Does it hold what a running function has at hand, or a test and its fixtures?"""
+    """Is it the frame of a running function, or an object of a test runner?"""
     if isinstance(holder, FrameType):
         return True
     module = str(type(holder).__module__)
@@ -129,7 +135,7 @@ def _of_a_test(holder: object) -> bool:
 
 
 def _root(holder: object, views: set[int]) -> str:
-    """What a person calls the holder, where it is one to stop at."""
+    """Return the name of a holder that a path begins at, else an empty string."""
     if id(holder) in views:
         admin = getattr(holder, "admin", None)
         name = type(holder).__name__
@@ -146,7 +152,7 @@ def _root(holder: object, views: set[int]) -> str:
 
 
 def _down(step: Step) -> t.Iterator[str]:
-    """The steps from a root down, without those that say nothing."""
+    """Yield the steps from a root down, without the steps that have no name."""
     inner: Step | None = step
     name = ""
     while inner is not None and inner.below is not None:
@@ -168,7 +174,7 @@ def _how(holder: object, held: object) -> str:
     if isinstance(holder, list | tuple):
         if isinstance(held, CellType):
             return ""
-        index = next((i for i, one in enumerate(holder) if one is held), 0)
+        index = next((i for i, item in enumerate(holder) if item is held), 0)
         return f"[{index}]"
     if isinstance(holder, CellType):
         return ""
@@ -200,7 +206,7 @@ def _key(key: object) -> str:
 
 
 def _variable(function: FunctionType, held: object) -> str:
-    """The variable of a closure that leads on to what is held."""
+    """Name the variable of a closure that leads to the held object."""
     for name, cell in zip(
         function.__code__.co_freevars, function.__closure__ or (), strict=False
     ):

@@ -1,4 +1,4 @@
-"""Which line of whose code is running."""
+"""Attribution: which line is running, and which package it belongs to."""
 
 import inspect
 import os
@@ -25,29 +25,29 @@ OWN = "own"
 OTHERS = "others"  # the app, and what it uses beside the libraries judged here
 DISPATCH = flask.Flask.dispatch_request.__code__
 
-# In messages: an address, which is another one each time, and SQLAlchemy's own link.
-SAYS_NOTHING = re.compile(r" at 0x[0-9a-f]+| \(Background on this error at: \S+\)")
+# In messages: an address, which differs each time, and SQLAlchemy's own link.
+NOISE = re.compile(r" at 0x[0-9a-f]+| \(Background on this error at: \S+\)")
 HERE = os.path.dirname(os.path.dirname(__file__))  # of this package
 BOOKSHOP = os.path.join(HERE, "bookshop.py")
 STDLIB = tuple(sysconfig.get_path(name) for name in ("stdlib", "platstdlib"))
-# Whatever way they are installed: somebody may work on one of these.
+# However they are installed: they may be checkouts that are being worked on.
 LIBRARIES = {"flask", "flask_admin", "jinja2", "werkzeug", "wtforms"}
 FRAMEWORK = {*LIBRARIES, FLASK_SQLALCHEMY, LITE}
 
 
 class Code(t.NamedTuple):
-    """What is known of a file of code."""
+    """How a file of code is classified."""
 
-    whose: str
-    file: str  # as a person would name it
+    owner: str  # SQLALCHEMY, LIBRARY, PYTHON or OWN
+    file: str  # as a person would write it
     maker: str  # of sessions
 
 
 class Places:
-    """Names the running line, quickly: every file is looked at once."""
+    """Names the running line. It classifies each file once, to be quick."""
 
     def __init__(self, boundary: CodeType) -> None:
-        """``boundary``: the code that calls the app, beyond which nobody looks."""
+        """``boundary``: the code that calls the app. Frames above it do not count."""
         self.boundary = boundary
         self.files: dict[str, Code] = {}
         self.known: dict[tuple[str, int, str], Place] = {}
@@ -61,7 +61,7 @@ class Places:
         return self.known.get(key) or self.known.setdefault(key, Place(*key))
 
     def here(self, depth: int) -> tuple[Place | None, Place | None]:
-        """The first line outside of SQLAlchemy, and the first in the app's own code.
+        """Return the first line outside of SQLAlchemy, and the first in the app's code.
 
         ``depth``: how many calls up to begin.
         """
@@ -70,8 +70,8 @@ class Places:
         known, boundary = self.files, self.boundary
         while frame is not None and frame.f_code is not boundary:
             code = known.get(frame.f_code.co_filename) or self.code(frame)
-            if code.whose is not SQLALCHEMY:
-                if code.whose is OWN:
+            if code.owner is not SQLALCHEMY:
+                if code.owner is OWN:
                     own = self.at(frame, code)
                     return place or own, own
                 if place is None:
@@ -80,53 +80,58 @@ class Places:
         return place, None
 
     def near(self, depth: int) -> Place | None:
-        """The first line outside of SQLAlchemy."""
+        """Return the first line outside of SQLAlchemy. ``depth``: see ``here``."""
         frame: FrameType | None = sys._getframe(depth)
         known = self.files
         while frame is not None:
             code = known.get(frame.f_code.co_filename) or self.code(frame)
-            if code.whose is not SQLALCHEMY:
+            if code.owner is not SQLALCHEMY:
                 return self.at(frame, code)
             frame = frame.f_back
         return None
 
-    def asked(self, depth: int) -> bool:
-        """Is code at work that is of neither SQLAlchemy, Flask, Flask-Admin, nor what
-        they are made with? Python's own counts: an executor works for somebody."""
-        return bool({PYTHON, OTHERS} & {*self._at_work(sys._getframe(depth))})
+    def is_by_other_code(self, depth: int) -> bool:
+        """Does code outside of SQLAlchemy, Flask, Flask-Admin and what they need run?
 
-    def asked_of_thread(self, depth: int, threads: t.Collection[int]) -> bool:
-        """The same of a thread, whose own stack does not tell who has started it.
+        The standard library counts as such code: an executor runs what it was given.
+        """
+        return bool({PYTHON, OTHERS} & {*self._owners(sys._getframe(depth))})
 
-        ``threads``: the identifiers of those that are in the middle of a request: any
-        may have done so. Python's own code, of which a thread is made, does not count.
+    def is_by_other_thread(self, depth: int, threads: t.Collection[int]) -> bool:
+        """The same for a thread. Its stack does not show which code started it.
+
+        ``threads``: the identifiers of the threads that serve a request. Any of them
+        may have started this thread. The standard library does not count.
         """
         running = sys._current_frames()
         frames = [sys._getframe(depth), *map(running.get, threads)]
-        return any(OTHERS in self._at_work(one) for one in frames)
+        return any(OTHERS in self._owners(frame) for frame in frames)
 
-    def _at_work(self, frame: FrameType | None) -> t.Iterator[str]:
-        """Whose code, from a frame to the function that answers the request."""
+    def _owners(self, frame: FrameType | None) -> t.Iterator[str]:
+        """Yield the owner of each frame, up to the call that answers the request."""
         while frame is not None and frame.f_code not in {self.boundary, DISPATCH}:
             code = self.code(frame)
-            if code.whose in {SQLALCHEMY, PYTHON}:
-                yield code.whose
+            if code.owner in {SQLALCHEMY, PYTHON}:
+                yield code.owner
             else:
                 package = code.file.partition("/")[0]
                 yield LIBRARY if package in FRAMEWORK else OTHERS
             frame = frame.f_back
 
     def birth(self, depth: int) -> tuple[str, Place | None, Place | None]:
-        """Who makes the session that is being made, the first line outside of
-        SQLAlchemy, and the same again if it is the app's own code."""
+        """Return the maker of a new session, the line, and the line in the app's code.
+
+        The line is the first outside of SQLAlchemy. The last item is the same line,
+        or ``None`` where it is not in the app's code.
+        """
         frame: FrameType | None = sys._getframe(depth)
         known = self.files
         maker = BY_HAND
         while frame is not None:
             code = known.get(frame.f_code.co_filename) or self.code(frame)
-            if code.whose is not SQLALCHEMY:
+            if code.owner is not SQLALCHEMY:
                 place = self.at(frame, code)
-                return maker, place, place if code.whose is OWN else None
+                return maker, place, place if code.owner is OWN else None
             if code.maker and maker not in {FLASK_SQLALCHEMY, LITE}:
                 maker = code.maker
             frame = frame.f_back
@@ -134,7 +139,7 @@ class Places:
 
 
 def place_of(kind: type) -> Place | None:
-    """Where a class is written."""
+    """Return the line where a class is defined, or ``None``."""
     try:
         path = inspect.getsourcefile(kind)
         _, line = inspect.getsourcelines(kind)
@@ -151,7 +156,9 @@ def _code(frame: FrameType) -> Code:
         return Code(OWN, named(path), "")
     if package in {SQLALCHEMY, FLASK_SQLALCHEMY, LITE} or path.startswith(HERE):
         scoping = path.endswith(("scoping.py", "_collections.py"))
-        maker = package if package != SQLALCHEMY else SCOPED_SESSION * scoping
+        maker = SCOPED_SESSION if scoping else ""
+        if package != SQLALCHEMY:
+            maker = package
         return Code(SQLALCHEMY, named(path), maker)
     made_at_run_time = not path.endswith(".py")  # as a template is
     if package in LIBRARIES and not module.startswith("flask_admin.tests"):
@@ -165,7 +172,7 @@ def _code(frame: FrameType) -> Code:
 
 
 def installed(path: str) -> bool:
-    """Is it Python's own code, or that of a package?"""
+    """Is the file part of the standard library, or of an installed package?"""
     return in_packages(path) or path.startswith(STDLIB)
 
 
@@ -174,7 +181,7 @@ def in_packages(path: str) -> bool:
 
 
 def named(path: str) -> str:
-    """A file as a person would name it."""
+    """Return a path as a person would write it."""
     for folder in ("site-packages", "dist-packages"):
         _, found, rest = path.rpartition(folder + os.sep)
         if found:
@@ -182,24 +189,24 @@ def named(path: str) -> str:
     return path.removeprefix(os.getcwd() + os.sep)
 
 
-def told(error: BaseException) -> str:
-    """An exception in a line."""
+def describe(error: BaseException) -> str:
+    """Return the type and the message of an exception, in a line."""
     first, *_ = [*str(error).splitlines(), ""]
-    said = SAYS_NOTHING.sub("", first)
-    return f"{type(error).__name__}: {said}"[:300]
+    message = NOISE.sub("", first)
+    return f"{type(error).__name__}: {message}"[:300]
 
 
 def where(error: BaseException) -> str:
-    """An exception in a line, with the line of the user's code that raised it."""
-    said = told(error).removesuffix(": ")
+    """Return an exception in a line, with the place in the user's code."""
+    message = describe(error).removesuffix(": ")
     if isinstance(error, SyntaxError) and error.filename:
         name = type(error).__name__
         return f"{name}: {error.msg} ({named(error.filename)}:{error.lineno})"
     frames = traceback.extract_tb(error.__traceback__)
-    own = [one for one in frames if _own(one.filename)]
+    own = [frame for frame in frames if _own(frame.filename)]
     if not own:
-        return said
-    return f"{said} ({named(own[-1].filename)}:{own[-1].lineno})"
+        return message
+    return f"{message} ({named(own[-1].filename)}:{own[-1].lineno})"
 
 
 def _own(path: str) -> bool:

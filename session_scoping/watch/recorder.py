@@ -1,7 +1,7 @@
 """Watches every session of an app, from its birth to its end.
 
-It sees requests by Flask's own call and signals, sessions by SQLAlchemy's events, and
-writes down what it sees: it judges nothing.
+It sees requests through ``Flask.__call__`` and Flask's signals, and sessions through
+SQLAlchemy's events. It records what it sees, and judges nothing.
 """
 
 import gc
@@ -40,10 +40,10 @@ from session_scoping.recording import View
 from session_scoping.watch.hooks import call
 from session_scoping.watch.hooks import DRIVE
 from session_scoping.watch.hooks import Drive
-from session_scoping.watch.hooks import let_in
 from session_scoping.watch.hooks import PRESERVE
 from session_scoping.watch.hooks import RUNNING
 from session_scoping.watch.hooks import Running
+from session_scoping.watch.hooks import set_watcher
 from session_scoping.watch.keepers import keepers
 from session_scoping.watch.places import place_of
 from session_scoping.watch.places import Places
@@ -51,10 +51,10 @@ from session_scoping.watch.places import where
 from session_scoping.watch.stack import stack
 
 MARK = "_session_scoping"  # an attribute of sessions and of their connections
-ENOUGH = 100  # instances whose keepers are looked for
+MOST_EXPLAINED = 100  # instances to find the keepers of
 SAVES = {"create_model", "update_model", "delete_model"}
 ACTIVE, IN_TRANSACTION, IN_ERROR = 1, 2, 3  # of libpq's PQtransactionStatus
-UNTIDY = 200  # things, most of them dead by now, before somebody tidies up
+DROP_AFTER = 200  # weak references to collect before the dead are dropped
 
 
 class Watched:
@@ -83,7 +83,7 @@ class Watched:
 
 
 class Loaded(t.NamedTuple):
-    """The instances that were still there when their session was closed."""
+    """The instances that a session held when it was closed."""
 
     running: "Running"
     session: int
@@ -91,12 +91,14 @@ class Loaded(t.NamedTuple):
 
 
 class Recorder:
-    """Watches all apps of this process, from ``start`` to ``stop``.
+    """Records the requests and sessions of all apps in this process.
 
-    ``leave_alone``: shell-style patterns for ``file:line in function``. A session made
-    there is written down, and breaks no rule.
+    ``leave_alone`` holds shell-style patterns for ``file:line in function``. A session
+    that is made at such a line is recorded, but breaks no rule.
 
-    One recorder watches at a time: while it does, one that was started before it rests.
+    ``start`` and ``stop`` begin and end the recording, as does a ``with`` block;
+    ``recording`` is what was seen so far. One recorder watches at a time: starting
+    another recorder pauses this one until the other one is stopped.
     """
 
     active: "t.ClassVar[Recorder | None]" = None
@@ -108,7 +110,8 @@ class Recorder:
         self._thread = threading.get_ident()
         self.places = Places(call.__code__)
         self._running = False
-        self.refuse: t.Callable[[str], None] | None = None  # what no drive is asked of
+        # Takes a statement that no drive sees. May raise, so that it is not sent.
+        self.refuse: t.Callable[[str], None] | None = None
         self._outer: Recorder | None = None
         self._listeners: list[tuple[t.Any, str, t.Callable[..., t.Any]]] = [
             (SASession, "do_orm_execute", self._on_orm_execute),
@@ -123,12 +126,17 @@ class Recorder:
         self.clear()
 
     def clear(self) -> None:
-        """Begin anew. Of a session that lives on, nothing is known but its birth."""
+        """Begin a new, empty recording.
+
+        Of a session that is still alive only its origin stays known.
+        """
         with self._lock:
             self.recording = Recording(stack=dict(stack()))
             self._began = perf_counter()
             self._engines: dict[t.Any, int] = {}
-            self._bound: list[tuple[int, ...]] = []  # one for all sessions of an engine
+            self._bound: list[
+                tuple[int, ...]
+            ] = []  # shared by all sessions of an engine
             self._paths: dict[str, str] = {}
             self._apps: dict[flask.Flask, dict[str, int]] = {}
             self._views: list[t.Any] = []
@@ -147,6 +155,7 @@ class Recorder:
         self.stop()
 
     def start(self) -> None:
+        """Begin to watch. Pauses the recorder that is active, if there is one."""
         self._running = True
         self._outer, Recorder.active = Recorder.active, None
         if self._outer:
@@ -154,7 +163,10 @@ class Recorder:
         self._hook()
 
     def stop(self) -> Recording:
-        """End the recording, and find out what is still there. Once is enough."""
+        """Stop watching, find out what is still alive, and return the recording.
+
+        Calling it again returns the same recording.
+        """
         if not self._running:
             return self.recording
         self._running = False
@@ -169,13 +181,13 @@ class Recorder:
         for view, handle, seen in zip(
             self._views, self._handles, self.recording.views, strict=True
         ):
-            seen.replaced = _of(view, "session") is not handle
+            seen.replaced = _attribute(view, "session") is not handle
             if seen.replaced or seen.session != NOBODY:
                 seen.place = place_of(type(view))
         return self.recording
 
     def _leave(self) -> None:
-        """Stop while one that was started later still watches."""
+        """Stop while a recorder that was started later still watches."""
         inner = Recorder.active
         while inner is not None and inner._outer is not self:
             inner = inner._outer
@@ -184,7 +196,7 @@ class Recorder:
 
     def _hook(self) -> None:
         Recorder.active = self
-        let_in(self)
+        set_watcher(self)
         for listener in self._listeners:
             event.listen(*listener)
         flask.request_finished.connect(self._on_answer)
@@ -192,76 +204,84 @@ class Recorder:
 
     def _unhook(self) -> None:
         Recorder.active = None
-        let_in(None)
+        set_watcher(None)
         flask.request_finished.disconnect(self._on_answer)
         flask.got_request_exception.disconnect(self._on_exception)
         for listener in self._listeners:
             event.remove(*listener)
 
     def find_kept(self) -> None:
-        """Note which sessions and instances are still there, and what keeps them."""
-        used = {use.session for one in self.recording.requests for use in one.uses}
-        self._living = [one for one in self._living if self._asked(one[0], used)]
+        """Record which sessions and instances are still alive, and what keeps them."""
+        used = {
+            use.session for request in self.recording.requests for use in request.uses
+        }
+        self._living = [
+            entry for entry in self._living if self._may_be_kept(entry[0], used)
+        ]
         for generation in range(3):
-            self._tidy()
+            self._drop_dead()
             if not self._living and not self._loaded:
                 return
             gc.collect(generation)
-        self._tidy()
-        alive = [(number, one) for number, one in self._living if one() is not None]
+        self._drop_dead()
+        alive = [
+            (number, reference)
+            for number, reference in self._living
+            if reference() is not None
+        ]
         loaded = [
-            (one, instance)
-            for one in self._loaded
-            for instance in one.instances
+            (batch, instance)
+            for batch in self._loaded
+            for instance in batch.instances
             if instance() is not None
-        ][:ENOUGH]
-        # This list and nothing else here may hold them: who else does is the question.
-        targets = [one() for _, one in (*alive, *loaded)]
-        names = [type(one).__name__ for one in targets][len(alive) :]
+        ][:MOST_EXPLAINED]
+        # Nothing here but this list must hold them: the search is for other holders.
+        targets = [reference() for _, reference in (*alive, *loaded)]
+        names = [type(target).__name__ for target in targets][len(alive) :]
         found = keepers(targets, self._views)
         del targets
         for (number, _), path in zip(alive, found, strict=False):
             session = self.recording.sessions[number]
             session.kept, session.kept_by = True, path
         paths = found[len(alive) :]
-        for (one, _), name, path in zip(loaded, names, paths, strict=True):
+        for (batch, _), name, path in zip(loaded, names, paths, strict=True):
             if path != [STATEMENT]:
-                request = one.running.request.number
-                kept = KeptInstance(name, one.session, request, path)
+                request = batch.running.request.number
+                kept = KeptInstance(name, batch.session, request, path)
                 self.recording.kept_instances.append(kept)
         self._living.clear()
         self._loaded.clear()
 
-    def let_go(self) -> None:
-        """Close, unseen, the sessions that are still there: they may hold locks."""
-        living = [one for _, one in self._living]
+    def close_living(self) -> None:
+        """Close the sessions that are still alive, unrecorded: they may hold locks."""
+        living = [reference for _, reference in self._living]
         self.find_kept()
         self._unhook()
-        for one in living:
-            session = one()
+        for reference in living:
+            session = reference()
             if session is not None:
                 with suppress(Exception):  # of the app's own session class, or database
                     session.close()
         self._hook()
 
-    def _asked(self, number: int, used: set[int]) -> bool:
-        """Is it asked what keeps a session? Not of one that no request has touched."""
+    def _may_be_kept(self, number: int, used: set[int]) -> bool:
+        """Does it matter what keeps a session? Not if no request has touched it."""
         session = self.recording.sessions[number]
         return number in used or session.born_in != NOBODY or bool(session.outside)
 
-    def _tidy(self) -> None:
-        self._living = [one for one in self._living if one[1]() is not None]
+    def _drop_dead(self) -> None:
+        self._living = [entry for entry in self._living if entry[1]() is not None]
         self._loaded = [
-            one
-            for one in self._loaded
-            if any(known() is not None for known in one.instances)
-            and not one.running.held()
+            batch
+            for batch in self._loaded
+            if any(known() is not None for known in batch.instances)
+            and not batch.running.held()
         ]
 
     # ------------------------------------------------------------------------- views
 
     def learn(self, app: flask.Flask) -> dict[str, int]:
-        """The numbers of an app's admin views, by their endpoints."""
+        """Record an app's admin views. Returns their numbers by endpoint."""
         known = self._apps.get(app)
         if known is None:
             known = self._apps[app] = {}
@@ -270,7 +290,7 @@ class Recorder:
                 for view in admin._views:
                     known[view.endpoint] = len(self._views)
                     self._views.append(view)
-                    handle = _of(view, "session")
+                    handle = _attribute(view, "session")
                     self._handles.append(handle)
                     self.recording.views.append(self._view(admin, view, handle))
         return known
@@ -280,13 +300,13 @@ class Recorder:
         return list(self._engines)
 
     def view(self, number: int) -> t.Any:
-        """The view itself, of a number that ``learn`` gave."""
+        """Return the view that has a number which ``learn`` gave."""
         return self._views[number]
 
     def _view(self, admin: t.Any, view: t.Any, handle: t.Any) -> View:
         kind = type(view)
         seen = View(str(admin.name), kind.__name__, view.endpoint)
-        model = _of(view, "model")
+        model = _attribute(view, "model")
         if isinstance(model, type) and handle is not None:
             seen.model = model.__name__
             seen.handle = f"{type(handle).__module__}.{type(handle).__qualname__}"
@@ -297,7 +317,7 @@ class Recorder:
     # ---------------------------------------------------------------------- requests
 
     def _current(self) -> Running | None:
-        """The request that is running here, if it is one of this recording."""
+        """Return the running request, if it belongs to this recording."""
         running = RUNNING.get()
         return running if running and running.recording is self.recording else None
 
@@ -335,7 +355,7 @@ class Recorder:
         return running
 
     def end(self, running: Running, error: BaseException | None = None) -> None:
-        """The last byte is out, or nobody waits for it."""
+        """Record that the response is complete, or was given up."""
         request = running.request
         if request.ended:
             return
@@ -385,11 +405,11 @@ class Recorder:
     def _watched(self, session: SASession) -> Watched:
         watched: Watched | None = session.__dict__.get(MARK)
         if watched is None or watched.recording is not self.recording:
-            watched = self._found(session, watched)
+            watched = self._adopt(session, watched)
         return watched
 
     def born(self, session: SASession) -> None:
-        """Write down a session that is being made."""
+        """Record a session that is being made."""
         running = self._current()
         maker, place, own = self.places.birth(3)
         seen = Session(NOBODY, maker, place=place, own=own)
@@ -399,10 +419,12 @@ class Recorder:
             seen.born_in = BUILDING
         self._write_down(session, seen)
 
-    def _found(self, session: SASession, before: Watched | None) -> Watched:
-        """Write down a session that is older than the recording. Of who made it only
-        that is known which an earlier recording has seen."""
-        seen = Session(NOBODY, _guess(session))
+    def _adopt(self, session: SASession, before: Watched | None) -> Watched:
+        """Record a session that is older than the recording.
+
+        What made it is known only if an earlier recording has seen that.
+        """
+        seen = Session(NOBODY, _guess_maker(session))
         if before is not None:
             known = before.session
             seen.maker, seen.place, seen.own = known.maker, known.place, known.own
@@ -419,12 +441,12 @@ class Recorder:
         watched = Watched(self.recording, seen)
         with self._lock:
             number, requests = len(self.recording.sessions), self.recording.requests
-            # Of equal numbers one will do: a long recording is made of them.
+            # Share equal integers: a long recording holds many of them.
             seen.number = requests[number].number if number < len(requests) else number
             self.recording.sessions.append(seen)
             self._living.append((seen.number, ref(session)))
-            if len(self._living) > UNTIDY:
-                self._tidy()
+            if len(self._living) > DROP_AFTER:
+                self._drop_dead()
         setattr(session, MARK, watched)
         return watched
 
@@ -439,7 +461,7 @@ class Recorder:
             return
         place, own = self.places.here(3)
         request, number = running.request, watched.session.number
-        use = next((one for one in request.uses if one.session == number), None)
+        use = next((known for known in request.uses if known.session == number), None)
         if use is None:
             use = Use(number, place, own, close_error=watched.session.close_error)
             request.uses = (*request.uses, use)
@@ -453,38 +475,49 @@ class Recorder:
         watched.closed = watched.session.closed = False
 
     def _use_outside(self, watched: Watched, running: Running | None) -> None:
-        """On a thread that a request knows nothing of, or that has its context: on that
-        one an answer may be streamed, so that it has to be Flask-Admin's own."""
+        """Record a use on a thread that does not serve the request.
+
+        A thread that has the request's context may stream its response: there only a
+        use by Flask-Admin itself is recorded.
+        """
         name = threading.current_thread().name
         seen = watched.session
-        if not any(one.thread == name for one in seen.outside):
+        if not any(outside.thread == name for outside in seen.outside):
             now = list(self._now.values())
-            alike = len({(one.request.view, one.request.operation) for one in now}) == 1
+            alike = (
+                len(
+                    {
+                        (current.request.view, current.request.operation)
+                        for current in now
+                    }
+                )
+                == 1
+            )
             request = now[0].request.number if alike else NOBODY
             place, own = self.places.here(4)
             by_admin = place is not None and place.of_flask_admin
-            threads = {one.thread for one in now}
-            unasked = by_admin and not self.places.asked_of_thread(4, threads)
-            if running is None or unasked:
-                outside = Outside(place, own, name, request, unasked)
+            threads = {current.thread for current in now}
+            unsolicited = by_admin and not self.places.is_by_other_thread(4, threads)
+            if running is None or unsolicited:
+                outside = Outside(place, own, name, request, unsolicited)
                 seen.outside = [*seen.outside, outside]
 
     def closing(self, session: SASession) -> None:
-        """It is about to be closed: what it has loaded should go with it."""
+        """Remember what a session has loaded before it is closed."""
         watched: Watched | None = session.__dict__.get(MARK)
         if watched is None or watched.running is None:
             return
         if watched.recording is not self.recording:
             return
         running, number = watched.running, watched.session.number
-        instances = [ref(one) for one in session.identity_map.values()]
+        instances = [ref(instance) for instance in session.identity_map.values()]
         if instances:
             self._loaded.append(Loaded(running, number, instances))
-        if len(self._loaded) > UNTIDY:
-            self._tidy()
+        if len(self._loaded) > DROP_AFTER:
+            self._drop_dead()
 
     def closed(self, session: SASession, error: BaseException | None) -> None:
-        """Whether it was closed or could not be: it is not used any longer."""
+        """Record that a session was closed, or failed to close."""
         watched: Watched | None = session.__dict__.get(MARK)
         if watched is None or watched.recording is not self.recording:
             return
@@ -496,17 +529,17 @@ class Recorder:
         watched.closed = watched.session.closed = True
         watched.closed_in = running
         watched.closed_at = None
-        unasked = False
+        unsolicited = False
         user = watched.running
-        if _waiting(running) or _waiting(user):
-            depth = _above(session, 3)
+        if _is_unanswered(running) or _is_unanswered(user):
+            depth = _above_methods_of(session, 3)
             place, own = self.places.here(depth)
             by_admin = place is not None and place.of_flask_admin
-            unasked = by_admin or not self.places.asked(depth)
-            watched.closed_at = place if unasked else own or place
+            unsolicited = by_admin or not self.places.is_by_other_code(depth)
+            watched.closed_at = place if unsolicited else own or place
         if user is not None and use is not None and not user.answered:
             use.ended_early = watched.closed_at
-            use.ended_unasked = unasked
+            use.ended_unasked = unsolicited
         if use is not None and user is not None and not user.over():
             use.closed = True
         else:
@@ -515,7 +548,7 @@ class Recorder:
             _close_uses(running, watched.session.number)
 
     def _on_orm_execute(self, state: t.Any) -> None:
-        """A session whose transaction is older than the recording has begun unseen."""
+        """Find a session whose transaction is older than the recording."""
         session = state.session
         if MARK not in session.__dict__ and session.in_transaction():
             arguments = dict(state.bind_arguments)
@@ -530,10 +563,10 @@ class Recorder:
         self, session: SASession, transaction: object, connection: t.Any
     ) -> None:
         setattr(connection, MARK, ref(session))
-        self._speaks(session, connection)
+        self._use_connection(session, connection)
 
-    def _speaks(self, session: SASession, connection: t.Any) -> None:
-        """A session is used, in a transaction that may be older than the recording."""
+    def _use_connection(self, session: SASession, connection: t.Any) -> None:
+        """Record a use of a session, and the engine of its connection."""
         watched = self._watched(session)
         engine = connection.engine
         number = self._engines.get(engine)
@@ -549,12 +582,11 @@ class Recorder:
         self._use(watched)
 
     def _on_commit(self, session: SASession) -> None:
-        """Of interest is one that is made when the view has answered, and one that
-        Flask-Admin makes where it has nothing to save."""
+        """Record a commit after the view has answered, and an unsolicited commit."""
         running = self._current()
         watched: Watched | None = session.__dict__.get(MARK)
         if running is not None and watched and not watched.session.left_alone:
-            self._commits(running)
+            self._check_commit(running)
         if (
             running is not None
             and running.answered
@@ -570,17 +602,17 @@ class Recorder:
             )
             self.recording.late_commits.append(late)
 
-    def _commits(self, running: Running) -> None:
-        """Flask-Admin saves in a few functions, which the app may call as well."""
+    def _check_commit(self, running: Running) -> None:
+        """Record a commit that Flask-Admin makes where it has nothing to save."""
         place = self.places.near(3)
         if place is not None and place.of_flask_admin and not _saving():
-            self._note(COMMIT, running.request, place)
+            self._note_unasked(COMMIT, running.request, place)
 
-    def _note(self, kind: str, request: Request, place: Place) -> None:
-        """What a session commits, its database commits, too: that is one commit."""
-        unasked = Unasked(kind, request.number, place)
-        if unasked not in self.recording.unasked[-1:]:
-            self.recording.unasked.append(unasked)
+    def _note_unasked(self, kind: str, request: Request, place: Place) -> None:
+        """Record it once: a commit of a session is also a commit of its database."""
+        unsolicited = Unasked(kind, request.number, place)
+        if unsolicited not in self.recording.unasked[-1:]:
+            self.recording.unasked.append(unsolicited)
 
     def _on_statement(
         self, connection: t.Any, cursor: object, sql: str, *_: object
@@ -588,14 +620,14 @@ class Recorder:
         known: ref[SASession] | None = connection.__dict__.get(MARK)
         session = known() if known is not None else None
         if session is not None:
-            self._speaks(session, connection)
+            self._use_connection(session, connection)
         running = self._current()
         if running is not None:
             running.request.statements += 1
             if session is None:
                 place = self.places.near(2)
                 if place is not None and place.of_flask_admin:
-                    self._note(PAST, running.request, place)
+                    self._note_unasked(PAST, running.request, place)
             if running.drive is not None:
                 running.drive.step(running.request, sql)
                 return
@@ -609,7 +641,7 @@ class Recorder:
         known: ref[SASession] | None = connection.__dict__.get(MARK)
         session = known() if known is not None else None
         if session is None or not self._watched(session).session.left_alone:
-            self._commits(running)
+            self._check_commit(running)
         if running.drive is not None:
             running.drive.step(running.request, "COMMIT")
 
@@ -636,9 +668,11 @@ class Recorder:
 
 
 def in_transaction(connection: t.Any) -> bool:
-    """Is a transaction open, by the driver's own word? ``connection``: the driver's, or
-    nothing, where it was lost. Python's driver of SQLite says it, and those of
-    PostgreSQL do (https://www.psycopg.org/docs/connection.html)."""
+    """Does the driver say that a transaction is open?
+
+    ``connection`` is the driver's, or ``None`` where it was lost. ``sqlite3`` and the
+    drivers of PostgreSQL (https://www.psycopg.org/docs/connection.html) say it.
+    """
     if hasattr(connection, "in_transaction"):
         return bool(connection.in_transaction)
     status = getattr(getattr(connection, "info", None), "transaction_status", 0)
@@ -646,7 +680,7 @@ def in_transaction(connection: t.Any) -> bool:
 
 
 def _saving() -> bool:
-    """Is this in a function of a view by which something is saved?"""
+    """Is the caller within a method of a view that saves something?"""
     frame: FrameType | None = sys._getframe(3)
     while frame is not None:
         name = frame.f_code.co_name
@@ -656,15 +690,15 @@ def _saving() -> bool:
     return False
 
 
-def _above(session: SASession, depth: int) -> int:
-    """How many calls up the methods of a session's own class have been left."""
+def _above_methods_of(session: SASession, depth: int) -> int:
+    """Return the depth of the first call outside of the session's own methods."""
     while sys._getframe(depth).f_locals.get("self") is session:
         depth += 1
     return depth
 
 
-def _of(view: t.Any, name: str) -> t.Any:
-    """An attribute, which may be a property that wants a request."""
+def _attribute(view: t.Any, name: str) -> t.Any:
+    """Return an attribute, or ``None`` where it is a property that needs a request."""
     try:
         return getattr(view, name, None)
     except Exception:
@@ -672,7 +706,7 @@ def _of(view: t.Any, name: str) -> t.Any:
 
 
 def _close_uses(running: Running | None, session: int) -> None:
-    """Of a request, and of those that made it."""
+    """Mark a session as closed in a request, and in the requests that made it."""
     while running is not None:
         for use in running.request.uses:
             if use.session == session:
@@ -680,14 +714,14 @@ def _close_uses(running: Running | None, session: int) -> None:
         running = running.outer
 
 
-def _waiting(running: Running | None) -> bool:
-    """Has a view not answered yet, that of this request or of one that made it?"""
+def _is_unanswered(running: Running | None) -> bool:
+    """Has the view of this request, or of a request that made it, not answered yet?"""
     while running is not None and running.answered:
         running = running.outer
     return running is not None
 
 
-def _guess(session: SASession) -> str:
-    """Who made a session that was there before."""
+def _guess_maker(session: SASession) -> str:
+    """Return what made a session that is older than the recording, if that is known."""
     package = type(session).__module__.partition(".")[0]
     return package if package == FLASK_SQLALCHEMY else ""

@@ -1,4 +1,4 @@
-"""The packages that a verdict is about."""
+"""The packages that a verdict is about, and their releases."""
 
 from functools import cache
 from importlib.metadata import PackageNotFoundError
@@ -17,7 +17,7 @@ STACK = (
 
 @cache
 def stack() -> dict[str, str]:
-    """The versions of what is installed."""
+    """Return the versions of the installed packages."""
     found = {}
     for package in STACK:
         try:

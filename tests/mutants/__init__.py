@@ -1,8 +1,9 @@
 """Deliberate breaks of session scoping, patched into what is installed.
 
-A mutant is a function that patches Flask-Admin, Flask-SQLAlchemy, -Lite or SQLAlchemy
-when it is called. Its name says what is broken, its docstring how, and its rule which
-rule a guard has to name. ``python -m tests.mutants`` lets both guards loose on each.
+A mutant is a function that patches Flask-Admin, Flask-SQLAlchemy, Flask-SQLAlchemy-Lite
+or SQLAlchemy when it is called. Its name says what is broken, its docstring says how,
+and its rules are those that a guard may report. ``python -m tests.mutants`` runs both
+guards on each mutant.
 """
 
 import typing as t
@@ -24,11 +25,11 @@ from flask_admin.contrib.sqla import view
 
 @dataclass(frozen=True)
 class Mutant:
-    """One break."""
+    """A deliberate break."""
 
     name: str
     sentence: str
-    rules: tuple[str, ...]  # one of these has to be reported as broken
+    rules: tuple[str, ...]  # at least one has to be reported as broken
     apply: t.Callable[[], None]
 
 
@@ -42,6 +43,7 @@ def add(
     rules: t.Sequence[str],
     apply: t.Callable[[], None],
 ) -> None:
+    """Register a mutant."""
     assert name not in MUTANTS, name
     MUTANTS[name] = Mutant(name, sentence, tuple(rules), apply)
 
@@ -49,7 +51,7 @@ def add(
 def mutant(
     *rules: str,
 ) -> t.Callable[[t.Callable[[], None]], t.Callable[[], None]]:
-    """The function breaks one of these rules when it is called."""
+    """Register a function that breaks one of these rules when it is called."""
 
     def keep(apply: t.Callable[[], None]) -> t.Callable[[], None]:
         name = apply.__name__.replace("_", " ")
@@ -60,7 +62,7 @@ def mutant(
 
 
 def around(owner: t.Any, name: str) -> t.Callable[[t.Callable[..., t.Any]], None]:
-    """Put a function in the place of one, which it gets as its first argument."""
+    """Replace a function. The replacement gets the original as its first argument."""
 
     def put(replacement: t.Callable[..., t.Any]) -> None:
         original = getattr(owner, name)
@@ -74,7 +76,7 @@ def around(owner: t.Any, name: str) -> t.Callable[[t.Callable[..., t.Any]], None
     return put
 
 
-# ----------------------------------------------------------- what is asked of a handle
+# ------------------------------------------------------ the session that a handle gives
 
 Choose = t.Callable[[t.Any], t.Any]
 ask: t.Callable[[t.Any], t.Any] = _compat._get_deprecated_session
@@ -82,18 +84,18 @@ CHOOSE: ContextVar[Choose | None] = ContextVar("CHOOSE", default=None)
 
 
 def real(handle: t.Any) -> t.Any:
-    """The session itself, and not what stands for it."""
+    """Return the session that a handle gives, and no proxy."""
     given = ask(handle)
     return given() if isinstance(given, orm.scoped_session) else given
 
 
 def private(handle: t.Any) -> t.Any:
-    """Another session than that of the request, which nobody closes."""
+    """Return a session that is not the request's, and is never closed."""
     return orm.Session(real(handle).get_bind())
 
 
 def kept(make: Choose = real) -> Choose:
-    """The session that was first made, for ever."""
+    """Return a function that always gives the session which it has made first."""
     sessions: WeakKeyDictionary[t.Any, t.Any] = WeakKeyDictionary()
 
     def choose(handle: t.Any) -> t.Any:
@@ -104,13 +106,13 @@ def kept(make: Choose = real) -> Choose:
     return choose
 
 
-def _asked(handle: t.Any) -> t.Any:
+def _session_of(handle: t.Any) -> t.Any:
     choose = CHOOSE.get()
     return choose(handle) if choose else ask(handle)
 
 
 @contextmanager
-def asking(choose: Choose) -> t.Iterator[None]:
+def choosing(choose: Choose) -> t.Iterator[None]:
     token = CHOOSE.set(choose)
     try:
         yield
@@ -118,12 +120,14 @@ def asking(choose: Choose) -> t.Iterator[None]:
         CHOOSE.reset(token)
 
 
-def asks(owner: t.Any, name: str, choose: Choose) -> None:
-    """While a function runs, every handle that is asked answers by ``choose``."""
+def choose_sessions(owner: t.Any, name: str, choose: Choose) -> None:
+    """While a function runs, let ``choose`` give the session of every handle."""
     for module in (ajax, fields, form, validators, view):
-        t.cast(t.Any, module)._get_deprecated_session = _asked
+        t.cast(t.Any, module)._get_deprecated_session = _session_of
 
     @around(owner, name)
-    def ask_so(original: t.Callable[..., t.Any], *args: t.Any, **more: t.Any) -> t.Any:
-        with asking(choose):
+    def replaced(
+        original: t.Callable[..., t.Any], *args: t.Any, **more: t.Any
+    ) -> t.Any:
+        with choosing(choose):
             return original(*args, **more)

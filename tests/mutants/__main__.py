@@ -1,8 +1,8 @@
-"""Try both instruments on every mutant: ``make mutants``.
+"""Runs both instruments on every mutant: ``make mutants``.
 
-``python -m tests.mutants [--sample N] [NAME…]``: with a number, only so many of them,
-chosen by the commit that is checked out. Exit status 1 when the bookshop does not catch
-a mutant by a rule that it breaks, or when the drop-in stays green.
+``python -m tests.mutants [--sample N] [NAME…]``: with a number, it runs that many,
+which the current commit selects. The exit status is 1 if the bookshop does not report a
+rule that a mutant breaks, or if the drop-in passes.
 """
 
 import argparse
@@ -25,24 +25,28 @@ TOGETHER = os.cpu_count() or 1
 
 
 class Trial(t.NamedTuple):
-    """What the instruments said of a mutant."""
+    """What the instruments report for a mutant."""
 
     mutant: Mutant
     bookshop: dict[str, list[str]] = {}  # by rule
-    drop_in: dict[str, str] = {}  # by test: the first that failed
+    drop_in: dict[
+        str, str
+    ] = {}  # the output of the first test that failed, by its name
     died: str = ""
 
     @property
     def is_right(self) -> bool:
-        """Do both catch it, the bookshop by a rule that it breaks? What is not broken
-        neither may catch."""
+        """Do both catch the mutant, the bookshop by a rule that it breaks?
+
+        Without a mutant, neither must report anything.
+        """
         if self.mutant is NONE:
             return not (self.bookshop or self.drop_in or self.died)
         return bool({*self.bookshop} & {*self.mutant.rules}) and bool(self.drop_in)
 
     @property
     def cells(self) -> list[str]:
-        """What the table says of each instrument."""
+        """The cells of the table, one for each instrument."""
         rules, test = ", ".join(sorted(self.bookshop)), "".join(self.drop_in)
         return [rules or "nothing", f"`{test}`" if test else "nothing"]
 
@@ -64,13 +68,13 @@ def run(mutant: Mutant) -> Trial:
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.mutants")
     parser.add_argument("--sample", type=int, metavar="N", help="only N of them")
-    parser.add_argument("--said", action="store_true", help="what they said")
+    parser.add_argument("--said", action="store_true", help="print what they report")
     parser.add_argument("names", nargs="*", metavar="NAME", help="only these")
     options = parser.parse_args()
     if unknown := {*options.names} - {*MUTANTS, NONE.name}:
         parser.error(f"no mutant is named {', '.join(sorted(unknown))}")
     names = sample(options.names or list(MUTANTS), options.sample)
-    mutants = [NONE, *(MUTANTS[one] for one in names if one != NONE.name)]
+    mutants = [NONE, *(MUTANTS[name] for name in names if name != NONE.name)]
     missed: list[str] = []
     print("| mutant | the bookshop: rules | the drop-in: test |\n|---|---|---|")
     with ThreadPoolExecutor(TOGETHER) as pool:
@@ -83,8 +87,8 @@ def main() -> int:
             if not trial.is_right:
                 missed.append(trial.mutant.name)
     print(f"\n{len(mutants) - 1} mutants, {len({*missed} - {NONE.name})} not caught")
-    for one in missed:
-        print(f"- {one}")
+    for name in missed:
+        print(f"- {name}")
     return 1 if missed else 0
 
 

@@ -1,7 +1,7 @@
-"""All mutants, as if they were written in the package that they break.
+"""All mutants, as if their code were in the package that they break.
 
-A guard tells the code of Flask-Admin from that of an app by its file: what is patched
-into a package has to say that it is from there.
+A guard distinguishes the code of Flask-Admin from that of an app by its file. So the
+code that is patched into a package has to name a file of that package.
 """
 
 from types import CodeType
@@ -32,9 +32,10 @@ BROKEN: dict[ModuleType, ModuleType] = {
 
 
 def moved(code: CodeType, file: str) -> CodeType:
-    """The same code, and that of all functions in it, from another file."""
+    """Return the same code, with all functions in it, as if from another file."""
     constants = (
-        moved(one, file) if isinstance(one, CodeType) else one for one in code.co_consts
+        moved(constant, file) if isinstance(constant, CodeType) else constant
+        for constant in code.co_consts
     )
     return code.replace(co_filename=file, co_consts=tuple(constants))
 

@@ -1,4 +1,4 @@
-"""What outlives its request, and keeps a session, or what was loaded by one."""
+"""Objects that outlive their request, and keep a session or loaded rows alive."""
 
 import typing as t
 from functools import partial
@@ -65,7 +65,7 @@ def a_transaction_is_kept() -> None:
 
 @mutant("released")
 def a_result_is_kept() -> None:
-    """ModelView.get_list keeps a result that nobody reads to its end."""
+    """ModelView.get_list keeps a result that is never read to its end."""
 
     @around(ModelView, "get_list")
     def get_list(original: t.Any, self: t.Any, *args: t.Any, **more: t.Any) -> t.Any:
@@ -86,7 +86,7 @@ def a_session_is_kept_and_left_alone() -> None:
 
 @mutant("recovers", "released")
 def an_exception_is_kept() -> None:
-    """ModelView.handle_view_exception keeps what went wrong, with all its frames."""
+    """ModelView.handle_view_exception keeps the exception, with all its frames."""
 
     @around(ModelView, "handle_view_exception")
     def handle(original: t.Any, self: t.Any, error: t.Any) -> t.Any:
@@ -108,7 +108,7 @@ def a_session_is_kept_after_an_error() -> None:
 
 @mutant("single", "fresh")
 def a_session_is_kept_in_the_apps_extensions() -> None:
-    """ModelView.get_list reads with the session that it has put there first."""
+    """ModelView.get_query uses the session that it has put there first."""
 
     @around(ModelView, "get_query")
     def get_query(original: t.Any, self: t.Any) -> t.Any:

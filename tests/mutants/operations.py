@@ -1,4 +1,4 @@
-"""What Flask-Admin does in the middle of its work, and should not."""
+"""Work that Flask-Admin must not do in the middle of an operation."""
 
 import threading
 import typing as t
@@ -21,8 +21,8 @@ from tests.mutants import real
 After = t.Callable[[t.Any], object]
 
 
-def _then(owner: t.Any, name: str, do: After, handle: str = "session") -> None:
-    """Do something with the session when a function has returned."""
+def _do_afterwards(owner: t.Any, name: str, do: After, handle: str = "session") -> None:
+    """Do something with the session after a function has returned."""
 
     @around(owner, name)
     def done(original: t.Any, self: t.Any, *args: t.Any, **more: t.Any) -> t.Any:
@@ -44,7 +44,7 @@ def _reset(session: t.Any) -> None:
 
 
 def _remove(owner: t.Any, name: str) -> None:
-    """Have the handle let go of its session when a function has returned."""
+    """Remove the handle's session after a function has returned."""
 
     @around(owner, name)
     def done(original: t.Any, self: t.Any, *args: t.Any, **more: t.Any) -> t.Any:
@@ -64,17 +64,17 @@ WORK: dict[str, tuple[t.Any, str, str]] = {
 for place, (owner, name, handle) in WORK.items():
     add(
         f"{place}: commits",
-        f"{owner.__name__}.{name} commits what others have not committed.",
+        f"{owner.__name__}.{name} commits what other code has not committed.",
         ("isolated",),
-        partial(_then, owner, name, _commit, handle),
+        partial(_do_afterwards, owner, name, _commit, handle),
     )
 for place, (owner, name, handle) in WORK.items():
     if place != "a lookup":
         add(
             f"{place}: closes",
-            f"{owner.__name__}.{name} closes the session, which others still need.",
+            f"{owner.__name__}.{name} closes the session, which is still needed.",
             ("alive", "single"),
-            partial(_then, owner, name, _close, handle),
+            partial(_do_afterwards, owner, name, _close, handle),
         )
 for name, place in (
     ("create_model", "create"),
@@ -84,23 +84,23 @@ for name, place in (
 ):
     add(
         f"{place}: closes",
-        f"ModelView.{name} closes the session when it is done.",
+        f"ModelView.{name} closes the session at its end.",
         ("alive",),
-        partial(_then, ModelView, name, _close),
+        partial(_do_afterwards, ModelView, name, _close),
     )
 for place in ("the list", "the export", "one row"):
     owner, name, _ = WORK[place]
     add(
         f"{place}: resets",
-        f"{owner.__name__}.{name} resets the session, which others still need.",
+        f"{owner.__name__}.{name} resets the session, which is still needed.",
         ("alive",),
-        partial(_then, owner, name, _reset),
+        partial(_do_afterwards, owner, name, _reset),
     )
 add(
     "create: resets",
-    "ModelView.create_model resets the session when it is done.",
+    "ModelView.create_model resets the session at its end.",
     ("alive",),
-    partial(_then, ModelView, "create_model", _reset),
+    partial(_do_afterwards, ModelView, "create_model", _reset),
 )
 for name, place in (
     ("get_list", "the list"),
@@ -109,7 +109,7 @@ for name, place in (
 ):
     add(
         f"{place}: removes",
-        f"ModelView.{name} removes the session when it is done.",
+        f"ModelView.{name} removes the session at its end.",
         ("alive", "single"),
         partial(_remove, ModelView, name),
     )
@@ -126,7 +126,7 @@ for place in ("the list", "a lookup"):
     owner, name, _ = WORK[place]
     add(
         f"{place}: in an app context of its own",
-        f"{owner.__name__}.{name} is in one that ends with it, and with its session.",
+        f"{owner.__name__}.{name} runs in an app context that closes its session.",
         ("alive", "single"),
         partial(_in_a_context_of_its_own, owner, name),
     )
@@ -183,7 +183,7 @@ def _on_a_thread(work: t.Callable[[], object]) -> None:
 
 @mutant("single", "released")
 def the_count_is_made_on_another_thread() -> None:
-    """ModelView.get_list counts on a thread, to be quick, with a session of its own."""
+    """ModelView.get_list counts on a thread, with a session of its own."""
 
     @around(ModelView, "get_list")
     def get_list(original: t.Any, self: t.Any, *args: t.Any, **more: t.Any) -> t.Any:
@@ -201,7 +201,7 @@ def _counts_on_a_thread(take_along: t.Callable[..., t.Any]) -> None:
     @around(ModelView, "get_list")
     def get_list(original: t.Any, self: t.Any, *args: t.Any, **more: t.Any) -> t.Any:
         session = real(self.session)
-        connection = session.connection()  # Flask-SQLAlchemy wants a context for it
+        connection = session.connection()  # Flask-SQLAlchemy needs a context for it
 
         def count() -> None:
             session.execute(sa.select(self.model)).first()
@@ -219,13 +219,13 @@ def the_session_is_used_on_another_thread() -> None:
 
 @mutant("single", "released")
 def the_session_is_used_on_another_thread_of_its_context() -> None:
-    """It is the same, on a thread that has all that the request's own one has."""
+    """The same, on a thread with the context variables of the request's thread."""
     _counts_on_a_thread(lambda count: partial(copy_context().run, count))
 
 
 @mutant("single", "released")
 def the_count_is_made_on_another_thread_by_the_handle() -> None:
-    """ModelView.get_list counts on a thread, where it asks the handle."""
+    """ModelView.get_list counts on a thread, with the session that the handle gives."""
 
     @around(ModelView, "get_list")
     def get_list(original: t.Any, self: t.Any, *args: t.Any, **more: t.Any) -> t.Any:
@@ -239,7 +239,7 @@ def the_count_is_made_on_another_thread_by_the_handle() -> None:
 
 @mutant("recovers")
 def a_failed_list_leaves_the_next_one_empty() -> None:
-    """ModelView.get_list remembers that it has failed, once."""
+    """ModelView.get_list returns nothing once after it has failed."""
     failed: list[Exception] = []
 
     @around(ModelView, "get_list")
@@ -254,21 +254,21 @@ def a_failed_list_leaves_the_next_one_empty() -> None:
 
 @mutant("released", "alive", "single")
 def the_handle_is_asked_when_the_session_is_gone() -> None:
-    """A view reads once more when the app context is torn down."""
+    """A view reads again when the app context is torn down."""
 
     @around(ModelView, "create_blueprint")
     def create(original: t.Any, self: t.Any, admin: t.Any) -> t.Any:
         def end(sender: object, **more: object) -> None:
             real(self.session).execute(sa.text("SELECT 1"))
 
-        self._at_the_end = end  # or nobody keeps it
+        self._at_the_end = end  # or nothing keeps it alive
         flask.appcontext_tearing_down.connect(end, admin.app)
         return original(self, admin)
 
 
 @mutant("released", "alive", "single")
 def the_handle_is_asked_when_the_answer_is_closed() -> None:
-    """A view reads once more when the client has its answer."""
+    """A view reads again after the client has its response."""
 
     @around(ModelView, "create_blueprint")
     def create(original: t.Any, self: t.Any, admin: t.Any) -> t.Any:

@@ -1,5 +1,7 @@
-"""Every place that asks a handle for its session: it keeps the answer, or makes up one
-of its own."""
+"""Every place that takes a session from a handle.
+
+It keeps that session, or makes a session of its own.
+"""
 
 import itertools
 import typing as t
@@ -17,7 +19,7 @@ from flask_admin.contrib.sqla.form import InlineModelConverter
 from flask_admin.contrib.sqla.validators import Unique
 from tests.mutants import add
 from tests.mutants import around
-from tests.mutants import asks
+from tests.mutants import choose_sessions
 from tests.mutants import kept
 from tests.mutants import private
 from tests.mutants import real
@@ -63,7 +65,7 @@ def _own_handle(handle: t.Any) -> t.Any:
 
 
 class Wrapped:
-    """What stands for a handle, and passes on all that it is asked."""
+    """An object with a session as an attribute, in the place of a handle."""
 
     def __init__(self, handle: t.Any) -> None:
         self.session = real(handle)
@@ -91,31 +93,31 @@ HOLDS: dict[str, tuple[str, t.Callable[[t.Any], t.Any], str]] = {
     ),
     "a wrapped session": ("get_one", Wrapped, "an object around the session"),
 }
-for what, (name, make, whose) in HOLDS.items():
+for what, (name, make, held) in HOLDS.items():
     add(
         f"the view: holds {what}",
-        f"ModelView.{name} leaves {whose} in the view, in the place of its handle.",
+        f"ModelView.{name} replaces the handle of the view by {held}.",
         ("handle",),
         partial(_holds_from, name, make),
     )
 for place, (owner, name) in PLACES.items():
     add(
         f"{place}: kept from first use",
-        f"{owner.__name__}.{name} goes on with the session of the first request.",
+        f"{owner.__name__}.{name} keeps the session of the first request.",
         ("fresh", "single", "released"),
-        partial(asks, owner, name, kept()),
+        partial(choose_sessions, owner, name, kept()),
     )
     add(
         f"{place}: of its own",
-        f"{owner.__name__}.{name} makes a session for itself, each time.",
+        f"{owner.__name__}.{name} makes a session of its own, each time.",
         ("single",),
-        partial(asks, owner, name, private),
+        partial(choose_sessions, owner, name, private),
     )
     add(
         f"{place}: of its own, once",
-        f"{owner.__name__}.{name} makes a session for itself, and keeps it.",
+        f"{owner.__name__}.{name} makes a session of its own, and keeps it.",
         ("single", "fresh"),
-        partial(asks, owner, name, kept(private)),
+        partial(choose_sessions, owner, name, kept(private)),
     )
 
 
@@ -125,7 +127,7 @@ def _kept_where(argument: str) -> None:
     def choose(handle: t.Any) -> t.Any:
         return keep(handle) if argument in flask.request.args else real(handle)
 
-    asks(ModelView, "get_query", choose)
+    choose_sessions(ModelView, "get_query", choose)
 
 
 def _kept_from(count: int, owner: t.Any, name: str) -> None:
@@ -134,7 +136,7 @@ def _kept_from(count: int, owner: t.Any, name: str) -> None:
     def choose(handle: t.Any) -> t.Any:
         return keep(handle) if next(calls) >= count else real(handle)
 
-    asks(owner, name, choose)
+    choose_sessions(owner, name, choose)
 
 
 for argument, what in (
@@ -153,14 +155,14 @@ for place in ("the list", "one row"):
     owner, name = PLACES[place]
     add(
         f"{place}: kept from the fifth time",
-        f"{owner.__name__}.{name} works well for a while.",
+        f"{owner.__name__}.{name} keeps the session of its fifth call.",
         ("fresh", "single", "released"),
         partial(_kept_from, 5, owner, name),
     )
 for place, (owner, name) in HOLDERS.items():
     add(
         f"{place}: kept from startup",
-        f"{owner.__name__}.{name} is the session of the moment in which it is made.",
+        f"{owner.__name__}.{name} keeps the session from when the app is built.",
         ("handle", "fresh", "single"),
         partial(_at_startup, owner, name),
     )

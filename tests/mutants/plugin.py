@@ -1,4 +1,4 @@
-"""For pytest's ``-p``: the mutant that MUTANT names, in whatever tests are run."""
+"""For pytest's ``-p``: applies the mutant that the variable ``MUTANT`` names."""
 
 import os
 

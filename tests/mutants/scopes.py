@@ -1,4 +1,4 @@
-"""Handles that give the wrong session, and ends of requests that do not end one."""
+"""Handles that give the wrong session, and teardowns that do not close it."""
 
 import itertools
 import threading
@@ -28,26 +28,26 @@ def _scope(key: t.Callable[[], t.Any]) -> None:
 
 @mutant("fresh", "isolated", "released")
 def flask_sqlalchemy_has_one_scope_for_all() -> None:
-    """Every app context has the same session, until one of them ends."""
+    """All app contexts share a session, until a context ends."""
     _scope(lambda: 1)
 
 
 @mutant("isolated", "fresh", "released", "single")
 def flask_sqlalchemy_has_a_scope_for_each_process_and_no_end() -> None:
-    """One session for all, which is never removed."""
+    """All app contexts share a session, which is never removed."""
     _scope(lambda: 1)
     t.cast(t.Any, SQLAlchemy)._teardown_session = lambda self, error: None
 
 
 @mutant("single", "released")
 def flask_sqlalchemy_has_a_scope_for_each_call() -> None:
-    """Each caller gets another session."""
+    """Each call gets a new session."""
     _scope(lambda: next(CALLS))
 
 
 @mutant("single", "released")
 def flask_sqlalchemy_has_a_scope_for_each_endpoint_and_context() -> None:
-    """What asks before the request is routed, or after it, gets another session."""
+    """Calls before the request is routed, or after it, get another session."""
     _scope(lambda: (id(flask.g._get_current_object()), next(CALLS) // 3))
 
 
@@ -64,21 +64,21 @@ def _lite_sessions(store: t.Callable[[], dict[t.Any, t.Any]]) -> None:
 
 @mutant("fresh", "isolated", "released")
 def lite_has_one_session_for_all() -> None:
-    """It is kept in the extension, and not in ``g``."""
+    """The session is kept in the extension, and not in ``g``."""
     sessions: dict[t.Any, t.Any] = {}
     _lite_sessions(lambda: sessions)
 
 
 @mutant("fresh", "released")
 def lite_has_a_session_for_each_thread() -> None:
-    """It is kept in a thread-local, and not in ``g``."""
+    """The session is kept in a thread-local, and not in ``g``."""
     local = threading.local()
     _lite_sessions(lambda: local.__dict__)
 
 
 @mutant("single", "released")
 def lite_has_a_session_for_each_call() -> None:
-    """Nothing is kept."""
+    """Each call makes a new session."""
     Lite.get_session = lambda self, name="default": self.sessionmaker()
 
 
@@ -93,7 +93,7 @@ def flask_sqlalchemy_has_no_end() -> None:
 
 @mutant("released")
 def flask_sqlalchemy_closes_and_keeps() -> None:
-    """The extension's teardown closes the session, and leaves it in its registry."""
+    """The extension's teardown closes the session, but leaves it in the registry."""
     t.cast(t.Any, SQLAlchemy)._teardown_session = lambda self, error: (
         self.session.close() if self.session.registry.has() else None
     )
@@ -109,7 +109,7 @@ def flask_sqlalchemy_rolls_back_and_keeps() -> None:
 
 @mutant("isolated")
 def flask_sqlalchemy_commits_at_the_end() -> None:
-    """As its SQLALCHEMY_COMMIT_ON_TEARDOWN did, which is gone."""
+    """The extension's teardown commits, as SQLALCHEMY_COMMIT_ON_TEARDOWN once did."""
 
     @around(SQLAlchemy, "_teardown_session")
     def teardown(original: t.Any, self: t.Any, error: t.Any) -> None:
@@ -118,70 +118,70 @@ def flask_sqlalchemy_commits_at_the_end() -> None:
         original(self, error)
 
 
-SPARED = "_mutant_spared"  # in ``g``: is the teardown skipped?
+SKIPPED = "_mutant_skipped"  # in ``g``: is the teardown skipped?
 
 
-def _spare(answers: t.Callable[[flask.Response], bool]) -> None:
+def _mark(answers: t.Callable[[flask.Response], bool]) -> None:
     @around(flask.Flask, "finalize_request")
     def finalize(original: t.Any, *args: t.Any, **more: t.Any) -> t.Any:
         response = original(*args, **more)
-        setattr(flask.g, SPARED, answers(response))
+        setattr(flask.g, SKIPPED, answers(response))
         return response
 
 
-def _spare_errors() -> None:
+def _mark_errors() -> None:
     @around(flask.Flask, "handle_user_exception")
     def handle(original: t.Any, self: t.Any, error: t.Any) -> t.Any:
-        setattr(flask.g, SPARED, True)
+        setattr(flask.g, SKIPPED, True)
         return original(self, error)
 
 
-def _flask_sqlalchemy_spares(spare: t.Callable[[], None]) -> None:
-    spare()
+def _skip_teardown_of_flask_sqlalchemy(mark: t.Callable[[], None]) -> None:
+    mark()
 
     @around(SQLAlchemy, "_teardown_session")
     def teardown(original: t.Any, self: t.Any, error: t.Any) -> None:
-        if not flask.g.get(SPARED):
+        if not flask.g.get(SKIPPED):
             original(self, error)
 
 
-def _lite_spares(spare: t.Callable[[], None]) -> None:
-    spare()
+def _skip_teardown_of_lite(mark: t.Callable[[], None]) -> None:
+    mark()
     forgotten: list[t.Any] = []
 
     @around(lite, "_close_sessions")
     def close(original: t.Any, error: t.Any) -> None:
-        if flask.g.get(SPARED):
+        if flask.g.get(SKIPPED):
             forgotten.append(flask.g.pop("_sqlalchemy_sessions", None))
         original(error)
 
 
-SPARE: dict[str, t.Callable[[], None]] = {
-    "a redirect": partial(_spare, lambda response: response.status_code == 302),
-    "what is not found": partial(_spare, lambda response: response.status_code == 404),
-    "a stream": partial(_spare, lambda response: response.is_streamed),
-    "a post": partial(_spare, lambda response: flask.request.method == "POST"),
-    "an error": _spare_errors,
+MARKS: dict[str, t.Callable[[], None]] = {
+    "a redirect": partial(_mark, lambda response: response.status_code == 302),
+    "what is not found": partial(_mark, lambda response: response.status_code == 404),
+    "a stream": partial(_mark, lambda response: response.is_streamed),
+    "a post": partial(_mark, lambda response: flask.request.method == "POST"),
+    "an error": _mark_errors,
 }
-for what, spare in SPARE.items():
+for what, mark in MARKS.items():
     rules = ("recovers", "fresh", "released")
     add(
         f"flask sqlalchemy does not end after {what}",
         f"The extension's teardown is skipped after {what}.",
         rules,
-        partial(_flask_sqlalchemy_spares, spare),
+        partial(_skip_teardown_of_flask_sqlalchemy, mark),
     )
     add(
         f"lite does not end after {what}",
         f"Lite's teardown forgets the sessions after {what}.",
         rules,
-        partial(_lite_spares, spare),
+        partial(_skip_teardown_of_lite, mark),
     )
 
 
 @mutant("alive")
 def flask_sqlalchemy_ends_when_the_view_has_answered() -> None:
-    """The session is removed when the view has returned: others may still ask."""
+    """The session is removed when the view returns: other code may still use it."""
 
     @around(flask.Flask, "make_response")
     def make_response(original: t.Any, self: t.Any, result: t.Any) -> t.Any:
@@ -193,7 +193,7 @@ def flask_sqlalchemy_ends_when_the_view_has_answered() -> None:
 
 @mutant("released")
 def flask_sqlalchemy_ends_one_request_late() -> None:
-    """Each teardown removes the session of the request before."""
+    """Each teardown closes the session of the previous request."""
     late: list[t.Any] = []
 
     def teardown(self: t.Any, error: t.Any) -> None:
@@ -219,7 +219,7 @@ def lite_has_no_end() -> None:
 
 @mutant("released")
 def lite_closes_and_keeps() -> None:
-    """Lite's teardown closes the sessions, and something refers to them still."""
+    """Lite's teardown closes the sessions, but a list keeps them."""
     closed: list[t.Any] = []
 
     @around(lite, "_close_sessions")
@@ -230,7 +230,7 @@ def lite_closes_and_keeps() -> None:
 
 @mutant("isolated")
 def lite_commits_at_the_end() -> None:
-    """Lite's teardown saves what nobody has committed."""
+    """Lite's teardown saves what the request has not committed."""
 
     @around(lite, "_close_sessions")
     def close(original: t.Any, error: t.Any) -> None:
@@ -242,7 +242,7 @@ def lite_commits_at_the_end() -> None:
 
 @mutant("alive")
 def lite_ends_when_the_view_has_answered() -> None:
-    """The sessions are closed when the view has returned: others may still ask."""
+    """The sessions are closed when the view returns: other code may still use them."""
 
     @around(flask.Flask, "make_response")
     def make_response(original: t.Any, self: t.Any, result: t.Any) -> t.Any:
@@ -252,7 +252,7 @@ def lite_ends_when_the_view_has_answered() -> None:
 
 @mutant("released", "fresh")
 def a_scoped_session_is_closed_and_never_removed() -> None:
-    """``remove()`` closes the session, and leaves it in the registry."""
+    """``remove()`` closes the session, but leaves it in the registry."""
     t.cast(t.Any, orm.scoped_session).remove = lambda self: (
         self.registry().close() if self.registry.has() else None
     )
@@ -266,7 +266,7 @@ def a_scoped_session_is_never_removed() -> None:
 
 @mutant("released")
 def a_scoped_session_is_forgotten_and_never_closed() -> None:
-    """``remove()`` clears the registry, and somebody has the session still."""
+    """``remove()`` clears the registry, but a list keeps the session open."""
     forgotten: list[t.Any] = []
 
     def remove(self: t.Any) -> None:
@@ -279,7 +279,7 @@ def a_scoped_session_is_forgotten_and_never_closed() -> None:
 
 @mutant("released", "isolated", "recovers")
 def a_session_closes_without_rolling_back() -> None:
-    """``Session.close()`` forgets its instances, and leaves its transaction open."""
+    """``Session.close()`` drops its instances, but leaves its transaction open."""
     left: list[t.Any] = []
 
     @around(Session, "close")

@@ -1,4 +1,7 @@
-"""Both instruments on one mutant: ``python -m tests.mutants.trial NAME``, as JSON."""
+"""Runs both instruments on a mutant: ``python -m tests.mutants.trial NAME``.
+
+It prints what they report as JSON.
+"""
 
 import json
 import sys
@@ -22,7 +25,7 @@ DROP_IN = Path(__file__).parents[2] / "flask_admin/tests/sqla/test_session_scopi
 
 
 class FirstFailure:
-    """A pytest plugin that keeps the name of the test that failed, and what it said."""
+    """A pytest plugin that keeps the name and the output of the test that failed."""
 
     name = ""
     said = ""
@@ -33,7 +36,7 @@ class FirstFailure:
 
 
 def drop_in() -> dict[str, str]:
-    """Run the drop-in to its first failure."""
+    """Run the drop-in up to its first failure. Returns the output by test name."""
     first = FirstFailure()
     options = [
         "-x",
@@ -53,10 +56,10 @@ def drop_in() -> dict[str, str]:
 
 
 def bookshop(mutant: Mutant) -> dict[str, list[str]]:
-    """Drive the bookshop on one handle after the other, until the mutant is caught.
+    """Drive the bookshop with each handle in turn, until the mutant is caught.
 
-    Returns what is reported, by rule. Faults take as long again: they are made where
-    nothing else may show the mutant.
+    Returns what is reported, by rule. Injected faults double the time: they are used
+    only where nothing else may show the mutant.
     """
     faults = WAYS if mutant is NONE or "recovers" in mutant.rules else ()
     broken: dict[str, list[str]] = {}
