@@ -434,7 +434,7 @@ def test_a_click_on_a_bar_tells_all_of_its_session(open_report: Open) -> None:
         str(OWN),
         "app.extensions['admin'][0]._views[2] → UserView.session",
         "kept, and not closed",
-        "No session serves two requests, and none is opened by building the app.",
+        "No session serves two requests, and building the app leaves none open.",
         "a raw session given to a view",
         "ModelView(User, scoped_session(sessionmaker(engine)))",
         "request 20 GET /admin/user/ · UserView · list · 200",
