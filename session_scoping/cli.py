@@ -106,6 +106,8 @@ def run(
     """Drive the app, print the verdict, and return the exit status."""
     try:
         check_paths(html_path, json_path)
+        if yes and not write:
+            raise CannotTell("--yes has no effect without --write: leave it out")
         recorder = make_recorder(leave_alone)
         recording = recorder.recording
         interrupted = False

@@ -30,12 +30,17 @@ class Commands(click.Group):
     """A group with a default: without a command name, ``check`` runs."""
 
     def parse_args(self, context: click.Context, args: list[str]) -> list[str]:
-        if args and args[0].startswith("-") and args[0] != "--help":
+        if args and args[0].startswith("-") and args[0] not in {"--help", "--version"}:
             args = ["check", *args]
         return super().parse_args(context, args)
 
 
-@click.group(cls=Commands)
+@click.group(
+    cls=Commands,
+    epilog="session-scoping --app MODULE:NAME is short for session-scoping check --app "
+    "MODULE:NAME.",
+)
+@click.version_option(package_name="flask-admin-session-scoping")
 def main() -> None:
     """Prove that Flask-Admin keeps its SQLAlchemy sessions inside requests."""
 

@@ -233,9 +233,10 @@ class Suite:
 
         if self.blind:
             terminalreporter.write_sep("=", "session scoping", yellow=True)
+            tests = f"{len(self.blind)} test{'' if len(self.blind) == 1 else 's'}"
             terminalreporter.write_line(
-                f"nothing can be told of {len(self.blind)} that made requests inside "
-                f"of an app context. {OUTER_CONTEXT.sentence}\n{OUTER_CONTEXT.fix}"
+                f"nothing is known of {tests} that made requests inside an app "
+                f"context. {OUTER_CONTEXT.sentence}\n{OUTER_CONTEXT.fix}"
             )
             for name in self.blind[:FEW]:
                 terminalreporter.write_line(f"- {name}")

@@ -73,6 +73,19 @@ def test_script_says_in_one_line_what_it_does_not_understand(
     assert (done.returncode, done.stderr.count("\n"), done.stdout) == (2, 1, "")
 
 
+def test_the_command_knows_its_version() -> None:
+    done = python("-m", "session_scoping", "--version")
+    assert done.stdout.startswith("python -m session_scoping, version 0.1.0")
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_an_option_without_effect_is_refused() -> None:
+    target = "tests.apps.raw_session:healthy"
+    done = python("-m", "session_scoping", "--app", target, "--yes")
+    assert "--yes has no effect without --write" in done.stderr
+    assert (done.returncode, done.stderr.count("\n"), done.stdout) == (2, 1, "")
+
+
 @pytest.mark.parametrize("package", ["flask_admin", "flask_sqlalchemy", "flask"])
 def test_script_says_in_one_line_what_to_install(package: str) -> None:
     code = NOT_THERE.format(package=package) + RUN_SCRIPT.format(

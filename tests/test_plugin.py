@@ -373,7 +373,7 @@ def test_a_leak_fails_the_tests_that_meet_it(
 def test_a_test_that_holds_an_app_context_is_not_judged(
     pytester: pytest.Pytester, run: Run, more: str
 ) -> None:
-    """Many healthy suites do: they are told that nothing can be told of them."""
+    """Many healthy suites do: the summary says that nothing is known of them."""
     pytester.makeconftest(SHOP)
     pytester.makepyfile("""
         import pytest
@@ -390,7 +390,7 @@ def test_a_test_that_holds_an_app_context_is_not_judged(
     result.assert_outcomes(passed=2)
     tell(
         result,
-        "nothing can be told of 1 that made requests inside of an app context",
+        "nothing is known of 1 test that made requests inside an app context",
         "::test_in_a_context",
         "each request brings a context of its own",
     )

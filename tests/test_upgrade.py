@@ -196,6 +196,7 @@ def test_a_checkout_is_a_side(tmp_path: Path) -> None:
         (("a=1", "a==2"), "'a=1' is no side"),
         (("a==1", "./nowhere"), "./nowhere is no checkout of a"),
         (("a==1", "a==2", "--client", "b:c"), "--client has no effect without --app"),
+        (("a==1", "a==1"), "both sides are a==1: name two releases"),
         (
             ("a==1", "a==2", "--without", "Flask"),
             "--without Flask has no effect: name flask-sqlalchemy or flask",
@@ -333,7 +334,7 @@ def test_bisect_finds_nothing_where_nothing_breaks(
     ("first", "last", "says"),
     [
         ("shop==7", "shop==3", "the older one first, not shop==7 and shop==3"),
-        ("shop==3", "shop==3", "the older one first, not shop==3 and shop==3"),
+        ("shop==3", "shop==3", "both sides are shop==3: name two releases"),
         ("shop==3", "shop==300", "no release of shop is shop==300: the newest is 199"),
         ("shop==3", "git+file:///x", "shop @ git+file:///x is no release of shop"),
     ],

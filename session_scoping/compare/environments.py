@@ -59,9 +59,7 @@ def uv_path() -> str:
 
         return str(find_uv_bin())
     except (ImportError, FileNotFoundError) as error:
-        raise CannotTell(
-            "uv is not installed: pip install 'flask-admin-session-scoping[upgrade]'"
-        ) from error
+        raise CannotTell("uv is not installed: pip install uv") from error
 
 
 def uv(

@@ -195,6 +195,8 @@ def requirements(
         raise CannotTell(
             f"{' and '.join(sorted(names))} are two packages: name two releases of one"
         )
+    if before == after:
+        raise CannotTell(f"both sides are {before}: name two releases")
     [package] = names
     if package in without:
         raise CannotTell(f"--without {package} has no effect: it is what is compared")
