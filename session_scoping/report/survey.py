@@ -1,11 +1,7 @@
 """Which rule holds with which handle, as text and as a page."""
 
 import typing as t
-from importlib.resources import files
 
-from jinja2 import Environment
-from jinja2 import StrictUndefined
-from markupsafe import Markup
 from rich.console import Group
 from rich.console import RenderableType
 from rich.padding import Padding
@@ -13,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from session_scoping.compare.survey import Survey
-from session_scoping.report.upgrade import link
+from session_scoping.report.page import render_page
 from session_scoping.rules.cells import Cell
 from session_scoping.rules.cells import State
 from session_scoping.rules.defects import notes
@@ -96,12 +92,8 @@ def _parts(survey: Survey) -> t.Iterator[RenderableType]:
 
 def html(survey: Survey) -> str:
     """Return a page that needs no network."""
-    environment = Environment(
-        autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined
-    )
-    part = files(__package__).joinpath
-    page = environment.from_string(part("survey.html").read_text(encoding="utf-8"))
-    return page.render(
+    return render_page(
+        "survey.html",
         survey=survey,
         handles=HANDLES,
         rules=NAMES,
@@ -110,6 +102,4 @@ def html(survey: Survey) -> str:
         sentence=sentence(survey),
         remarks=[*remarks(survey)],
         broken=broken(survey),
-        style=Markup(part("upgrade.css").read_text(encoding="utf-8")),
-        link=link,
     )

@@ -1,15 +1,9 @@
 """What an upgrade breaks and fixes, as text and as a page."""
 
-import re
 import typing as t
 from dataclasses import dataclass
 from dataclasses import field
-from importlib.resources import files
 
-from jinja2 import Environment
-from jinja2 import StrictUndefined
-from markupsafe import escape
-from markupsafe import Markup
 from rich.console import Group
 from rich.console import RenderableType
 from rich.padding import Padding
@@ -20,6 +14,7 @@ from session_scoping.compare.upgrade import Change
 from session_scoping.compare.upgrade import Comparison
 from session_scoping.compare.upgrade import Culprit
 from session_scoping.compare.upgrade import Kind
+from session_scoping.report.page import render_page
 from session_scoping.rules.defects import notes
 from session_scoping.rules.defects import numbers
 from session_scoping.rules.defects import word
@@ -188,12 +183,8 @@ def _indented(text: str) -> RenderableType:
 
 def html(comparison: Comparison) -> str:
     """Return a page that needs no network."""
-    environment = Environment(
-        autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined
-    )
-    part = files(__package__).joinpath
-    page = environment.from_string(part("upgrade.html").read_text(encoding="utf-8"))
-    return page.render(
+    return render_page(
+        "upgrade.html",
         comparison=comparison,
         rules=NAMES,
         written=written,
@@ -201,12 +192,4 @@ def html(comparison: Comparison) -> str:
         titles=TITLES,
         notes=known(comparison),
         sentence=sentence(comparison),
-        style=Markup(part("upgrade.css").read_text(encoding="utf-8")),
-        link=link,
     )
-
-
-def link(text: str) -> Markup:
-    """Make links of the addresses in a text."""
-    escaped = str(escape(text))
-    return Markup(re.sub(r"(https://[^\s<]+)", r'<a href="\1">\1</a>', escaped))
