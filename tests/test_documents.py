@@ -65,8 +65,13 @@ def test_outputs_that_differ_are_told_apart() -> None:
 @pytest.mark.parametrize("document", DOCUMENTS)
 def test_code_is_python(document: str) -> None:
     """All of it, also what is not run."""
-    for one in code(document):
-        compile(one, document, "exec")
+    broken = []
+    for block in code(document):
+        try:
+            compile(block, document, "exec")
+        except SyntaxError as error:
+            broken.append(f"{error.msg}: {block}")
+    assert broken == []
 
 
 def test_the_list_of_causes_is_that_of_the_code() -> None:

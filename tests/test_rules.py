@@ -581,7 +581,7 @@ def test_one_request_ends_when_the_next_one_starts() -> None:
 
 
 def test_what_is_broken_without_any_trouble_is_not_a_matter_of_recovery() -> None:
-    """The rule itself is told, although it is broken in a request that fails, too."""
+    """The rule itself is reported, although a request that fails breaks it, too."""
     requests = [request(0, use(0, closed=False)), request(1, use(1, closed=False))]
     requests[1].error = "ValueError: no"
     verdict = judge(recording(requests, [session(0), session(1)]))
