@@ -26,21 +26,21 @@ test: $(READY)  ## The drop-in, and the tests of everything around it.
 lint: $(READY)  ## Format, lint and types.
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
-	$(BIN)/mypy reproduction_script.py session_scoping tests
+	$(BIN)/mypy reproduction_script.py session_scoping tests tools
 	@# From its own folder, where the folder flask_admin/ does not hide the package.
 	cd flask_admin/tests/sqla && $(abspath $(BIN))/mypy \
 		--config-file $(CURDIR)/pyproject.toml test_session_scoping.py
 
 docs: $(READY)  ## Run the documents' code, write down what it says, take the pictures.
-	$(BIN)/python -m tests.documents --write
+	$(BIN)/python -m tools.documents --write
 
 verdicts: $(READY)  ## The bookshop on every release, in every environment: verdicts.json, tables, picture.
-	$(BIN)/python -m tests.verdicts
+	$(BIN)/python -m tools.verdicts
 
 SAMPLE ?=
 SOME := $(if $(SAMPLE),--sample $(SAMPLE))
 stacks: $(READY)  ## The example apps on older stacks: SAMPLE=N, only some.
-	$(BIN)/python -m tests.stacks $(SOME)
+	$(BIN)/python -m tools.stacks $(SOME)
 
 CHECKOUT ?=
 fork: $(READY)  ## The drop-in in a Flask-Admin checkout: make fork CHECKOUT=PATH; without, in releases.
@@ -54,18 +54,18 @@ fire: $(READY)  ## Real databases, real servers, faults and load, with figures.
 	$(BIN)/python -m pytest tests/fire tests/test_faults.py
 
 faults: $(READY)  ## Every operation failed in every way, on every database: a table.
-	$(BIN)/python -W ignore -m tests.fire.faults
+	$(BIN)/python -W ignore -m tools.faults
 
 mutants: $(READY)  ## Both instruments on deliberate breaks of session scoping: SAMPLE=N, only some.
-	$(BIN)/python -m tests.mutants $(SOME)
+	$(BIN)/python -m tools.mutants $(SOME)
 
 RUNS ?= 1000
 flakes: $(READY)  ## The drop-in RUNS times: in random order, in parallel, without garbage collection.
-	$(BIN)/python -m tests.flakes $(RUNS)
+	$(BIN)/python -m tools.flakes $(RUNS)
 
 PART ?=
 bench: $(READY)  ## What the instruments cost, as ratios: all, or PART=guard, recording, crawl, report, upstream.
-	$(BIN)/python -W ignore -m tests.bench $(PART)
+	$(BIN)/python -W ignore -m tools.bench $(PART)
 
 clean:  ## Remove the environment.
 	rm -rf $(VENV)

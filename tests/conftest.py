@@ -10,7 +10,7 @@ import pytest
 
 from session_scoping.compare.environments import releases
 from session_scoping.errors import CannotTell
-from tests.sdist import unpack
+from tools.sdist import unpack
 
 Sdist = t.Callable[[str], Path]
 

@@ -13,21 +13,21 @@ import pytest
 
 from session_scoping.rules.rules import NAMES
 from tests.apps import APPS
-from tests.documents import anchors
-from tests.documents import Block
-from tests.documents import blocks
-from tests.documents import broken_links
-from tests.documents import causes
-from tests.documents import code
-from tests.documents import DOCUMENTS
-from tests.documents import FIRST
-from tests.documents import links
-from tests.documents import ROOT
-from tests.documents import same
-from tests.documents import text_of
-from tests.screenshots import fingerprint
-from tests.screenshots import FINGERPRINTS
-from tests.screenshots import report
+from tools.documents import anchors
+from tools.documents import Block
+from tools.documents import blocks
+from tools.documents import broken_links
+from tools.documents import causes
+from tools.documents import code
+from tools.documents import DOCUMENTS
+from tools.documents import FIRST
+from tools.documents import links
+from tools.documents import ROOT
+from tools.documents import same
+from tools.documents import text_of
+from tools.screenshots import fingerprint
+from tools.screenshots import FINGERPRINTS
+from tools.screenshots import report
 
 BLOCKS = [block for document in DOCUMENTS for block in blocks(document)]
 WRITTEN_ON = {"flask-admin": "2.2.1", "flask": "3.1.3", "sqlalchemy": "2.1"}

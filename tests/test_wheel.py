@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from session_scoping.compare.environments import uv_path
-from tests.verdicts import ROOT
+from tools.verdicts import ROOT
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```sh\n(.*?)^```", README, re.MULTILINE | re.DOTALL)

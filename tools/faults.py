@@ -1,6 +1,6 @@
 """Every operation failed in every way, on every database.
 
-``python -m tests.fire.faults`` prints a table. A cell says how often, on all databases
+``python -m tools.faults`` prints a table. A cell says how often, on all databases
 together, and how many of these broke a rule. The library closes its sessions as finding
 9 of the investigation says; the example apps do not, and show what that is about. That
 anything else breaks, or that an app is not seen on its database, makes it fail.
@@ -27,11 +27,11 @@ from session_scoping.drive.faults import FAULTS
 from tests.apps import APPS
 from tests.apps import Example
 from tests.closing import LEFT_IN_REGISTRY
-from tests.fire.databases import mariadb
-from tests.fire.databases import missing_mariadb
-from tests.fire.databases import postgresql
+from tools.databases import mariadb
+from tools.databases import missing_mariadb
+from tools.databases import postgresql
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parent.parent
 
 
 class Tally:
@@ -77,7 +77,7 @@ def databases(stack: ExitStack) -> t.Iterator[tuple[str, NewDatabase]]:
 
 
 def of_library(url: str) -> Verdict:
-    from tests.fire import library
+    from tools import library
 
     os.environ["LIBRARY_URL"] = url
     library.prepare(url)

@@ -1,6 +1,6 @@
 """Takes the pictures of the report that the documents show, in a headless Chromium.
 
-``python -m tests.screenshots`` drives an app that leaks and the same app fixed. Beside
+``python -m tools.screenshots`` drives an app that leaks and the same app fixed. Beside
 the pictures it keeps a fingerprint of each report, by which a test knows that a picture
 is stale.
 """
