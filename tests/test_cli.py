@@ -22,9 +22,9 @@ from tests.apps import APPS
 
 ROOT = Path(__file__).parent.parent
 RAW = "tests.apps.raw_session"
-LEAK = next(one for one in APPS if one.target == f"{RAW}:leaking")
+LEAK = next(one for one in APPS if one.target == f"{RAW}:broken")
 LEAKS_AT = f"tests/apps/raw_session.py:{LEAK.line} in __init__"
-LOGIN = "tests.apps.login:healthy"
+LOGIN = "tests.apps.login:fixed"
 CLIENT = "tests.apps.login:client"
 
 # Of Flask-Admin itself, which would turn its pages into errors.
@@ -87,8 +87,8 @@ MODULE = ("-m", "session_scoping", "--app")
 
 
 @pytest.fixture(scope="module")
-def leaking() -> Done:
-    return process(*MODULE, f"{RAW}:leaking")
+def broken() -> Done:
+    return process(*MODULE, f"{RAW}:broken")
 
 
 @pytest.mark.parametrize(
@@ -101,18 +101,18 @@ def leaking() -> Done:
         "Verdict: broken: handle, fresh, released.",
     ],
 )
-def test_a_leaking_app_is_told_by_rule_view_line_and_change(
-    says: str, leaking: Done
+def test_a_broken_app_is_told_by_rule_view_line_and_change(
+    says: str, broken: Done
 ) -> None:
-    assert says in leaking.out
+    assert says in broken.out
 
 
-def test_a_leaking_app_ends_with_status_1(leaking: Done) -> None:
-    assert (leaking.status, leaking.err) == (1, "")
+def test_a_broken_app_ends_with_status_1(broken: Done) -> None:
+    assert (broken.status, broken.err) == (1, "")
 
 
-def test_a_healthy_app_is_clean() -> None:
-    done = process(*MODULE, f"{RAW}:healthy")
+def test_a_fixed_app_is_clean() -> None:
+    done = process(*MODULE, f"{RAW}:fixed")
     assert (done.status, done.err) == (0, "")
     assert "BROKEN" not in done.out
     assert done.out.endswith("Verdict: sessions are request-scoped.\n")
@@ -120,13 +120,13 @@ def test_a_healthy_app_is_clean() -> None:
 
 def test_flask_knows_the_command() -> None:
     """By the entry point of the installed package."""
-    done = process("-m", "flask", "--app", f"{RAW}:leaking", "session-scoping")
+    done = process("-m", "flask", "--app", f"{RAW}:broken", "session-scoping")
     assert (done.status, done.err) == (1, "")
     assert f"your code: {LEAKS_AT}" in done.out
 
 
 def test_flask_takes_the_app_from_its_environment() -> None:
-    done = process("-m", "flask", "session-scoping", FLASK_APP=f"{RAW}:healthy")
+    done = process("-m", "flask", "session-scoping", FLASK_APP=f"{RAW}:fixed")
     assert (done.status, done.err) == (0, "")
 
 
@@ -134,7 +134,7 @@ def test_flask_watches_the_app_being_built(capsys: pytest.CaptureFixture[str]) -
     """The group loads no app before the command does, which would be too early."""
     group = FlaskGroup(add_version_option=False, load_dotenv=False)
     group.add_command(command)
-    target = "tests.apps.seeded_at_start:leaking"
+    target = "tests.apps.seeded_at_start:broken"
     assert end_of(group, ["--app", target, "session-scoping"]) == 1
     assert "was opened by building the app" in capsys.readouterr().out
 
@@ -215,39 +215,39 @@ def test_a_file_is_found_wherever_it_is(zoo: Path, scoping: Run) -> None:
 
 
 def test_json_is_what_a_recording_is_loaded_from(tmp_path: Path, scoping: Run) -> None:
-    scoping(f"{RAW}:leaking", "--json", str(tmp_path / "seen.json"))
+    scoping(f"{RAW}:broken", "--json", str(tmp_path / "seen.json"))
     verdict = judge(Recording.load(tmp_path / "seen.json"))
     assert {one.rule for one in verdict.violations} == {"handle", "fresh", "released"}
 
 
 def test_html_is_a_page(tmp_path: Path, scoping: Run) -> None:
-    scoping(f"{RAW}:leaking", "--html", str(tmp_path / "seen.html"))
+    scoping(f"{RAW}:broken", "--html", str(tmp_path / "seen.html"))
     page = (tmp_path / "seen.html").read_text(encoding="utf-8")
     assert page.startswith("<!doctype html>") and LEAKS_AT in page
 
 
 def test_a_report_takes_the_place_of_an_older_one(tmp_path: Path, scoping: Run) -> None:
     (tmp_path / "seen.json").write_text("old" * 100_000)
-    scoping(f"{RAW}:healthy", "--json", str(tmp_path / "seen.json"))
+    scoping(f"{RAW}:fixed", "--json", str(tmp_path / "seen.json"))
     assert judge(Recording.load(tmp_path / "seen.json")).holds
 
 
 def test_a_report_can_be_sent_down_a_pipe() -> None:
     code = "import json, sys; json.loads(sys.stdin.read().splitlines()[-1])"
-    run = f"{sys.executable} -m session_scoping --app {RAW}:healthy --json /dev/stdout"
+    run = f"{sys.executable} -m session_scoping --app {RAW}:fixed --json /dev/stdout"
     shell = f'{run} | {sys.executable} -c "{code}"'
     done = subprocess.run(shell, shell=True, cwd=ROOT, capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_a_session_made_where_the_user_says_is_left_alone(scoping: Run) -> None:
-    done = scoping(f"{RAW}:leaking", "--leave-alone", f"{LEAKS_AT[:-8]}*")
+    done = scoping(f"{RAW}:broken", "--leave-alone", f"{LEAKS_AT[:-8]}*")
     assert done.status == 0
     assert "to leave alone" not in done.out
 
 
 def test_another_pattern_leaves_it_and_is_told(scoping: Run) -> None:
-    done = scoping(f"{RAW}:leaking", "--leave-alone", "shop.py:*")
+    done = scoping(f"{RAW}:broken", "--leave-alone", "shop.py:*")
     assert done.status == 1
     assert "Note: no session was made at shop.py:*, to leave alone." in done.out
 
@@ -292,7 +292,7 @@ def test_some_views_that_were_seen_are_not_all(zoo: Path, scoping: Run) -> None:
 
 
 def test_writing_is_not_agreed_to_by_nobody() -> None:
-    done = process(*MODULE, f"{RAW}:healthy", "--write")
+    done = process(*MODULE, f"{RAW}:fixed", "--write")
     assert done.status == 2
     assert done.lines[-1] == (
         "session-scoping: nothing was written: --write was not agreed to (--yes does)"
@@ -323,7 +323,7 @@ def test_writing_is_agreed_to_by_an_option(zoo: Path, scoping: Run) -> None:
 
 
 def test_a_terminal_that_knows_no_arrows_gets_the_verdict() -> None:
-    done = process(*MODULE, f"{RAW}:leaking", PYTHONIOENCODING="ascii")
+    done = process(*MODULE, f"{RAW}:broken", PYTHONIOENCODING="ascii")
     assert (done.status, done.err) == (1, "")
 
 
@@ -806,7 +806,7 @@ def test_a_package_that_does_not_import_is_told_so(package: str) -> None:
 import sys
 sys.modules[{package!r}] = None
 from session_scoping.cli import main
-main(["--app", "{RAW}:healthy"])
+main(["--app", "{RAW}:fixed"])
 """
     done = process("-c", code)
     assert (done.status, len(done.lines)) == (2, 1)
@@ -815,7 +815,7 @@ main(["--app", "{RAW}:healthy"])
 
 
 def test_a_disk_that_is_full_is_told_after_the_verdict(scoping: Run) -> None:
-    done = scoping(f"{RAW}:healthy", "--json", "/dev/full")
+    done = scoping(f"{RAW}:fixed", "--json", "/dev/full")
     assert done.status == 2
     assert done.out.endswith("Verdict: sessions are request-scoped.\n")
     assert done.err.startswith(
@@ -823,6 +823,6 @@ def test_a_disk_that_is_full_is_told_after_the_verdict(scoping: Run) -> None:
     )
 
 
-def test_the_rules_are_named_in_the_table(leaking: Done) -> None:
-    [header] = [line for line in leaking.out.splitlines() if line.startswith("view")]
+def test_the_rules_are_named_in_the_table(broken: Done) -> None:
+    [header] = [line for line in broken.out.splitlines() if line.startswith("view")]
     assert header.split()[1:] == NAMES

@@ -80,7 +80,7 @@ def test_the_command_knows_its_version() -> None:
 
 
 def test_an_option_without_effect_is_refused() -> None:
-    target = "tests.apps.raw_session:healthy"
+    target = "tests.apps.raw_session:fixed"
     done = python("-m", "session_scoping", "--app", target, "--yes")
     assert "--yes has no effect without --write" in done.stderr
     assert (done.returncode, done.stderr.count("\n"), done.stdout) == (2, 1, "")

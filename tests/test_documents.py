@@ -124,7 +124,7 @@ def test_headings_of_the_same_name_have_different_anchors() -> None:
 
 @pytest.mark.skipif(bool(other_stack()), reason=other_stack())
 @pytest.mark.filterwarnings("ignore:Passing a session object:DeprecationWarning")
-@pytest.mark.parametrize("name", ["leaking", "healthy"])
+@pytest.mark.parametrize("name", ["broken", "fixed"])
 def test_a_picture_is_that_of_the_report(name: str) -> None:
     known = json.loads(FINGERPRINTS.read_text(encoding="utf-8"))
     assert fingerprint(report(name)) == known[name], "run `make docs`"

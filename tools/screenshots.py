@@ -24,10 +24,10 @@ FINGERPRINTS = PICTURES / "pictures.json"
 NUMBERS = re.compile(r"\d+\.\d+[\d.]*(?:e-?\d+)?|(?<=view\.py)\W+\d+")
 APP = "tests.apps.captured_at_startup"
 SHOTS = [
-    ("leaking", "light"),
-    ("leaking", "dark"),
-    ("healthy", "light"),
-    ("healthy", "dark"),
+    ("broken", "light"),
+    ("broken", "dark"),
+    ("fixed", "light"),
+    ("fixed", "dark"),
 ]
 
 

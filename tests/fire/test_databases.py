@@ -87,7 +87,7 @@ BY_TARGET = {one.target: one for one in APPS}
     [
         BY_TARGET[f"tests.apps.{name}:{factory}"]
         for name in ENDINGS
-        for factory in ("healthy", "leaking")
+        for factory in ("fixed", "broken")
     ],
     ids=lambda one: one.target.removeprefix("tests.apps."),
 )
