@@ -27,9 +27,10 @@ test: $(WITH)test  ## The tests that need no server, no browser and no other rel
 test-all: $(WITH)test-all  ## All tests but the weekly ones.
 	$(BIN)/python -m pytest -n 2 -m "not weekly"
 
-lint: $(WITH)test-all  ## Format, lint and types.
+lint: $(WITH)test-all  ## Format, lint, types, and which part imports which.
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
+	$(BIN)/lint-imports --no-logo
 	$(BIN)/mypy reproduction_script.py session_scoping tests tools
 	@# From its own folder, where the folder flask_admin/ does not hide the package.
 	cd flask_admin/tests/sqla && $(abspath $(BIN))/mypy \
