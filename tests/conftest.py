@@ -14,7 +14,7 @@ from jinja2 import FileSystemBytecodeCache
 import flask_admin.contrib.sqla  # noqa: F401
 from session_scoping.compare.environments import releases
 from session_scoping.errors import CannotTell
-from tests.sdist import unpack
+from tools.sdist import unpack
 
 Sdist = t.Callable[[str], Path]
 

@@ -120,8 +120,8 @@ def test_what_shows_only_at_the_same_time(example: Example, tmp_path: Path) -> N
         assert f"   {rule}: " in done.stdout
 
 
-@pytest.mark.parametrize("example", named(one for one in APPS if one.healthy))
-def test_what_is_healthy_is_not_accused(example: Example) -> None:
+@pytest.mark.parametrize("example", named(one for one in APPS if one.holds))
+def test_what_is_fixed_is_not_accused(example: Example) -> None:
     if why := unsupported(example):
         pytest.skip(why)
     verdict = verdict_on(example)

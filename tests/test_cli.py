@@ -22,9 +22,9 @@ from tests.apps import APPS
 
 ROOT = Path(__file__).parent.parent
 RAW = "tests.apps.raw_session"
-LEAK = next(app for app in APPS if app.target == f"{RAW}:leaking")
+LEAK = next(app for app in APPS if app.target == f"{RAW}:broken")
 LEAKS_AT = f"tests/apps/raw_session.py:{LEAK.line} in __init__"
-LOGIN = "tests.apps.login:healthy"
+LOGIN = "tests.apps.login:fixed"
 CLIENT = "tests.apps.login:client"
 
 # Of Flask-Admin itself, which would turn its pages into errors.
@@ -98,8 +98,8 @@ def process(*command: str, folder: Path = ROOT, **environment: str) -> Done:
 MODULE = ("-m", "session_scoping", "--app")
 
 
-def test_a_leaking_app_is_reported_with_rule_view_line_and_fix() -> None:
-    done = process(*MODULE, f"{RAW}:leaking")
+def test_a_broken_app_is_reported_with_rule_view_line_and_fix() -> None:
+    done = process(*MODULE, f"{RAW}:broken")
     assert (done.status, done.err) == (1, "")
     [header] = [line for line in done.out.splitlines() if line.startswith("view")]
     assert header.split()[1:] == NAMES
@@ -113,8 +113,8 @@ def test_a_leaking_app_is_reported_with_rule_view_line_and_fix() -> None:
         assert part in done.out
 
 
-def test_a_healthy_app_is_clean(scoping: Run) -> None:
-    done = scoping(f"{RAW}:healthy")
+def test_a_fixed_app_is_clean(scoping: Run) -> None:
+    done = scoping(f"{RAW}:fixed")
     assert (done.status, done.err) == (0, "")
     assert "BROKEN" not in done.out
     assert done.out.endswith("Verdict: sessions are request-scoped.\n")
@@ -122,7 +122,7 @@ def test_a_healthy_app_is_clean(scoping: Run) -> None:
 
 def test_flask_has_the_command() -> None:
     """By the entry point of the installed package."""
-    done = process("-m", "flask", "--app", f"{RAW}:leaking", "session-scoping")
+    done = process("-m", "flask", "--app", f"{RAW}:broken", "session-scoping")
     assert (done.status, done.err) == (1, "")
     assert f"your code: {LEAKS_AT}" in done.out
 
@@ -130,14 +130,14 @@ def test_flask_has_the_command() -> None:
 def test_flask_takes_the_app_from_its_environment(
     flask: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("FLASK_APP", f"{RAW}:healthy")
+    monkeypatch.setenv("FLASK_APP", f"{RAW}:fixed")
     done = flask("session-scoping")
     assert (done.status, done.err) == (0, "")
 
 
 def test_flask_watches_the_app_being_built(flask: Run) -> None:
     """The group loads no app before the command does, which would be too early."""
-    done = flask("--app", "tests.apps.seeded_at_start:leaking", "session-scoping")
+    done = flask("--app", "tests.apps.seeded_at_start:broken", "session-scoping")
     assert done.status == 1
     assert "was opened by building the app" in done.out
 
@@ -221,7 +221,7 @@ def test_reports_are_saved(tmp_path: Path, scoping: Run) -> None:
     """A report replaces an older report."""
     saved, page = tmp_path / "seen.json", tmp_path / "seen.html"
     saved.write_text("old" * 100_000)
-    scoping(f"{RAW}:leaking", "--json", str(saved), "--html", str(page))
+    scoping(f"{RAW}:broken", "--json", str(saved), "--html", str(page))
     verdict = judge(Recording.load(saved))
     assert {found.rule for found in verdict.violations} == {
         *("handle", "fresh", "released"),
@@ -233,20 +233,20 @@ def test_reports_are_saved(tmp_path: Path, scoping: Run) -> None:
 
 def test_a_report_can_be_sent_down_a_pipe() -> None:
     code = "import json, sys; json.loads(sys.stdin.read().splitlines()[-1])"
-    run = f"{sys.executable} -m session_scoping --app {RAW}:healthy --json /dev/stdout"
+    run = f"{sys.executable} -m session_scoping --app {RAW}:fixed --json /dev/stdout"
     shell = f'{run} | {sys.executable} -c "{code}"'
     done = subprocess.run(shell, shell=True, cwd=ROOT, capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_a_session_made_at_a_named_line_is_left_alone(scoping: Run) -> None:
-    done = scoping(f"{RAW}:leaking", "--leave-alone", f"{LEAKS_AT[:-8]}*")
+    done = scoping(f"{RAW}:broken", "--leave-alone", f"{LEAKS_AT[:-8]}*")
     assert done.status == 0
     assert "to leave alone" not in done.out
 
 
 def test_a_pattern_without_a_match_is_noted(scoping: Run) -> None:
-    done = scoping(f"{RAW}:leaking", "--leave-alone", "shop.py:*")
+    done = scoping(f"{RAW}:broken", "--leave-alone", "shop.py:*")
     assert done.status == 1
     assert "Note: no session was made at shop.py:*, to leave alone." in done.out
 
@@ -316,7 +316,7 @@ def test_writing_is_agreed_to_by_an_option(zoo: Path, scoping: Run) -> None:
 
 
 def test_a_terminal_without_arrows_gets_the_verdict() -> None:
-    done = process(*MODULE, f"{RAW}:leaking", PYTHONIOENCODING="ascii")
+    done = process(*MODULE, f"{RAW}:broken", PYTHONIOENCODING="ascii")
     assert (done.status, done.err) == (1, "")
 
 
@@ -779,7 +779,7 @@ def test_a_package_that_does_not_import_is_an_error(package: str) -> None:
 import sys
 sys.modules[{package!r}] = None
 from session_scoping.cli import main
-main(["--app", "{RAW}:healthy"])
+main(["--app", "{RAW}:fixed"])
 """
     done = process("-c", code)
     assert (done.status, len(done.lines)) == (2, 1)
@@ -788,7 +788,7 @@ main(["--app", "{RAW}:healthy"])
 
 
 def test_a_full_disk_is_an_error_after_the_verdict(scoping: Run) -> None:
-    done = scoping(f"{RAW}:healthy", "--json", "/dev/full")
+    done = scoping(f"{RAW}:fixed", "--json", "/dev/full")
     assert done.status == 2
     assert done.out.endswith("Verdict: sessions are request-scoped.\n")
     assert done.err.startswith(

@@ -5,12 +5,12 @@ from collections import Counter
 import pytest
 
 from session_scoping.rules.rules import NAMES
-from tests.mutants import Mutant
-from tests.mutants import NONE
-from tests.mutants.__main__ import run
-from tests.mutants.__main__ import Trial
-from tests.mutants.catalogue import MUTANTS
-from tests.sample import sample
+from tools.mutants import Mutant
+from tools.mutants import NONE
+from tools.mutants.__main__ import run
+from tools.mutants.__main__ import Trial
+from tools.mutants.catalogue import MUTANTS
+from tools.sample import sample
 
 MUTANT = Mutant("mutant", "Breaks it.", ("fresh",), lambda: None)
 

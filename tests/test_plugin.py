@@ -21,8 +21,8 @@ pytestmark = pytest.mark.filterwarnings("default")
 ROOT = Path(__file__).parents[1]
 Run = t.Callable[..., pytest.RunResult]
 
-LEAK = "tests.apps.captured_at_startup:leaking"
-HEALTHY = "tests.apps.captured_at_startup:healthy"
+LEAK = "tests.apps.captured_at_startup:broken"
+FIXED = "tests.apps.captured_at_startup:fixed"
 LINE = next(f"captured_at_startup.py:{app.line}" for app in APPS if app.target == LEAK)
 
 SHOP = """\
@@ -32,11 +32,11 @@ from tests.apps import captured_at_startup as shop
 
 @pytest.fixture(scope="module")
 def app():
-    return shop.healthy()
+    return shop.fixed()
 
 @pytest.fixture(scope="session")
-def leaking():
-    return shop.leaking()
+def broken():
+    return shop.broken()
 
 @pytest.fixture
 def client(app):
@@ -108,19 +108,19 @@ def test_its_options_have_a_group_in_the_help(run: Run) -> None:
 
 
 def test_check(pytester: pytest.Pytester, run: Run) -> None:
-    """A healthy app passes, and a leaking one fails by its rule, view and line."""
+    """A fixed app passes, and a broken app fails by its rule, view and line."""
     pytester.makeconftest(SHOP)
     pytester.makepyfile("""
         from tests.apps import captured_at_startup as shop
-        def test_healthy(session_scoping):
-            verdict = session_scoping.check(shop.healthy())
+        def test_fixed(session_scoping):
+            verdict = session_scoping.check(shop.fixed())
             assert verdict.holds and verdict.seen
-        def test_leaking(session_scoping):
-            session_scoping.check(shop.leaking())
-        def test_made_before(leaking):
-            assert leaking.test_client().get("/admin/order/").status_code == 200
-        def test_made_by_a_fixture(leaking, session_scoping):
-            session_scoping.check(leaking)
+        def test_broken(session_scoping):
+            session_scoping.check(shop.broken())
+        def test_made_before(broken):
+            assert broken.test_client().get("/admin/order/").status_code == 200
+        def test_made_by_a_fixture(broken, session_scoping):
+            session_scoping.check(broken)
     """)
     result = run("--no-header")
     result.assert_outcomes(passed=2, failed=2)
@@ -135,7 +135,7 @@ def test_check_in_an_app_context(pytester: pytest.Pytester, run: Run) -> None:
     pytester.makepyfile("""
         from tests.apps import captured_at_startup as shop
         def test_around(session_scoping):
-            app = shop.healthy()
+            app = shop.fixed()
             with app.app_context():
                 session_scoping.check(app)
     """)
@@ -148,7 +148,7 @@ def test_check_in_an_app_context(pytester: pytest.Pytester, run: Run) -> None:
     ("app", "told"),
     [
         ("flask.Flask('plain')", "plain has no Admin"),
-        ("login.healthy()", "nothing was seen: UserView, list answers 302"),
+        ("login.fixed()", "nothing was seen: UserView, list answers 302"),
     ],
 )
 def test_check_with_nothing_to_see(
@@ -180,10 +180,10 @@ def test_check_as_somebody(pytester: pytest.Pytester, run: Run) -> None:
     pytester.makeconftest(LOGGED_IN)
     pytester.makepyfile("""
         from tests.apps import login
-        def test_healthy(session_scoping):
-            session_scoping.check(login.healthy())
-        def test_leaking(session_scoping):
-            session_scoping.check(login.leaking())
+        def test_fixed(session_scoping):
+            session_scoping.check(login.fixed())
+        def test_broken(session_scoping):
+            session_scoping.check(login.broken())
     """)
     result = run()
     result.assert_outcomes(passed=1, failed=1)
@@ -197,15 +197,15 @@ def test_watch(pytester: pytest.Pytester, run: Run) -> None:
     """It judges what the test requests in the block, and only that."""
     pytester.makeconftest(SHOP)
     pytester.makepyfile("""
-        def test_healthy(session_scoping, app, client):
+        def test_fixed(session_scoping, app, client):
             with session_scoping.watch(app) as recording:
                 client.get("/admin/order/")
             assert [one.path for one in recording.requests] == ["/admin/order/"]
-        def test_leaking(session_scoping, leaking):
-            with session_scoping.watch(leaking):
-                leaking.test_client().get("/admin/order/")
-        def test_leaking_elsewhere(session_scoping, app, client, leaking):
-            leaking.test_client().get("/admin/order/")
+        def test_broken(session_scoping, broken):
+            with session_scoping.watch(broken):
+                broken.test_client().get("/admin/order/")
+        def test_broken_elsewhere(session_scoping, app, client, broken):
+            broken.test_client().get("/admin/order/")
             with session_scoping.watch(app):
                 client.get("/admin/order/")
         def test_nothing(session_scoping, app):
@@ -218,7 +218,7 @@ def test_watch(pytester: pytest.Pytester, run: Run) -> None:
     result = run("-rfp")
     result.assert_outcomes(passed=2, failed=3)
     result.stdout.fnmatch_lines(
-        ["PASSED *::test_healthy", "PASSED *::test_leaking_elsewhere"]
+        ["PASSED *::test_fixed", "PASSED *::test_broken_elsewhere"]
     )
     prints(result, "OpenOrderView breaks", "no request was made", CONTEXT)
 
@@ -227,9 +227,9 @@ def test_watch_of_a_failing_block(pytester: pytest.Pytester, run: Run) -> None:
     """The test's own failure comes first; what it may come from stands beside it."""
     pytester.makeconftest(SHOP)
     pytester.makepyfile("""
-        def test_fails(session_scoping, leaking):
-            with session_scoping.watch(leaking):
-                assert leaking.test_client().get("/admin/order/").status_code == 201
+        def test_fails(session_scoping, broken):
+            with session_scoping.watch(broken):
+                assert broken.test_client().get("/admin/order/").status_code == 201
     """)
     result = run()
     result.assert_outcomes(failed=1)
@@ -332,28 +332,28 @@ def test_a_leak_fails_the_tests_that_meet_it(
         import pytest
         def get(app, status=200):
             assert app.test_client().get("/admin/order/").status_code == status
-        def test_leaks(leaking):
-            get(leaking)
-        def test_leaks_again(leaking):
-            get(leaking)
-        def test_is_elsewhere(leaking):
-            assert leaking.test_client().get("/admin/").status_code == 200
-        def test_healthy(app):
+        def test_leaks(broken):
+            get(broken)
+        def test_leaks_again(broken):
+            get(broken)
+        def test_is_elsewhere(broken):
+            assert broken.test_client().get("/admin/").status_code == 200
+        def test_fixed(app):
             get(app)
-        def test_fails(leaking):
-            get(leaking, 201)
+        def test_fails(broken):
+            get(broken, 201)
         @pytest.mark.xfail
-        def test_xfails(leaking):
-            get(leaking, 201)
+        def test_xfails(broken):
+            get(broken, 201)
         @pytest.mark.xfail(strict=True)
-        def test_is_known_to_leak(leaking):
-            get(leaking)
+        def test_is_known_to_leak(broken):
+            get(broken)
         def test_is_in_a_context(app):
             with app.app_context():
                 get(app)
-        def test_is_watched_closer(session_scoping, leaking, app):
-            with pytest.raises(pytest.fail.Exception), session_scoping.watch(leaking):
-                get(leaking)
+        def test_is_watched_closer(session_scoping, broken, app):
+            with pytest.raises(pytest.fail.Exception), session_scoping.watch(broken):
+                get(broken)
             get(app)
     """)
     result = run("--session-scoping", "-rA")
@@ -361,7 +361,7 @@ def test_a_leak_fails_the_tests_that_meet_it(
     result.stdout.fnmatch_lines(
         [
             "PASSED *::test_is_elsewhere",
-            "PASSED *::test_healthy",
+            "PASSED *::test_fixed",
             "PASSED *::test_is_watched_closer",
         ]
     )
@@ -388,7 +388,7 @@ def test_a_test_that_holds_an_app_context_is_not_judged(
                 yield
         def test_in_a_context(context, app):
             assert app.test_client().get("/admin/order/").status_code == 200
-        def test_healthy(app):
+        def test_fixed(app):
             assert app.test_client().get("/admin/order/").status_code == 200
     """)
     result = run("--session-scoping", *more.split())
@@ -399,13 +399,13 @@ def test_a_test_that_holds_an_app_context_is_not_judged(
         "::test_in_a_context",
         "each request brings a context of its own",
     )
-    assert "test_healthy" not in result.stdout.str().partition("nothing is known")[2]
+    assert "test_fixed" not in result.stdout.str().partition("nothing is known")[2]
 
 
 def test_a_conftest_that_imports_its_app(pytester: pytest.Pytester, run: Run) -> None:
     """What it opens is seen, as early as it is."""
     [known] = [one for one in APPS if one.target.startswith("tests.apps.module_level_")]
-    pytester.makeconftest("from tests.apps.module_level_leaking import app")
+    pytester.makeconftest("from tests.apps.module_level_broken import app")
     pytester.makepyfile("""
         from conftest import app
         def test_leaks():
@@ -430,7 +430,7 @@ def test_no_test_is_remembered(pytester: pytest.Pytester, run: Run) -> None:
             assert not Recorder.active.recording.requests
             gc.collect()
             assert not apps
-            app = raw_session.healthy()
+            app = raw_session.fixed()
             apps.add(app)
             assert app.test_client().get("/admin/product/").status_code == 200
     """)
@@ -445,30 +445,30 @@ def test_an_app_is_a_test_for_each_view_and_operation(
 ) -> None:
     """They are reported, and chosen, as any others."""
     pytester.makepyfile("def test_beside(): pass")
-    result = run(f"--session-scoping-app={HEALTHY}", "-v", "--junitxml=junit.xml")
+    result = run(f"--session-scoping-app={FIXED}", "-v", "--junitxml=junit.xml")
     assert result.ret == 0
     prints(
         result,
-        f"session scoping: drives the admin of {HEALTHY}",
+        f"session scoping: drives the admin of {FIXED}",
         "::test_beside PASSED",
-        f"{HEALTHY}::building the app PASSED",
-        f"{HEALTHY}::OrderView::list PASSED",
-        f"{HEALTHY}::OrderView::list, searched PASSED",
-        f"{HEALTHY}::OrderView::edit form PASSED",
+        f"{FIXED}::building the app PASSED",
+        f"{FIXED}::OrderView::list PASSED",
+        f"{FIXED}::OrderView::list, searched PASSED",
+        f"{FIXED}::OrderView::edit form PASSED",
     )
     cases = ET.parse(pytester.path / "junit.xml").iter("testcase")
     names = {(one.get("classname"), one.get("name")) for one in cases}
-    assert (f"{HEALTHY}.OrderView", "list, searched") in names
+    assert (f"{FIXED}.OrderView", "list, searched") in names
 
-    chosen = run(f"--session-scoping-app={HEALTHY}", "-k", "OrderView and searched")
+    chosen = run(f"--session-scoping-app={FIXED}", "-k", "OrderView and searched")
     chosen.assert_outcomes(passed=1, deselected=len(names) - 1)
 
     for more in "-p xdist -n 2", "-p pytest_randomly":
-        again = run(f"--session-scoping-app={HEALTHY}", *more.split())
+        again = run(f"--session-scoping-app={FIXED}", *more.split())
         again.assert_outcomes(passed=len(names))
 
 
-def test_a_leaking_app(run: Run) -> None:
+def test_a_broken_app(run: Run) -> None:
     """The tests of the view that leaks fail, and no others."""
     result = run(f"--session-scoping-app={LEAK}", "-v")
     assert result.ret == pytest.ExitCode.TESTS_FAILED
@@ -485,7 +485,7 @@ def test_a_leaking_app(run: Run) -> None:
 
 
 def test_building_the_app_is_a_test_of_its_own(run: Run) -> None:
-    [known] = [one for one in APPS if one.target.endswith("seeded_at_start:leaking")]
+    [known] = [one for one in APPS if one.target.endswith("seeded_at_start:broken")]
     result = run(f"--session-scoping-app={known.target}", "-v")
     assert result.ret == pytest.ExitCode.TESTS_FAILED
     prints(result, "::building the app FAILED", f"{known.file.name}:{known.line}")
@@ -499,18 +499,18 @@ def test_both_at_once(pytester: pytest.Pytester, run: Run) -> None:
     """)
     result = run("--session-scoping", f"--session-scoping-app={LEAK}", "-v")
     prints(result, "::test_one PASSED", "::OpenOrderView::list FAILED")
-    healthy = run("--session-scoping", f"--session-scoping-app={HEALTHY}")
-    assert healthy.ret == 0
+    fixed = run("--session-scoping", f"--session-scoping-app={FIXED}")
+    assert fixed.ret == 0
 
 
 def test_a_view_that_the_client_may_not_see(
     pytester: pytest.Pytester, run: Run
 ) -> None:
     """It is skipped, with the reason; and where all are, nothing is proven."""
-    target = "--session-scoping-app=tests.apps.login:healthy"
+    target = "--session-scoping-app=tests.apps.login:fixed"
     blind = run(target, "-rs")
     assert blind.ret == pytest.ExitCode.TESTS_FAILED
-    prints(blind, "answers 302", "nothing was seen of tests.apps.login:healthy")
+    prints(blind, "answers 302", "nothing was seen of tests.apps.login:fixed")
 
     tests = pytester.mkdir("tests_of_login")
     (tests / "conftest.py").write_text(dedent(LOGGED_IN))
@@ -521,7 +521,7 @@ def test_a_view_that_the_client_may_not_see(
 
 
 def test_a_page_that_fails_is_not_seen(run: Run) -> None:
-    target = "tests.apps.teardown_skipped:healthy"
+    target = "tests.apps.teardown_skipped:fixed"
     result = run(f"--session-scoping-app={target}", "-k", "AverageView")
     result.assert_outcomes(failed=1, deselected=result.parseoutcomes()["deselected"])
     prints(result, "nothing was seen: ZeroDivisionError")
@@ -540,7 +540,7 @@ def context(app):
         yield
 """
     )
-    result = run(f"--session-scoping-app={HEALTHY}", "-k", "OrderView")
+    result = run(f"--session-scoping-app={FIXED}", "-k", "OrderView")
     assert result.ret == 0
 
 

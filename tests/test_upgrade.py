@@ -397,7 +397,7 @@ def test_an_app_that_does_not_load_is_refused() -> None:
 
 @needs_index
 def test_only_the_named_package_changes_around_an_app() -> None:
-    seen = environments.drive("flask==3.1.1", "tests.apps.raw_session:healthy", "")
+    seen = environments.drive("flask==3.1.1", "tests.apps.raw_session:fixed", "")
     assert seen.stack["Flask"] == "3.1.1"
 
 

@@ -15,21 +15,21 @@ from session_scoping.rules.defects import not_importing
 from session_scoping.rules.handles import HANDLES
 from session_scoping.rules.handles import missing
 from session_scoping.rules.rules import NAMES
-from tests import verdicts
-from tests.verdicts import changed
-from tests.verdicts import DATA
-from tests.verdicts import Environment
-from tests.verdicts import INVESTIGATION
-from tests.verdicts import load
-from tests.verdicts import NAMES_OF_ALL
-from tests.verdicts import PAGE
-from tests.verdicts import PICTURE
-from tests.verdicts import picture
-from tests.verdicts import ROOT
-from tests.verdicts import run
-from tests.verdicts import save
-from tests.verdicts import verdict
-from tests.verdicts import with_tables
+from tools import verdicts
+from tools.verdicts import changed
+from tools.verdicts import DATA
+from tools.verdicts import Environment
+from tools.verdicts import INVESTIGATION
+from tools.verdicts import load
+from tools.verdicts import NAMES_OF_ALL
+from tools.verdicts import PAGE
+from tools.verdicts import PICTURE
+from tools.verdicts import picture
+from tools.verdicts import ROOT
+from tools.verdicts import run
+from tools.verdicts import save
+from tools.verdicts import verdict
+from tools.verdicts import with_tables
 
 FOUND = load()
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from session_scoping.compare.environments import uv_path
-from tests.verdicts import ROOT
+from tools.verdicts import ROOT
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```sh\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
@@ -132,7 +132,7 @@ def test_the_readme_has_the_commands_that_are_run() -> None:
 
 
 @pytest.mark.parametrize(
-    "extra", ["upgrade", pytest.param("test", marks=pytest.mark.weekly)]
+    "extra", ["upgrade", pytest.param("test-all", marks=pytest.mark.weekly)]
 )
 @pytest.mark.parametrize(
     "command",

@@ -39,7 +39,7 @@ pytestmark = [
 ]
 
 RELEASE = tuple(int(part) for part in version("flask-admin").split(".")[:2])
-MARKER = "# leaks here"
+MARKER = "# broken here"
 Column: t.Any = sa.Column  # it has as many types as there are SQLAlchemys
 
 Rows = dict[str, list[tuple[str, ...]]]
@@ -381,7 +381,7 @@ def test_a_session_made_by_hand_when_a_row_is_saved_is_found(shop: Shop) -> None
         def on_model_change(self, form: t.Any, model: t.Any, new: bool) -> None:
             session = orm.Session(shop.session.get_bind())
             kept.append(session)
-            session.query(shop.models.note).count()  # leaks here
+            session.query(shop.models.note).count()  # broken here
 
     shop.add(View, shop.models.category).session = shop.session
     assert judge(record(shop.app)).holds

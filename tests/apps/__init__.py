@@ -7,7 +7,7 @@ import typing as t
 from importlib.util import find_spec
 from pathlib import Path
 
-MARKER = "# leaks here"
+MARKER = "# broken here"
 
 
 class Example(t.NamedTuple):
@@ -31,7 +31,7 @@ class Example(t.NamedTuple):
     alone: bool = False  # it spoils the process for other apps
 
     @property
-    def healthy(self) -> bool:
+    def holds(self) -> bool:
         return not self.rule and not self.writes
 
     @property
@@ -82,7 +82,7 @@ def pair(
     view: str,
     cause: str,
     *,
-    healthy_view: str = "",
+    fixed_view: str = "",
     before: tuple[int, ...] = (),
     since_flask: tuple[int, ...] = (),
     also: tuple[str, ...] = (),
@@ -93,9 +93,9 @@ def pair(
     alone: bool = False,
     **both: t.Any,
 ) -> list[Example]:
-    """The leaking app of a module, and the healthy one."""
-    leaking = Example(
-        f"tests.apps.{module}:leaking",
+    """The broken app of a module, and the fixed app."""
+    broken = Example(
+        f"tests.apps.{module}:broken",
         rule,
         view,
         cause,
@@ -109,19 +109,19 @@ def pair(
         alone=alone,
         **both,
     )
-    healthy = Example(f"tests.apps.{module}:healthy", view=healthy_view or view, **both)
-    return [leaking, healthy]
+    fixed = Example(f"tests.apps.{module}:fixed", view=fixed_view or view, **both)
+    return [broken, fixed]
 
 
 APPS: list[Example] = [
-    *pair("raw_session", "handle", "ReportView", RAW, healthy_view="ProductView"),
+    *pair("raw_session", "handle", "ReportView", RAW, fixed_view="ProductView"),
     *pair("raw_session_given", "handle", "ModelView", RAW, before=(2, 1)),
     *pair(
         "called_session",
         "handle",
         "CallingMemberView",
         CALLED,
-        healthy_view="MemberView",
+        fixed_view="MemberView",
         needs=FSA,
     ),
     *pair(
@@ -129,7 +129,7 @@ APPS: list[Example] = [
         "handle",
         "TimetableView",
         LITE_SESSION,
-        healthy_view="StationView",
+        fixed_view="StationView",
         needs=LITE,
         since=(2, 1),
     ),
@@ -157,7 +157,7 @@ APPS: list[Example] = [
         "fresh",
         "OpenOrderView",
         KEPT,
-        healthy_view="OrderView",
+        fixed_view="OrderView",
         needs=FSA,
     ),
     *pair(
@@ -165,7 +165,7 @@ APPS: list[Example] = [
         "fresh",
         "CountOnceView",
         KEPT,
-        healthy_view="CountView",
+        fixed_view="CountView",
         needs=FSA,
     ),
     *pair(
@@ -173,7 +173,7 @@ APPS: list[Example] = [
         "fresh",
         "FastRoomView",
         KEPT,
-        healthy_view="RoomView",
+        fixed_view="RoomView",
         needs=FSA,
     ),
     *pair(
@@ -181,7 +181,7 @@ APPS: list[Example] = [
         "fresh",
         "EagerGameView",
         KEPT,
-        healthy_view="GameView",
+        fixed_view="GameView",
         needs=FSA,
     ),
     *pair("query_factory", "fresh", "BookView", KEPT, needs=FSA),
@@ -190,7 +190,7 @@ APPS: list[Example] = [
         "single",
         "WaitingParcelView",
         BY_HAND,
-        healthy_view="ParcelView",
+        fixed_view="ParcelView",
         also=("released",),
         needs=FSA,
     ),
@@ -199,7 +199,7 @@ APPS: list[Example] = [
         "single",
         "BusyCustomerView",
         BY_HAND,
-        healthy_view="CustomerView",
+        fixed_view="CustomerView",
         also=("released",),
         needs=FSA,
     ),
@@ -208,7 +208,7 @@ APPS: list[Example] = [
         "single",
         "AuditedAccountView",
         BY_HAND,
-        healthy_view="AccountView",
+        fixed_view="AccountView",
         also=("released",),
         saving=True,
         needs=FSA,
@@ -218,7 +218,7 @@ APPS: list[Example] = [
         "released",
         "CachedPlantView",
         ROWS,
-        healthy_view="PlantView",
+        fixed_view="PlantView",
         marked=False,
         needs=FSA,
     ),
@@ -235,7 +235,7 @@ APPS: list[Example] = [
         "single",
         "TidyTeamView",
         MIDDLE,
-        healthy_view="TeamView",
+        fixed_view="TeamView",
         needs=FSA,
     ),
     *pair(
@@ -243,7 +243,7 @@ APPS: list[Example] = [
         "alive",
         "FreshShipView",
         MIDDLE,
-        healthy_view="ShipView",
+        fixed_view="ShipView",
         marked=False,
         needs=LITE,
         since=(2, 1),
@@ -270,7 +270,7 @@ APPS: list[Example] = [
         "released",
         "LooseCountView",
         THREAD,
-        healthy_view="CountView",
+        fixed_view="CountView",
         needs=FSA,
     ),
     *pair(
@@ -278,7 +278,7 @@ APPS: list[Example] = [
         "alive",
         "WriterView",
         EXPORT,
-        healthy_view="LoadedWriterView",
+        fixed_view="LoadedWriterView",
         since_flask=(3, 1, 2),
         marked=False,
         needs=FSA,
@@ -289,7 +289,7 @@ APPS: list[Example] = [
         "",
         "CountedArticleView",
         "",
-        healthy_view="ArticleView",
+        fixed_view="ArticleView",
         writes=True,
         needs=FSA,
         since=(2, 1),
@@ -299,7 +299,7 @@ APPS: list[Example] = [
         "alive",
         "LazyDownloadView",
         EXPORT,
-        healthy_view="DownloadView",
+        fixed_view="DownloadView",
         since_flask=(3, 1, 2),
         needs=FSA,
     ),
@@ -308,7 +308,7 @@ APPS: list[Example] = [
         "released",
         "ApartTotalView",
         BY_HAND,
-        healthy_view="TotalView",
+        fixed_view="TotalView",
         needs=FSA,
     ),
     *pair(
@@ -325,7 +325,7 @@ APPS: list[Example] = [
         "released",
         "OpenSensorView",
         BY_HAND,
-        healthy_view="SensorView",
+        fixed_view="SensorView",
         needs=FSA,
     ),
     *pair("seeded_at_start", "fresh", "", KEPT, needs=FSA, since=(2, 1)),
@@ -334,7 +334,7 @@ APPS: list[Example] = [
         "released",
         "RememberingPersonView",
         ROWS,
-        healthy_view="PersonView",
+        fixed_view="PersonView",
         marked=False,
         needs=FSA,
     ),
@@ -344,7 +344,7 @@ APPS: list[Example] = [
         "single",
         "ApartBikeView",
         BY_HAND,
-        healthy_view="BikeView",
+        fixed_view="BikeView",
         also=("released",),
         needs=FSA,
     ),
@@ -362,7 +362,7 @@ APPS: list[Example] = [
         "handle",
         "SwitchingLampView",
         "",
-        healthy_view="LampView",
+        fixed_view="LampView",
         marked=False,
     ),
     *pair(
@@ -370,11 +370,11 @@ APPS: list[Example] = [
         "released",
         "FastSizeView",
         "",
-        healthy_view="SizeView",
+        fixed_view="SizeView",
         needs=FSA,
     ),
     Example(
-        "tests.apps.module_level_leaking:app",
+        "tests.apps.module_level_broken:app",
         "fresh",
         "ReadToolView",
         KEPT,

@@ -53,7 +53,7 @@ def create_app(broken: bool) -> Flask:
     db.init_app(app)
     admin = Admin(app, name="Cars")
     with app.app_context():
-        session = db.session() if broken else db.session  # leaks here
+        session = db.session() if broken else db.session  # broken here
         admin.add_view(car_view(session))
 
     with app.app_context():
@@ -64,9 +64,9 @@ def create_app(broken: bool) -> Flask:
     return app
 
 
-def healthy() -> Flask:
+def fixed() -> Flask:
     return create_app(broken=False)
 
 
-def leaking() -> Flask:
+def broken() -> Flask:
     return create_app(broken=True)

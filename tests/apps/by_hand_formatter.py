@@ -35,7 +35,7 @@ def count_sales(view: t.Any, context: t.Any, model: t.Any, name: str) -> str:
 def count_sales_apart(view: t.Any, context: t.Any, model: t.Any, name: str) -> str:
     session = Session(db.engine)
     sales = session.query(Sale).filter_by(customer_id=model.id)
-    return str(sales.count())  # leaks here
+    return str(sales.count())  # broken here
 
 
 class CustomerView(ModelView):
@@ -66,9 +66,9 @@ def create_app(broken: bool) -> Flask:
     return app
 
 
-def healthy() -> Flask:
+def fixed() -> Flask:
     return create_app(broken=False)
 
 
-def leaking() -> Flask:
+def broken() -> Flask:
     return create_app(broken=True)

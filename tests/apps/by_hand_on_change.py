@@ -39,7 +39,7 @@ class AccountView(ModelView):
 class AuditedAccountView(AccountView):
     def on_model_change(self, form: t.Any, model: t.Any, is_created: bool) -> None:
         log = Session(db.engine)
-        log.add(LogEntry(text=f"saved {model.owner}"))  # leaks here
+        log.add(LogEntry(text=f"saved {model.owner}"))  # broken here
         log.flush()
         log.commit()
 
@@ -61,9 +61,9 @@ def create_app(broken: bool) -> Flask:
     return app
 
 
-def healthy() -> Flask:
+def fixed() -> Flask:
     return create_app(broken=False)
 
 
-def leaking() -> Flask:
+def broken() -> Flask:
     return create_app(broken=True)

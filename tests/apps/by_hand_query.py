@@ -33,7 +33,7 @@ class ParcelView(ModelView):
 
 class WaitingParcelView(ParcelView):
     def get_query(self) -> t.Any:
-        return Session(db.engine).query(Parcel).order_by(Parcel.label)  # leaks here
+        return Session(db.engine).query(Parcel).order_by(Parcel.label)  # broken here
 
 
 def create_app(broken: bool) -> Flask:
@@ -54,9 +54,9 @@ def create_app(broken: bool) -> Flask:
     return app
 
 
-def healthy() -> Flask:
+def fixed() -> Flask:
     return create_app(broken=False)
 
 
-def leaking() -> Flask:
+def broken() -> Flask:
     return create_app(broken=True)

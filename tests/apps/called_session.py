@@ -38,7 +38,7 @@ class MemberView(AdminView):
 class CallingMemberView(MemberView):
     def __init__(self, model: t.Any, **options: t.Any) -> None:
         super().__init__(model, **options)
-        self.session = db.session()  # leaks here
+        self.session = db.session()  # broken here
 
 
 def create_app(broken: bool) -> Flask:
@@ -59,9 +59,9 @@ def create_app(broken: bool) -> Flask:
     return app
 
 
-def healthy() -> Flask:
+def fixed() -> Flask:
     return create_app(broken=False)
 
 
-def leaking() -> Flask:
+def broken() -> Flask:
     return create_app(broken=True)

@@ -32,7 +32,7 @@ class OrderView(ModelView):
 class OpenOrderView(OrderView):
     def __init__(self, model: t.Any, session: t.Any) -> None:
         super().__init__(model, session)
-        self.reader = session()  # leaks here
+        self.reader = session()  # broken here
 
     def get_query(self) -> t.Any:
         return self.reader.query(Order).filter(Order.state != "void")
@@ -56,9 +56,9 @@ def create_app(broken: bool) -> Flask:
     return app
 
 
-def healthy() -> Flask:
+def fixed() -> Flask:
     return create_app(broken=False)
 
 
-def leaking() -> Flask:
+def broken() -> Flask:
     return create_app(broken=True)

@@ -45,7 +45,7 @@ class GameView(ModelView):
 
 class EagerGameView(GameView):
     def categories(self) -> t.Any:
-        return db.session()  # leaks here
+        return db.session()  # broken here
 
 
 def create_app(broken: bool) -> Flask:
@@ -68,9 +68,9 @@ def create_app(broken: bool) -> Flask:
     return app
 
 
-def healthy() -> Flask:
+def fixed() -> Flask:
     return create_app(broken=False)
 
 
-def leaking() -> Flask:
+def broken() -> Flask:
     return create_app(broken=True)

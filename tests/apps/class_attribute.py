@@ -38,7 +38,7 @@ class FastRoomView(RoomView):
     def get_query(self) -> t.Any:
         cls = type(self)
         if cls.reader is None:
-            cls.reader = db.session()  # leaks here
+            cls.reader = db.session()  # broken here
         return cls.reader.query(Room)
 
 
@@ -70,9 +70,9 @@ def create_app(broken: bool) -> Flask:
     return app
 
 
-def healthy() -> Flask:
+def fixed() -> Flask:
     return create_app(broken=False)
 
 
-def leaking() -> Flask:
+def broken() -> Flask:
     return create_app(broken=True)

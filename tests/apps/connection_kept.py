@@ -39,7 +39,7 @@ class FastSizeView(SizeView):
 
     def size(self) -> t.Any:
         if self.connection is None:
-            self.connection = db.engine.connect()  # leaks here
+            self.connection = db.engine.connect()  # broken here
         return self.connection.execute(text("SELECT count(*) FROM stamp")).scalar()
 
 
@@ -61,9 +61,9 @@ def create_app(broken: bool) -> Flask:
     return app
 
 
-def healthy() -> Flask:
+def fixed() -> Flask:
     return create_app(broken=False)
 
 
-def leaking() -> Flask:
+def broken() -> Flask:
     return create_app(broken=True)

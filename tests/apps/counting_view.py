@@ -32,7 +32,7 @@ class CountedArticleView(ArticleView):
         article = super().get_one(id)
         if article:
             article.visits += 1
-            db.session.commit()  # leaks here
+            db.session.commit()  # broken here
         return article
 
 
@@ -53,9 +53,9 @@ def create_app(broken: bool) -> Flask:
     return app
 
 
-def healthy() -> Flask:
+def fixed() -> Flask:
     return create_app(broken=False)
 
 
-def leaking() -> Flask:
+def broken() -> Flask:
     return create_app(broken=True)

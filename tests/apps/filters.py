@@ -42,7 +42,7 @@ def names() -> list[tuple[str, str]]:
 
 def names_apart() -> list[tuple[str, str]]:
     session = Session(db.engine)
-    return [(one.name, one.name.title()) for one in session.query(Bike)]  # leaks here
+    return [(one.name, one.name.title()) for one in session.query(Bike)]  # broken here
 
 
 class BikeView(ModelView):
@@ -82,9 +82,9 @@ def create_app(broken: bool) -> Flask:
     return app
 
 
-def healthy() -> Flask:
+def fixed() -> Flask:
     return create_app(broken=False)
 
 
-def leaking() -> Flask:
+def broken() -> Flask:
     return create_app(broken=True)

@@ -31,7 +31,7 @@ def get_session() -> t.Any:
 def get_session_once() -> t.Any:
     global _session
     if _session is None:
-        _session = db.session()  # leaks here
+        _session = db.session()  # broken here
     return _session
 
 
@@ -67,9 +67,9 @@ def create_app(broken: bool) -> Flask:
     return app
 
 
-def healthy() -> Flask:
+def fixed() -> Flask:
     return create_app(broken=False)
 
 
-def leaking() -> Flask:
+def broken() -> Flask:
     return create_app(broken=True)

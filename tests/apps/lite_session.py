@@ -37,7 +37,7 @@ class StationView(ModelView):
 
 class TimetableView(StationView):
     def __init__(self, model: type[Station], db: SQLAlchemy) -> None:
-        session: t.Any = db.session  # leaks here
+        session: t.Any = db.session  # broken here
         super().__init__(model, db)
         self.session = session
 
@@ -60,9 +60,9 @@ def create_app(broken: bool) -> Flask:
     return app
 
 
-def healthy() -> Flask:
+def fixed() -> Flask:
     return create_app(broken=False)
 
 
-def leaking() -> Flask:
+def broken() -> Flask:
     return create_app(broken=True)

@@ -41,7 +41,7 @@ class StatusView(BaseView):
         jobs = self.session.query(Job)
         first = jobs.first()
         health = current_app.test_client().get("/health")
-        number = jobs.count()  # leaks here
+        number = jobs.count()  # broken here
         return f"{health.get_data(as_text=True)}: {number} jobs since {first.name}"
 
 
@@ -75,9 +75,9 @@ def create_app(broken: bool) -> Flask:
     return app
 
 
-def healthy() -> Flask:
+def fixed() -> Flask:
     return create_app(broken=False)
 
 
-def leaking() -> Flask:
+def broken() -> Flask:
     return create_app(broken=True)

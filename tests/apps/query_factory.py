@@ -56,14 +56,14 @@ def create_app(broken: bool) -> Flask:
 
     admin = Admin(app, name="Books")
     with app.app_context():
-        session = db.session() if broken else db.session  # leaks here
+        session = db.session() if broken else db.session  # broken here
         admin.add_view(book_view(session))
     return app
 
 
-def healthy() -> Flask:
+def fixed() -> Flask:
     return create_app(broken=False)
 
 
-def leaking() -> Flask:
+def broken() -> Flask:
     return create_app(broken=True)

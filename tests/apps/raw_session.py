@@ -38,7 +38,7 @@ class ProductView(ModelView):
 class ReportView(ProductView):
     def __init__(self, model: t.Any, session: t.Any, engine: Engine) -> None:
         super().__init__(model, session)
-        self.session: t.Any = Session(engine)  # leaks here
+        self.session: t.Any = Session(engine)  # broken here
 
 
 def create_app(broken: bool) -> Flask:
@@ -65,9 +65,9 @@ def create_app(broken: bool) -> Flask:
     return app
 
 
-def healthy() -> Flask:
+def fixed() -> Flask:
     return create_app(broken=False)
 
 
-def leaking() -> Flask:
+def broken() -> Flask:
     return create_app(broken=True)

@@ -41,7 +41,7 @@ def create_app(broken: bool) -> Flask:
 
     session: t.Any
     if broken:
-        session = Session(engine)  # leaks here
+        session = Session(engine)  # broken here
     else:
         session = scoped_session(sessionmaker(engine))
         app.teardown_appcontext(lambda error: session.remove())
@@ -51,9 +51,9 @@ def create_app(broken: bool) -> Flask:
     return app
 
 
-def healthy() -> Flask:
+def fixed() -> Flask:
     return create_app(broken=False)
 
 
-def leaking() -> Flask:
+def broken() -> Flask:
     return create_app(broken=True)

@@ -32,7 +32,7 @@ def count_matches(view: t.Any, context: t.Any, model: t.Any, name: str) -> str:
 
 def count_and_remove(view: t.Any, context: t.Any, model: t.Any, name: str) -> str:
     matches = db.session.query(Match).filter_by(team_id=model.id)
-    number = matches.count()  # leaks here
+    number = matches.count()  # broken here
     db.session.remove()
     return str(number)
 
@@ -66,9 +66,9 @@ def create_app(broken: bool) -> Flask:
     return app
 
 
-def healthy() -> Flask:
+def fixed() -> Flask:
     return create_app(broken=False)
 
 
-def leaking() -> Flask:
+def broken() -> Flask:
     return create_app(broken=True)

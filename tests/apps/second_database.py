@@ -54,7 +54,7 @@ class SensorView(BaseView):
 class OpenSensorView(SensorView):
     def sensors(self) -> list[str]:
         session = Session(self.engine)
-        return [str(one.sensor) for one in session.query(Reading)]  # leaks here
+        return [str(one.sensor) for one in session.query(Reading)]  # broken here
 
 
 def create_app(broken: bool) -> Flask:
@@ -80,9 +80,9 @@ def create_app(broken: bool) -> Flask:
     return app
 
 
-def healthy() -> Flask:
+def fixed() -> Flask:
     return create_app(broken=False)
 
 
-def leaking() -> Flask:
+def broken() -> Flask:
     return create_app(broken=True)

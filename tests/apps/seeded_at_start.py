@@ -34,7 +34,7 @@ def seed() -> None:
 
 def seed_and_keep() -> None:
     global seeding
-    seeding = Session(db.engine)  # leaks here
+    seeding = Session(db.engine)  # broken here
     seeding.add_all(Country(code=code, name=COUNTRIES[code]) for code in COUNTRIES)
     seeding.commit()
     assert seeding.query(Country).count()
@@ -60,9 +60,9 @@ def create_app(broken: bool) -> Flask:
     return app
 
 
-def healthy() -> Flask:
+def fixed() -> Flask:
     return create_app(broken=False)
 
 
-def leaking() -> Flask:
+def broken() -> Flask:
     return create_app(broken=True)

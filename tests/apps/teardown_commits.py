@@ -43,7 +43,7 @@ def create_app(broken: bool) -> Flask:
     @app.teardown_appcontext
     def end_session(error: BaseException | None) -> None:
         if broken and error is None:
-            session.commit()  # leaks here
+            session.commit()  # broken here
         session.remove()
 
     with app.app_context():
@@ -58,9 +58,9 @@ def create_app(broken: bool) -> Flask:
     return app
 
 
-def healthy() -> Flask:
+def fixed() -> Flask:
     return create_app(broken=False)
 
 
-def leaking() -> Flask:
+def broken() -> Flask:
     return create_app(broken=True)

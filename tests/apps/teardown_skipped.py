@@ -39,7 +39,7 @@ class AverageView(BaseView):
     @expose("/")
     def index(self) -> str:
         late = self.session.query(Delivery).filter(Delivery.days > 99)
-        days = [one.days for one in late]  # leaks here
+        days = [one.days for one in late]  # broken here
         return f"{sum(days) / len(days)} days"
 
 
@@ -66,9 +66,9 @@ def create_app(broken: bool) -> Flask:
     return app
 
 
-def healthy() -> Flask:
+def fixed() -> Flask:
     return create_app(broken=False)
 
 
-def leaking() -> Flask:
+def broken() -> Flask:
     return create_app(broken=True)

@@ -34,7 +34,7 @@ def count_in_context(app: Flask, engine: Engine, counts: list[int]) -> None:
 
 def count(app: Flask, engine: Engine, counts: list[int]) -> None:
     session = Session(engine)
-    counts.append(session.query(Bird).count())  # leaks here
+    counts.append(session.query(Bird).count())  # broken here
 
 
 class CountView(BaseView):
@@ -72,9 +72,9 @@ def create_app(broken: bool) -> Flask:
     return app
 
 
-def healthy() -> Flask:
+def fixed() -> Flask:
     return create_app(broken=False)
 
 
-def leaking() -> Flask:
+def broken() -> Flask:
     return create_app(broken=True)

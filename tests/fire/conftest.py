@@ -5,11 +5,11 @@ import typing as t
 import pytest
 
 from tests.conftest import insist
-from tests.fire.databases import mariadb
-from tests.fire.databases import missing_mariadb
-from tests.fire.databases import postgresql
-from tests.fire.databases import Server
 from tests.fire.monitor import Monitor
+from tools.databases import mariadb
+from tools.databases import missing_mariadb
+from tools.databases import postgresql
+from tools.databases import Server
 
 FIGURES: list[str] = []
 

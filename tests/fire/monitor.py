@@ -4,7 +4,7 @@ import typing as t
 
 import sqlalchemy as sa
 
-from tests.fire.databases import Server
+from tools.databases import Server
 
 IN_TRANSACTION = {
     "postgresql": "SELECT pid, state, query FROM pg_stat_activity WHERE state LIKE "

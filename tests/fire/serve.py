@@ -37,7 +37,7 @@ def worker_exit(server: object, worker: t.Any) -> None:
 
 
 def main(kind: str, descriptor: int, folder: str) -> None:
-    from tests.fire.library import create_app
+    from tools.library import create_app
 
     def end(*_: object) -> None:
         raise SystemExit

@@ -19,7 +19,7 @@ from pathlib import Path
 from urllib.parse import urlencode
 
 from session_scoping import Recording
-from tests.fire.library import prepare
+from tools.library import prepare
 
 ROOT = Path(__file__).parents[2]
 CLIENTS = 16
@@ -36,7 +36,7 @@ SERVERS: dict[str, tuple[str, ...]] = {
     "gunicorn with threads": (*GUNICORN, "--threads", "8"),
     "gunicorn with gevent": (*GUNICORN, "--worker-class", "gevent"),
 }
-APP = "tests.fire.library:create_app()"
+APP = "tools.library:create_app()"
 
 
 @dataclass

@@ -16,8 +16,8 @@ from session_scoping.report.terminal import text
 from session_scoping.rules.rules import NAMES
 from tests.apps import APPS
 from tests.apps import Example
-from tests.fire.databases import Server
 from tests.fire.monitor import Monitor
+from tools.databases import Server
 
 ROOT = Path(__file__).parents[2]
 pytestmark = pytest.mark.filterwarnings(
@@ -28,7 +28,7 @@ pytestmark = pytest.mark.filterwarnings(
 
 @pytest.fixture(scope="module")
 def make_app() -> t.Callable[..., flask.Flask]:
-    from tests.fire import library
+    from tools import library
 
     def make(url: str, handle: str = "db") -> flask.Flask:
         patch = pytest.MonkeyPatch()
@@ -87,7 +87,7 @@ BY_TARGET = {one.target: one for one in APPS}
     [
         BY_TARGET[f"tests.apps.{name}:{factory}"]
         for name in ENDINGS
-        for factory in ("healthy", "leaking")
+        for factory in ("fixed", "broken")
     ],
     ids=lambda one: one.target.removeprefix("tests.apps."),
 )

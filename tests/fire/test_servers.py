@@ -14,13 +14,13 @@ from session_scoping import judge
 from session_scoping import Recorder
 from session_scoping import Recording
 from session_scoping.report.terminal import text
-from tests.fire.databases import Server
 from tests.fire.monitor import Monitor
 from tests.fire.serving import SERVERS
 from tests.fire.serving import Serving
 from tests.fire.serving import serving
 from tests.fire.serving import Work
 from tests.fire.serving import working
+from tools.databases import Server
 
 Figures = t.Callable[[str], None]
 GUNICORN = "gunicorn with threads"

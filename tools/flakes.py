@@ -1,6 +1,6 @@
 """The drop-in again and again, in ways in which a flaky test would fail sometimes.
 
-``python -m tests.flakes [RUNS]``: so many runs in all, by turns in each of the ways,
+``python -m tools.flakes [RUNS]``: so many runs in all, by turns in each of the ways,
 each in another random order, and all of them under load: there are twice as many at
 once as processors. A run that fails is told with what repeats it. When it is
 interrupted, it says what it has seen.

@@ -11,13 +11,13 @@ from types import ModuleType
 import flask_sqlalchemy.extension
 
 import flask_admin.contrib.sqla.view
-from tests import mutants
-from tests.mutants import keeping
-from tests.mutants import MUTANTS
-from tests.mutants import operations
-from tests.mutants import overlaps
-from tests.mutants import places
-from tests.mutants import scopes
+from tools import mutants
+from tools.mutants import keeping
+from tools.mutants import MUTANTS
+from tools.mutants import operations
+from tools.mutants import overlaps
+from tools.mutants import places
+from tools.mutants import scopes
 
 __all__ = ["MUTANTS"]
 

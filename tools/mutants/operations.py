@@ -12,11 +12,11 @@ from sqlalchemy import orm
 from flask_admin.contrib.sqla import ModelView
 from flask_admin.contrib.sqla.ajax import QueryAjaxModelLoader
 from flask_admin.contrib.sqla.validators import Unique
-from tests.mutants import add
-from tests.mutants import around
-from tests.mutants import ask
-from tests.mutants import mutant
-from tests.mutants import real
+from tools.mutants import add
+from tools.mutants import around
+from tools.mutants import ask
+from tools.mutants import mutant
+from tools.mutants import real
 
 After = t.Callable[[t.Any], object]
 

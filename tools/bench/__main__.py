@@ -1,12 +1,12 @@
-"""``python -m tests.bench [PART…]``: all of it, or some."""
+"""``python -m tools.bench [PART…]``: all of it, or some."""
 
 import sys
 
-from tests.bench import crawl
-from tests.bench import guard
-from tests.bench import recording
-from tests.bench import report
-from tests.bench import upstream
+from tools.bench import crawl
+from tools.bench import guard
+from tools.bench import recording
+from tools.bench import report
+from tools.bench import upstream
 
 PARTS = {
     "guard": guard.main,

@@ -1,9 +1,9 @@
 """Run the guard for one's own app on older stacks, each in an environment of its own.
 
 The example apps have to be judged there as they are on the newest one: what is broken
-by its rule and line, and nothing healthy.
+by its rule and line, and nothing that is fixed.
 
-``python -m tests.stacks [--sample N]``: with a number, only so many of them, chosen by
+``python -m tools.stacks [--sample N]``: with a number, only so many of them, chosen by
 the commit that is checked out.  Exit status: 0 when they are judged so, 1 otherwise.
 """
 
@@ -19,7 +19,7 @@ from session_scoping.compare.environments import NEEDS
 from session_scoping.compare.environments import OLD_STACK
 from session_scoping.compare.environments import run_with
 from session_scoping.compare.environments import uv_path
-from tests.sample import sample
+from tools.sample import sample
 
 ROOT = Path(__file__).parent.parent
 BOTH = ("flask-sqlalchemy", "flask-sqlalchemy-lite", "flask[async]")
@@ -47,7 +47,7 @@ def judged(requirements: t.Sequence[str]) -> subprocess.CompletedProcess[str]:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m tests.stacks")
+    parser = argparse.ArgumentParser(prog="python -m tools.stacks")
     parser.add_argument("--sample", type=int, metavar="N", help="only N of them")
     names = sample([*STACKS], parser.parse_args().sample)
     uv_path()  # once, before two threads look for it

@@ -2,7 +2,7 @@
 
 import os
 
-from tests.mutants.catalogue import MUTANTS
+from tools.mutants.catalogue import MUTANTS
 
 if name := os.environ.get("MUTANT"):
     MUTANTS[name].apply()

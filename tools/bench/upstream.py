@@ -16,11 +16,11 @@ from tempfile import TemporaryDirectory
 
 from session_scoping.compare.fork import drop_in
 from session_scoping.compare.fork import run_in
-from tests.bench.guard import seconds
-from tests.mutants.__main__ import run as both_guards
-from tests.mutants.catalogue import MUTANTS
-from tests.sample import sample
-from tests.sdist import unpack
+from tools.bench.guard import seconds
+from tools.mutants.__main__ import run as both_guards
+from tools.mutants.catalogue import MUTANTS
+from tools.sample import sample
+from tools.sdist import unpack
 
 ROOT = Path(__file__).parents[2]
 RELEASE = "2.2.1"
@@ -41,7 +41,7 @@ class Own(t.NamedTuple):
         options = ["-q", "-rp", "-W", "ignore", "-p", "no:cacheprovider"]
         options += [
             "-p",
-            "tests.mutants.plugin",
+            "tools.mutants.plugin",
             "--deselect",
             f"{OWN}/test_postgres.py",
         ]

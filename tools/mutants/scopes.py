@@ -12,9 +12,9 @@ from flask_sqlalchemy_lite import _extension as lite
 from sqlalchemy import orm
 from sqlalchemy.orm import Session
 
-from tests.mutants import add
-from tests.mutants import around
-from tests.mutants import mutant
+from tools.mutants import add
+from tools.mutants import around
+from tools.mutants import mutant
 
 Lite: t.Any = lite.SQLAlchemy
 CALLS = itertools.count()

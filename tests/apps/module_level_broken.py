@@ -15,7 +15,7 @@ from tests.apps.module_level import shutdown_session
 from tests.apps.module_level import Tool
 from tests.apps.module_level import ToolView
 
-reader = Session(engine)  # leaks here
+reader = Session(engine)  # broken here
 
 
 class ReadToolView(ToolView):

@@ -1,6 +1,6 @@
 """Every operation failed in every way, on every database.
 
-``python -m tests.fire.faults`` prints a table. A cell says how often, on all databases
+``python -m tools.faults`` prints a table. A cell says how often, on all databases
 together, and how many of these broke a rule. The library closes its sessions as finding
 9 of the investigation says; the example apps do not, and show what that is about. That
 anything else breaks, or that an app is not seen on its database, makes it fail.
@@ -27,11 +27,11 @@ from session_scoping.drive.faults import FAULTS
 from tests.apps import APPS
 from tests.apps import Example
 from tests.closing import LEFT_IN_REGISTRY
-from tests.fire.databases import mariadb
-from tests.fire.databases import missing_mariadb
-from tests.fire.databases import postgresql
+from tools.databases import mariadb
+from tools.databases import missing_mariadb
+from tools.databases import postgresql
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parent.parent
 
 
 class Tally:
@@ -77,7 +77,7 @@ def databases(stack: ExitStack) -> t.Iterator[tuple[str, NewDatabase]]:
 
 
 def of_library(url: str) -> Verdict:
-    from tests.fire import library
+    from tools import library
 
     os.environ["LIBRARY_URL"] = url
     library.prepare(url)
@@ -115,26 +115,26 @@ def is_seen_on(url: str, verdict: Verdict) -> bool:
 
 def main() -> int:
     library, examples = Tally(), Tally()
-    healthy = [one for one in APPS if one.healthy]
+    fixed = [one for one in APPS if one.holds]
     unseen: list[str] = []
     with ExitStack() as stack:
         pool = stack.enter_context(ThreadPoolExecutor(os.cpu_count()))
         for name, new_database in databases(stack):
             of_one = [of_library(new_database())]
-            urls = [new_database() for _ in healthy]
-            of_many = [*pool.map(of_example, healthy, urls)]
+            urls = [new_database() for _ in fixed]
+            of_many = [*pool.map(of_example, fixed, urls)]
             print(f"- {name}: the library {told(of_one)}; the apps {told(of_many)}")
             for tally, verdicts in (library, of_one), (examples, of_many):
                 for verdict in verdicts:
                     tally.add(verdict)
             unseen += [
                 f"{one.target} is not seen on {name}"
-                for one, url, verdict in zip(healthy, urls, of_many, strict=True)
+                for one, url, verdict in zip(fixed, urls, of_many, strict=True)
                 if not is_seen_on(url, verdict)
             ]
     for title, tally in (
         ("the library", library),
-        (f"{len(healthy)} healthy example apps", examples),
+        (f"{len(fixed)} fixed example apps", examples),
     ):
         print(f"\n| {title} | {' | '.join(FAULTS)} |")
         print("|---|" + "---|" * len(FAULTS))

@@ -1,4 +1,4 @@
-"""Runs both instruments on a mutant: ``python -m tests.mutants.trial NAME``.
+"""Runs both instruments on a mutant: ``python -m tools.mutants.trial NAME``.
 
 It prints what they report as JSON.
 """
@@ -17,9 +17,9 @@ from session_scoping.bookshop import recorded
 from session_scoping.bookshop import WAYS
 from session_scoping.rules.handles import HANDLES
 from session_scoping.rules.verdict import judge
-from tests.mutants import Mutant
-from tests.mutants import NONE
-from tests.mutants.catalogue import MUTANTS
+from tools.mutants import Mutant
+from tools.mutants import NONE
+from tools.mutants.catalogue import MUTANTS
 
 DROP_IN = Path(__file__).parents[2] / "flask_admin/tests/sqla/test_session_scoping.py"
 

@@ -8,10 +8,10 @@ import sqlalchemy as sa
 
 from flask_admin.contrib.sqla import ModelView
 from flask_admin.contrib.sqla.ajax import QueryAjaxModelLoader
-from tests.mutants import add
-from tests.mutants import around
-from tests.mutants import mutant
-from tests.mutants import real
+from tools.mutants import add
+from tools.mutants import around
+from tools.mutants import mutant
+from tools.mutants import real
 
 KEPT: list[t.Any] = []
 

@@ -8,11 +8,11 @@ from functools import partial
 
 from flask_admin.contrib.sqla import ModelView
 from flask_admin.contrib.sqla.ajax import QueryAjaxModelLoader
-from tests.mutants import add
-from tests.mutants import around
-from tests.mutants import choose_sessions
-from tests.mutants import real
-from tests.mutants.places import PLACES
+from tools.mutants import add
+from tools.mutants import around
+from tools.mutants import choose_sessions
+from tools.mutants import real
+from tools.mutants.places import PLACES
 
 
 def _lend_to_concurrent_requests(owner: t.Any, name: str) -> None:

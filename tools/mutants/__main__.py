@@ -1,6 +1,6 @@
 """Runs both instruments on every mutant: ``make mutants``.
 
-``python -m tests.mutants [--sample N] [NAME…]``: with a number, it runs that many,
+``python -m tools.mutants [--sample N] [NAME…]``: with a number, it runs that many,
 which the current commit selects. The exit status is 1 if the bookshop does not report a
 rule that a mutant breaks, or if the drop-in passes.
 """
@@ -14,10 +14,10 @@ import typing as t
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from tests.mutants import Mutant
-from tests.mutants import NONE
-from tests.mutants.catalogue import MUTANTS
-from tests.sample import sample
+from tools.mutants import Mutant
+from tools.mutants import NONE
+from tools.mutants.catalogue import MUTANTS
+from tools.sample import sample
 
 ROOT = Path(__file__).parents[2]
 LIMIT = 600  # seconds, after which a trial has failed
@@ -52,7 +52,7 @@ class Trial(t.NamedTuple):
 
 
 def run(mutant: Mutant) -> Trial:
-    command = [sys.executable, "-W", "ignore", "-m", "tests.mutants.trial", mutant.name]
+    command = [sys.executable, "-W", "ignore", "-m", "tools.mutants.trial", mutant.name]
     try:
         done = subprocess.run(
             command, cwd=ROOT, capture_output=True, text=True, timeout=LIMIT
@@ -66,7 +66,7 @@ def run(mutant: Mutant) -> Trial:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m tests.mutants")
+    parser = argparse.ArgumentParser(prog="python -m tools.mutants")
     parser.add_argument("--sample", type=int, metavar="N", help="only N of them")
     parser.add_argument("--said", action="store_true", help="print what they report")
     parser.add_argument("names", nargs="*", metavar="NAME", help="only these")

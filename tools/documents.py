@@ -9,7 +9,7 @@ A document holds two kinds of blocks that are run:
 
 ``docs/causes.md`` lists the causes that a verdict can name.
 
-``python -m tests.documents --write`` runs all blocks, writes down what they print, and
+``python -m tools.documents --write`` runs all blocks, writes down what they print, and
 writes the list of causes. Where there is a Chromium it takes the pictures, too.
 """
 
@@ -24,8 +24,8 @@ from pathlib import Path
 
 from session_scoping.rules.causes import Cause
 from session_scoping.rules.causes import CAUSES
-from tests import screenshots
 from tests.apps import APPS
+from tools import screenshots
 
 ROOT = Path(__file__).parent.parent
 FIRST = ("README.md", "SUMMARY.md", "SESSION_SCOPING_INVESTIGATION.md")
@@ -202,7 +202,7 @@ def write() -> None:
 
 if __name__ == "__main__":
     if sys.argv[1:] != ["--write"]:
-        sys.exit("usage: python -m tests.documents --write")
+        sys.exit("usage: python -m tools.documents --write")
     write()
     if shutil.which("chromium"):
         screenshots.main()

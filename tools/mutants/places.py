@@ -17,12 +17,12 @@ from flask_admin.contrib.sqla.fields import QuerySelectField
 from flask_admin.contrib.sqla.form import AdminModelConverter
 from flask_admin.contrib.sqla.form import InlineModelConverter
 from flask_admin.contrib.sqla.validators import Unique
-from tests.mutants import add
-from tests.mutants import around
-from tests.mutants import choose_sessions
-from tests.mutants import kept
-from tests.mutants import private
-from tests.mutants import real
+from tools.mutants import add
+from tools.mutants import around
+from tools.mutants import choose_sessions
+from tools.mutants import kept
+from tools.mutants import private
+from tools.mutants import real
 
 PLACES: dict[str, tuple[t.Any, str]] = {
     "the list": (ModelView, "get_query"),

@@ -1,6 +1,6 @@
 """The verdict on every release, in every environment that matters.
 
-``python -m tests.verdicts`` drives the bookshop in all environments.  It writes what it
+``python -m tools.verdicts`` drives the bookshop in all environments.  It writes what it
 saw to ``verdicts.json``, to the tables in ``docs/releases.md`` and to the picture.
 
 ``--only PART`` makes the environments whose name has the part in it, and keeps the
@@ -471,7 +471,7 @@ def check(known: t.Sequence[Environment], newest: bool) -> int:
 
 
 def main(arguments: t.Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m tests.verdicts")
+    parser = argparse.ArgumentParser(prog="python -m tools.verdicts")
     parser.add_argument("--only", default="", metavar="PART")
     parser.add_argument("--documents", action="store_true")
     parser.add_argument("--check", action="store_true")

@@ -2,7 +2,7 @@
 
 A mutant is a function that patches Flask-Admin, Flask-SQLAlchemy, Flask-SQLAlchemy-Lite
 or SQLAlchemy when it is called. Its name says what is broken, its docstring says how,
-and its rules are those that a guard may report. ``python -m tests.mutants`` runs both
+and its rules are those that a guard may report. ``python -m tools.mutants`` runs both
 guards on each mutant.
 """
 
