@@ -13,8 +13,6 @@ import sys
 import tempfile
 from pathlib import Path
 
-from playwright.sync_api import sync_playwright
-
 from session_scoping import judge
 from session_scoping import record
 from session_scoping import Recorder
@@ -49,6 +47,8 @@ def fingerprint(page: str) -> str:
 
 
 def main() -> None:
+    from playwright.sync_api import sync_playwright  # tests need only the fingerprints
+
     chromium = shutil.which("chromium")
     if chromium is None:
         sys.exit("no chromium on the PATH: install Debian's package of that name")
