@@ -13,7 +13,6 @@ import pytest
 import sqlalchemy as sa
 from flask import Flask
 from flask_sqlalchemy import SQLAlchemy
-from flask_sqlalchemy.session import Session
 from sqlalchemy import orm
 from wtforms import FileField
 from wtforms import ValidationError
@@ -26,11 +25,12 @@ from session_scoping.drive.forms import Page
 from session_scoping.drive.forms import ValueMaker
 from session_scoping.drive.ledger import databases
 from session_scoping.drive.record import record
+from session_scoping.fixes.close_fails_and_is_kept import ClosingSession
+from session_scoping.fixes.close_fails_and_is_kept import FlaskClosingSession
 from session_scoping.recording import NOBODY
 from session_scoping.recording import Recording
 from session_scoping.recording import Request
 from session_scoping.rules.verdict import judge
-from tests.closing import closing
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:Passing a session object:DeprecationWarning"),
@@ -171,14 +171,14 @@ class Shop:
         self.handle: t.Any
         if handle == "db":
             self.app.config["SQLALCHEMY_DATABASE_URI"] = url
-            options: t.Any = {"class_": closing(Session)}
+            options: t.Any = {"class_": FlaskClosingSession}
             db: t.Any = SQLAlchemy(self.app, session_options=options)
             self.session = db.session
             self.handle = db if RELEASE >= (2, 1) else db.session
             self.models = make_models(db.Model)
         else:
             engine = sa.create_engine(url, poolclass=sa.pool.NullPool)
-            maker = orm.sessionmaker(engine, class_=closing(orm.Session))
+            maker = orm.sessionmaker(engine, class_=ClosingSession)
             self.handle = self.session = orm.scoped_session(maker)
             self.models = make_models(orm.declarative_base())
 

@@ -26,7 +26,7 @@ from session_scoping import Verdict
 from session_scoping.drive.faults import FAULTS
 from tests.apps import APPS
 from tests.apps import Example
-from tests.closing import LEFT_IN_REGISTRY
+from tests.apps import LEFT_IN_REGISTRY
 from tools.databases import mariadb
 from tools.databases import missing_mariadb
 from tools.databases import postgresql

@@ -70,6 +70,7 @@ SMALL_SCOPE = "a scope that is smaller than a request"
 THREAD = "a session used by a background thread"
 EXPORT = "Flask 3.1.2 and newer: a streamed export outlives its session"
 CONTEXT = "an app context around the test client"
+LEFT_IN_REGISTRY = "a lost connection leaves its session in the registry"
 KEPT = "a session kept beyond its request"
 UNIQUE = (
     "Flask-Admin 2.1.0 and 2.2.0: the Unique validator keeps the session of startup"
