@@ -107,7 +107,7 @@ def test_a_broken_app_is_reported_with_rule_view_line_and_fix() -> None:
         "ReportView      BROKEN  holds   BROKEN",
         "1. A raw session given to a view (ReportView)",
         f"your code: {LEAKS_AT}",
-        "ModelView(User, db)  # Flask-SQLAlchemy, or",
+        "admin.add_view(UserView(User, session))",
         "Verdict: broken: handle, fresh, released.",
     ):
         assert part in done.out
