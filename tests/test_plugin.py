@@ -397,7 +397,7 @@ def test_a_test_that_holds_an_app_context_is_not_judged(
         result,
         "nothing is known of 1 test that made requests inside an app context",
         "::test_in_a_context",
-        "each request brings a context of its own",
+        "each request brings an app context of its own",
     )
     assert "test_fixed" not in result.stdout.str().partition("nothing is known")[2]
 
