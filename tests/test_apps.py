@@ -1,6 +1,6 @@
 """The guard on apps as people write them: what is broken is named, what is not is not.
 
-Each app in ``tests/apps`` stands there twice, broken and fixed.
+Each example in ``tests/apps`` stands there twice, broken and fixed.
 """
 
 import os
@@ -24,6 +24,7 @@ from session_scoping.loading import load_client
 from session_scoping.report.terminal import text
 from tests.apps import APPS
 from tests.apps import Example
+from tests.printed import runs
 
 ROOT = Path(__file__).parent.parent
 # Of Flask-Admin itself, which would turn its pages into errors.
@@ -65,9 +66,7 @@ def verdict_on(example: Example) -> Verdict:
 
 def named(examples: t.Iterable[Example]) -> list[t.Any]:
     return [
-        pytest.param(one, id=one.target.removeprefix("tests.apps."))
-        for one in examples
-        if not one.alone
+        pytest.param(one, id=one.name) for one in examples if not one.alone
     ]
 
 
@@ -124,7 +123,8 @@ def test_what_shows_only_at_the_same_time(example: Example, tmp_path: Path) -> N
 def test_what_is_fixed_is_not_accused(example: Example) -> None:
     if why := unsupported(example):
         pytest.skip(why)
-    verdict = verdict_on(example)
+    with runs(example.fix):
+        verdict = verdict_on(example)
     assert verdict.holds, text(verdict)
     assert verdict.seen
 
@@ -141,7 +141,7 @@ def test_a_write_is_stopped_and_told(example: Example) -> None:
 
 
 @pytest.mark.parametrize(
-    "example", [pytest.param(one, id=one.target) for one in APPS if one.alone]
+    "example", [pytest.param(one, id=one.name) for one in APPS if one.alone]
 )
 def test_what_spoils_its_process(example: Example) -> None:
     if why := unsupported(example):

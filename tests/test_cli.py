@@ -134,7 +134,7 @@ def test_flask_watches_the_app_being_built(capsys: pytest.CaptureFixture[str]) -
     """The group loads no app before the command does, which would be too early."""
     group = FlaskGroup(add_version_option=False, load_dotenv=False)
     group.add_command(command)
-    target = "tests.apps.seeded_at_start:broken"
+    target = "tests.apps.kept:seeded_at_start_broken"
     assert end_of(group, ["--app", target, "session-scoping"]) == 1
     assert "was opened by building the app" in capsys.readouterr().out
 
