@@ -65,9 +65,7 @@ def verdict_on(example: Example) -> Verdict:
 
 
 def named(examples: t.Iterable[Example]) -> list[t.Any]:
-    return [
-        pytest.param(one, id=one.name) for one in examples if not one.alone
-    ]
+    return [pytest.param(one, id=one.name) for one in examples if not one.alone]
 
 
 def run(example: Example, **environment: str) -> subprocess.CompletedProcess[str]:

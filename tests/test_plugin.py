@@ -10,17 +10,20 @@ from textwrap import dedent
 
 import pytest
 
+from session_scoping import Recorder
 from tests.apps import APPS
 from tests.apps import CONTEXT
 
 pytest_plugins = ["pytester"]
+# A suite inside has the filters of its own options only.
+pytestmark = pytest.mark.filterwarnings("default")
 
 ROOT = Path(__file__).parents[1]
 Run = t.Callable[..., pytest.RunResult]
 
 LEAK = "tests.apps.captured_at_startup:broken"
 FIXED = "tests.apps.captured_at_startup:fixed"
-LINE = next(f"captured_at_startup.py:{one.line}" for one in APPS if one.target == LEAK)
+LINE = next(f"captured_at_startup.py:{app.line}" for app in APPS if app.target == LEAK)
 
 SHOP = """\
 import flask
@@ -44,26 +47,27 @@ def client(app):
 
 @pytest.fixture
 def run(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Run:
-    """Run a suite with the plugin, and no other one but those that are named."""
+    """Run a suite in this process, with the plugin and those that are named."""
     monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
     monkeypatch.setenv("PYTHONPATH", str(ROOT), prepend=os.pathsep)
-    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
     for name in ("CI", "BUILD_NUMBER", "PYTEST_ADDOPTS"):  # they change what is printed
         monkeypatch.delenv(name, raising=False)
 
     def run(*args: str) -> pytest.RunResult:
-        return pytester.runpytest_subprocess("-p", "session_scoping.plugin", *args)
+        result = pytester.runpytest_inprocess("-p", "session_scoping.plugin", *args)
+        assert Recorder.active is None
+        return result
 
     return run
 
 
-def tell(result: pytest.RunResult, *parts: str) -> None:
-    """All of it stands in the output, whatever is between."""
+def prints(result: pytest.RunResult, *parts: str) -> None:
+    """Assert that each part is in the output, whatever is between."""
     output = result.stdout.str()
     assert [part for part in parts if part not in output] == []
 
 
-# ----------------------------------------------------------------------------- unasked
+# ------------------------------------------------------------------ without its options
 
 
 def test_it_imports_nothing_until_asked() -> None:
@@ -81,10 +85,11 @@ def test_it_imports_nothing_until_asked() -> None:
 def test_it_does_nothing_until_asked(pytester: pytest.Pytester, run: Run) -> None:
     pytester.makepyfile("""
         import sys
-        def test_unasked():
+        def test_without_options():
             assert "flask" not in sys.modules
     """)
-    result = run("-W", "error")
+    plugin = ("-p", "session_scoping.plugin")
+    result = pytester.runpytest_subprocess(*plugin, "-W", "error")
     result.assert_outcomes(passed=1)
     result.stdout.no_fnmatch_line("session scoping*")
 
@@ -119,7 +124,7 @@ def test_check(pytester: pytest.Pytester, run: Run) -> None:
     """)
     result = run("--no-header")
     result.assert_outcomes(passed=2, failed=2)
-    tell(result, "OpenOrderView breaks", "a session kept beyond its request")
+    prints(result, "OpenOrderView breaks", "a session kept beyond its request")
     made = [one for one in result.outlines if "made at:" in one and LINE in one]
     assert len(made) == 2
     result.stdout.no_fnmatch_line("*Traceback*")
@@ -136,7 +141,7 @@ def test_check_in_an_app_context(pytester: pytest.Pytester, run: Run) -> None:
     """)
     result = run()
     result.assert_outcomes(failed=1)
-    tell(result, CONTEXT)
+    prints(result, CONTEXT)
 
 
 @pytest.mark.parametrize(
@@ -158,7 +163,7 @@ def test_check_with_nothing_to_see(
     """)
     result = run()
     result.assert_outcomes(failed=1)
-    tell(result, told)
+    prints(result, told)
 
 
 LOGGED_IN = """\
@@ -182,7 +187,7 @@ def test_check_as_somebody(pytester: pytest.Pytester, run: Run) -> None:
     """)
     result = run()
     result.assert_outcomes(passed=1, failed=1)
-    tell(result, "breaks released: rows kept beyond their request")
+    prints(result, "breaks released: rows kept beyond their request")
 
 
 # ------------------------------------------------------------------------------- watch
@@ -215,7 +220,7 @@ def test_watch(pytester: pytest.Pytester, run: Run) -> None:
     result.stdout.fnmatch_lines(
         ["PASSED *::test_fixed", "PASSED *::test_broken_elsewhere"]
     )
-    tell(result, "OpenOrderView breaks", "no request was made", CONTEXT)
+    prints(result, "OpenOrderView breaks", "no request was made", CONTEXT)
 
 
 def test_watch_of_a_failing_block(pytester: pytest.Pytester, run: Run) -> None:
@@ -228,7 +233,7 @@ def test_watch_of_a_failing_block(pytester: pytest.Pytester, run: Run) -> None:
     """)
     result = run()
     result.assert_outcomes(failed=1)
-    tell(result, "assert 200 == 201", "session scoping call", "OpenOrderView breaks")
+    prints(result, "assert 200 == 201", "session scoping call", "OpenOrderView breaks")
 
 
 # ------------------------------------------------------------------- --session-scoping
@@ -388,13 +393,13 @@ def test_a_test_that_holds_an_app_context_is_not_judged(
     """)
     result = run("--session-scoping", *more.split())
     result.assert_outcomes(passed=2)
-    tell(
+    prints(
         result,
         "nothing is known of 1 test that made requests inside an app context",
         "::test_in_a_context",
-        "each request brings a context of its own",
+        "each request brings an app context of its own",
     )
-    assert "test_fixed" not in result.stdout.str().partition("nothing can be told")[2]
+    assert "test_fixed" not in result.stdout.str().partition("nothing is known")[2]
 
 
 def test_a_conftest_that_imports_its_app(pytester: pytest.Pytester, run: Run) -> None:
@@ -408,7 +413,7 @@ def test_a_conftest_that_imports_its_app(pytester: pytest.Pytester, run: Run) ->
     """)
     result = run("--session-scoping")
     result.assert_outcomes(failed=1)
-    tell(result, f"{known.file.name}:{known.line}")
+    prints(result, f"{known.file.name}:{known.line}")
 
 
 def test_no_test_is_remembered(pytester: pytest.Pytester, run: Run) -> None:
@@ -442,7 +447,7 @@ def test_an_app_is_a_test_for_each_view_and_operation(
     pytester.makepyfile("def test_beside(): pass")
     result = run(f"--session-scoping-app={FIXED}", "-v", "--junitxml=junit.xml")
     assert result.ret == 0
-    tell(
+    prints(
         result,
         f"session scoping: drives the admin of {FIXED}",
         "::test_beside PASSED",
@@ -467,7 +472,7 @@ def test_a_broken_app(run: Run) -> None:
     """The tests of the view that leaks fail, and no others."""
     result = run(f"--session-scoping-app={LEAK}", "-v")
     assert result.ret == pytest.ExitCode.TESTS_FAILED
-    tell(
+    prints(
         result,
         f"{LEAK}::AdminIndexView::page index PASSED",
         f"{LEAK}::OpenOrderView::list FAILED",
@@ -476,14 +481,14 @@ def test_a_broken_app(run: Run) -> None:
         LINE,
     )
     alone = run(f"--session-scoping-app={LEAK}", "-k", "searched")
-    tell(alone, LINE)
+    prints(alone, LINE)
 
 
 def test_building_the_app_is_a_test_of_its_own(run: Run) -> None:
     [known] = [one for one in APPS if one.name == "seeded_at_start:broken"]
     result = run(f"--session-scoping-app={known.target}", "-v")
     assert result.ret == pytest.ExitCode.TESTS_FAILED
-    tell(result, "::building the app FAILED", f"{known.file.name}:{known.line}")
+    prints(result, "::building the app FAILED", f"{known.file.name}:{known.line}")
 
 
 def test_both_at_once(pytester: pytest.Pytester, run: Run) -> None:
@@ -493,7 +498,7 @@ def test_both_at_once(pytester: pytest.Pytester, run: Run) -> None:
             assert client.get("/admin/order/").status_code == 200
     """)
     result = run("--session-scoping", f"--session-scoping-app={LEAK}", "-v")
-    tell(result, "::test_one PASSED", "::OpenOrderView::list FAILED")
+    prints(result, "::test_one PASSED", "::OpenOrderView::list FAILED")
     fixed = run("--session-scoping", f"--session-scoping-app={FIXED}")
     assert fixed.ret == 0
 
@@ -505,7 +510,7 @@ def test_a_view_that_the_client_may_not_see(
     target = "--session-scoping-app=tests.apps.login:fixed"
     blind = run(target, "-rs")
     assert blind.ret == pytest.ExitCode.TESTS_FAILED
-    tell(blind, "answers 302", "nothing was seen of tests.apps.login:fixed")
+    prints(blind, "answers 302", "nothing was seen of tests.apps.login:fixed")
 
     tests = pytester.mkdir("tests_of_login")
     (tests / "conftest.py").write_text(dedent(LOGGED_IN))
@@ -519,7 +524,7 @@ def test_a_page_that_fails_is_not_seen(run: Run) -> None:
     target = "tests.apps.scopes:teardown_skipped_fixed"
     result = run(f"--session-scoping-app={target}", "-k", "AverageView")
     result.assert_outcomes(failed=1, deselected=result.parseoutcomes()["deselected"])
-    tell(result, "nothing was seen: ZeroDivisionError")
+    prints(result, "nothing was seen: ZeroDivisionError")
 
 
 def test_fixtures_of_the_suite_are_not_around_the_app(
@@ -573,4 +578,4 @@ def test_options_of_the_ini_file(pytester: pytest.Pytester, run: Run) -> None:
     """)
     result = run("-k", "OpenOrderView")
     assert result.ret == 0
-    tell(result, f"drives the admin of {LEAK}")
+    prints(result, f"drives the admin of {LEAK}")

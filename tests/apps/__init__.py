@@ -125,14 +125,7 @@ APPS: list[Example] = [
         marked=False,
         fix="never_removed",
     ),
-    *pair(
-        "captured_at_startup",
-        "fresh",
-        KEPT,
-        "OpenOrderView",
-        needs=FSA,
-        fix="kept_session",
-    ),
+    *pair("captured_at_startup", "fresh", KEPT, "OpenOrderView", needs=FSA),
     *pair(
         "thread_session", "released", THREAD, "LooseCountView", needs=FSA, fix="thread"
     ),
@@ -223,7 +216,7 @@ APPS: list[Example] = [
         also=("released",),
         saving=True,
     ),
-    *by_hand("filters", "single", BY_HAND, "OwnFilteredView", also=("released",)),
+    *by_hand("filters", "single", BY_HAND, "OwnBikeView", also=("released",)),
     *by_hand("second_database", "released", BY_HAND, "OpenOtherView"),
     *midway("removed_in_formatter", "single", MIDDLE, "RemovingView"),
     *midway("counting_view", "", "", "CountingView", writes=True),

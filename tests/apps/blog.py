@@ -1,8 +1,6 @@
 """A small blog with Flask-SQLAlchemy: an app for examples that differ in one view."""
 # mypy: allow-subclassing-any
 
-import datetime
-import enum
 import re
 import typing as t
 from importlib.metadata import version
@@ -20,19 +18,11 @@ RELEASE = [int(part) for part in re.findall(r"\d+", version("flask-admin"))]
 HANDLE: t.Any = db if RELEASE >= [2, 1] else db.session
 
 
-class Colour(enum.Enum):
-    red = "red"
-    green = "green"
-
-
 class User(db.Model):
     id = db.Column(db.Integer, primary_key=True)
     name = db.Column(db.String(40), nullable=False)
     visits = db.Column(db.Integer, default=0)
     active = db.Column(db.Boolean, default=True)
-    born = db.Column(db.Date)
-    colour = db.Column(db.Enum(Colour), default=Colour.red)
-    size = db.Column(db.Enum("small", "large", name="size"), default="small")
 
     def __str__(self) -> str:
         return str(self.name)
@@ -47,7 +37,7 @@ class Post(db.Model):
 
 def seed(session: t.Any) -> None:
     for number, name in enumerate(["Ada", "Bea", "Cid", "Dan", "Eve", "Fay"], 1):
-        user = User(name=name, visits=number, born=datetime.date(2001, 5, number))
+        user = User(name=name, visits=number)
         session.add(Post(title=f"I am {name}", user=user))
     session.commit()
 

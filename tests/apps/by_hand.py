@@ -1,6 +1,8 @@
 """Sessions that a view makes by hand, beside the session of its handle."""
 # mypy: allow-subclassing-any
 
+import datetime
+import enum
 import typing as t
 
 from sqlalchemy.orm import Session
@@ -33,7 +35,9 @@ class OwnQueryView(UserView):
 
 
 by_hand_query_broken = blog(of_users(OwnQueryView))
-by_hand_query_fixed = blog(of_users(by_hand.fix(UserView, User)))
+by_hand_query_fixed = blog(
+    lambda admin: of_users(by_hand.fix(UserView, User))(admin),
+)
 
 
 # A formatter makes a session for each row: a page of fifty rows takes fifty
@@ -88,20 +92,35 @@ by_hand_on_change_fixed = blog(of_users(LoggedView))
 # leaves one behind.
 
 
-class FilteredView(ModelView):
+class Colour(enum.Enum):
+    red = "red"
+    green = "green"
+
+
+class Bike(db.Model):
+    id = db.Column(db.Integer, primary_key=True)
+    name = db.Column(db.String(40), nullable=False)
+    gears = db.Column(db.Integer)
+    electric = db.Column(db.Boolean, default=False)
+    bought = db.Column(db.Date)
+    colour = db.Column(db.Enum(Colour), default=Colour.red)
+    size = db.Column(db.Enum("small", "large", name="size"), default="small")
+
+
+class BikeView(ModelView):
     column_searchable_list = ("name",)
-    column_filters: t.Any = ("visits", "active", "name", "born", "colour", "size")
+    column_filters: t.Any = ("gears", "electric", "name", "bought", "colour", "size")
     form_excluded_columns = ("colour", "size")
 
     def reader(self) -> t.Any:
         return db.session
 
     def names(self) -> list[tuple[str, str]]:
-        users = self.reader().query(User)
-        return [(user.name, user.name.upper()) for user in users]  # broken: filters
+        bikes = self.reader().query(Bike)
+        return [(bike.name, bike.name.title()) for bike in bikes]  # broken: filters
 
     def get_filters(self) -> t.Any:
-        names = FilterEqual(User.name, "One of", options=self.names)
+        names = FilterEqual(Bike.name, "One of", options=self.names)
         return [*(super().get_filters() or []), names]
 
     @expose("/")
@@ -110,13 +129,24 @@ class FilteredView(ModelView):
         return super().index_view()
 
 
-class OwnFilteredView(FilteredView):
+class OwnBikeView(BikeView):
     def reader(self) -> t.Any:
         return Session(db.engine)
 
 
-filters_broken = blog(of_users(OwnFilteredView))
-filters_fixed = blog(of_users(FilteredView))
+def seed_bikes() -> None:
+    for day, name in enumerate(["arrow", "bolt", "comet", "dart", "echo"], 1):
+        bought = datetime.date(2024, 5, day)
+        db.session.add(Bike(name=name, gears=day, bought=bought))
+    db.session.commit()
+
+
+filters_broken = blog(
+    lambda admin: admin.add_view(OwnBikeView(Bike, db.session)), seed_bikes
+)
+filters_fixed = blog(
+    lambda admin: admin.add_view(BikeView(Bike, db.session)), seed_bikes
+)
 
 
 # A page reads from a second database, on purpose through a session of its own. Where

@@ -209,7 +209,7 @@ seeded_at_start_fixed = blog(add_users)
 # A formatter keeps the rows that it has seen: memory grows, and whoever reads the cache
 # sees rows as they once were.
 
-SEEN: dict[str, t.Any] = {}
+SEEN: dict[t.Any, t.Any] = {}
 
 
 class FormattedView(ModelView):
@@ -223,7 +223,7 @@ class FormattedView(ModelView):
 
 class CachedView(FormattedView):
     column_formatters = {
-        "name": lambda view, context, user, name: SEEN.setdefault(user.id, user).name
+        "name": lambda view, context, user, name: str(SEEN.setdefault(user.id, user))
     }
 
     def __init__(self, model: t.Any, session: t.Any) -> None:

@@ -84,11 +84,7 @@ BY_NAME = {one.name: one for one in APPS}
 
 @pytest.mark.parametrize(
     "example",
-    [
-        BY_NAME[f"{name}:{which}"]
-        for name in ENDINGS
-        for which in ("fixed", "broken")
-    ],
+    [BY_NAME[f"{name}:{which}"] for name in ENDINGS for which in ("fixed", "broken")],
     ids=lambda one: one.name,
 )
 def test_apps_are_judged_as_on_sqlite(url: str, example: Example) -> None:
