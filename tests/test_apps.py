@@ -8,7 +8,6 @@ import re
 import subprocess
 import sys
 import typing as t
-from importlib import import_module
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
@@ -148,17 +147,3 @@ def test_what_spoils_its_process(example: Example) -> None:
     assert done.returncode == (1 if example.rule else 0), done.stdout + done.stderr
     if example.rule:
         assert example.cause.lower() in " ".join(done.stdout.lower().split())
-
-
-def test_every_cause_has_an_app() -> None:
-    causes = import_module("session_scoping.rules.causes").CAUSES
-    elsewhere = {  # test_survey.py, mutants, fire/test_servers.py, test_faults.py
-        "Flask-Admin: a delete of several rows is not rolled back where its commit "
-        "fails",
-        "Flask-Admin itself",
-        "a failed statement that nobody has rolled back",
-        "a stream that was ended on another thread than it began on",
-        "a lost connection leaves its session in the registry",
-    }
-    known = {cause.name for cause, _ in causes} - elsewhere
-    assert known == {one.cause for one in APPS} - {""}
