@@ -377,6 +377,7 @@ def test_a_release_that_is_not_there_is_refused(arguments: tuple[str, ...]) -> N
     assert (done.exit_code, done.output.count("\n")) == (2, 1)
 
 
+@pytest.mark.releases
 @pytest.mark.parametrize("name", ["upgrade", "bisect"])
 def test_without_an_index_it_says_so(
     name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
