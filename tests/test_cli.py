@@ -137,7 +137,7 @@ def test_flask_takes_the_app_from_its_environment(
 
 def test_flask_watches_the_app_being_built(flask: Run) -> None:
     """The group loads no app before the command does, which would be too early."""
-    done = flask("--app", "tests.apps.seeded_at_start:broken", "session-scoping")
+    done = flask("--app", "tests.apps.kept:seeded_at_start_broken", "session-scoping")
     assert done.status == 1
     assert "was opened by building the app" in done.out
 

@@ -404,7 +404,7 @@ def test_a_test_that_holds_an_app_context_is_not_judged(
 
 def test_a_conftest_that_imports_its_app(pytester: pytest.Pytester, run: Run) -> None:
     """What it opens is seen, as early as it is."""
-    [known] = [one for one in APPS if one.target.startswith("tests.apps.module_level_")]
+    [known] = [one for one in APPS if one.name == "module_level:broken"]
     pytester.makeconftest("from tests.apps.module_level_broken import app")
     pytester.makepyfile("""
         from conftest import app
@@ -485,7 +485,7 @@ def test_a_broken_app(run: Run) -> None:
 
 
 def test_building_the_app_is_a_test_of_its_own(run: Run) -> None:
-    [known] = [one for one in APPS if one.target.endswith("seeded_at_start:broken")]
+    [known] = [one for one in APPS if one.name == "seeded_at_start:broken"]
     result = run(f"--session-scoping-app={known.target}", "-v")
     assert result.ret == pytest.ExitCode.TESTS_FAILED
     prints(result, "::building the app FAILED", f"{known.file.name}:{known.line}")
@@ -521,7 +521,7 @@ def test_a_view_that_the_client_may_not_see(
 
 
 def test_a_page_that_fails_is_not_seen(run: Run) -> None:
-    target = "tests.apps.teardown_skipped:fixed"
+    target = "tests.apps.scopes:teardown_skipped_fixed"
     result = run(f"--session-scoping-app={target}", "-k", "AverageView")
     result.assert_outcomes(failed=1, deselected=result.parseoutcomes()["deselected"])
     prints(result, "nothing was seen: ZeroDivisionError")

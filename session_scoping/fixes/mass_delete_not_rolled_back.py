@@ -10,8 +10,10 @@ def fix(db: t.Any, ModelView: t.Any) -> t.Any:
     class UserView(ModelView):
         @action("delete", "Delete", "Delete the selected records?")
         def action_delete(self, ids):
-            super().action_delete(ids)
-            db.session.rollback()  # what could not be committed
+            try:
+                super().action_delete(ids)
+            finally:
+                db.session.rollback()  # what could not be committed
 
     # end
     return UserView

@@ -11,6 +11,7 @@ from flask_sqlalchemy import SQLAlchemy
 
 from flask_admin import Admin
 from flask_admin.contrib.sqla import ModelView
+from session_scoping.fixes import kept_session
 from tests.apps.engines import URL
 
 db: t.Any = SQLAlchemy()
@@ -22,11 +23,11 @@ class Order(db.Model):
     state = db.Column(db.String(10), default="open")
 
 
-class OrderView(ModelView):
-    column_searchable_list = ("customer",)
+FreshView: t.Any = kept_session.fix(db, ModelView, Order)
 
-    def get_query(self) -> t.Any:
-        return db.session.query(Order).filter(Order.state != "void")
+
+class OrderView(FreshView):
+    column_searchable_list = ("customer",)
 
 
 class OpenOrderView(OrderView):
@@ -35,7 +36,7 @@ class OpenOrderView(OrderView):
         self.reader = session()  # broken here
 
     def get_query(self) -> t.Any:
-        return self.reader.query(Order).filter(Order.state != "void")
+        return self.reader.query(Order)
 
 
 def create_app(broken: bool) -> Flask:
