@@ -3,19 +3,16 @@
 import typing as t
 from dataclasses import dataclass
 
-from session_scoping.recording import BY_HAND
-from session_scoping.recording import FLASK_SQLALCHEMY
-from session_scoping.recording import LITE
+from session_scoping.recording import Maker
 from session_scoping.recording import Recording
 from session_scoping.recording import REGISTRY
 from session_scoping.recording import Request
-from session_scoping.recording import SCOPED_SESSION
 from session_scoping.recording import Session
 from session_scoping.rules.defects import BY_ID
 from session_scoping.rules.defects import Defect
 from session_scoping.rules.defects import FLASK_ADMIN
 from session_scoping.rules.sight import Sight
-from session_scoping.rules.sight import UNSOLICITED
+from session_scoping.rules.sight import ViolationKind
 
 
 @dataclass(frozen=True)
@@ -30,7 +27,7 @@ class Cause:
     defect: Defect | None = None  # the documented defect of a release, if it is one
 
 
-Recognise = t.Callable[[str, Sight, Recording], bool]
+Recognise = t.Callable[[Sight, Recording], bool]
 CAUSES: list[tuple[Cause, Recognise]] = []
 
 
@@ -57,16 +54,16 @@ def _keep(known: Cause) -> t.Callable[[Recognise], Recognise]:
     return keep
 
 
-def cause_of(rule: str, sight: Sight, recording: Recording) -> Cause | None:
+def cause_of(sight: Sight, recording: Recording) -> Cause | None:
     """Return the first known cause that explains a broken rule, or ``None``."""
     for known, recognise in CAUSES:
-        if recognise(rule, sight, recording):
+        if recognise(sight, recording):
             return known
     return None
 
 
-def _maker(sight: Sight) -> str:
-    return sight.session.maker if sight.session else ""
+def _maker(sight: Sight) -> Maker | None:
+    return sight.session.maker if sight.session else None
 
 
 def _held(sight: Sight, recording: Recording) -> bool:
@@ -95,7 +92,7 @@ def stream():  # of what needs no context, with what was read before
     "https://github.com/pallets/flask/issues/6123",
     beneath_views=True,
 )
-def _ended_elsewhere(rule: str, sight: Sight, recording: Recording) -> bool:
+def _ended_elsewhere(sight: Sight, recording: Recording) -> bool:
     request = sight.request
     if request is None or not (request.outer_context or request.ended_on):
         return False
@@ -108,13 +105,20 @@ def _ended_elsewhere(rule: str, sight: Sight, recording: Recording) -> bool:
 @documented(
     "a lost connection leaves its session in the registry", UNCLOSED, beneath_views=True
 )
-def _unclosed(rule: str, sight: Sight, recording: Recording) -> bool:
+def _unclosed(sight: Sight, recording: Recording) -> bool:
     session = sight.session
     return (
         session is not None
         and (bool(session.close_error) or _was_unclosed(sight, session))
-        and session.maker in {FLASK_SQLALCHEMY, SCOPED_SESSION}
-        and sight.kind in {"kept", "again", "open", "overlap", "revived"}
+        and session.maker in {Maker.FLASK_SQLALCHEMY, Maker.SCOPED_SESSION}
+        and sight.kind
+        in {
+            ViolationKind.KEPT,
+            ViolationKind.AGAIN,
+            ViolationKind.OPEN,
+            ViolationKind.OVERLAP,
+            ViolationKind.REUSED,
+        }
         and (not sight.kept_by or sight.kept_by[-1] == REGISTRY)
     )
 
@@ -137,7 +141,7 @@ with app.app_context():  # and your own queries another one
     "https://flask.palletsprojects.com/en/stable/appcontext/",
     beneath_views=True,
 )
-def _outer_context(rule: str, sight: Sight, recording: Recording) -> bool:
+def _outer_context(sight: Sight, recording: Recording) -> bool:
     return sight.request is not None and sight.request.outer_context
 
 
@@ -151,10 +155,10 @@ OUTER_CONTEXT = CAUSES[-1][0]
     "ModelView(User, db)  # not db.session(); before Flask-Admin 2.1: db.session",
     f"{FLASK_ADMIN}/issues/1272",
 )
-def _called_session(rule: str, sight: Sight, recording: Recording) -> bool:
+def _called_session(sight: Sight, recording: Recording) -> bool:
     return _held(sight, recording) and _maker(sight) in {
-        FLASK_SQLALCHEMY,
-        SCOPED_SESSION,
+        Maker.FLASK_SQLALCHEMY,
+        Maker.SCOPED_SESSION,
     }
 
 
@@ -165,8 +169,8 @@ def _called_session(rule: str, sight: Sight, recording: Recording) -> bool:
     "ModelView(User, db)  # not db.session; needs Flask-Admin 2.1 or newer",
     f"{FLASK_ADMIN}/issues/2585",
 )
-def _lite_session(rule: str, sight: Sight, recording: Recording) -> bool:
-    return _held(sight, recording) and _maker(sight) == LITE
+def _lite_session(sight: Sight, recording: Recording) -> bool:
+    return _held(sight, recording) and _maker(sight) == Maker.LITE
 
 
 @cause(
@@ -177,7 +181,7 @@ ModelView(User, db)  # Flask-SQLAlchemy, or
 ModelView(User, scoped_session(sessionmaker(engine)))  # removed on teardown""",
     f"{FLASK_ADMIN}/issues/1272",
 )
-def _raw_session(rule: str, sight: Sight, recording: Recording) -> bool:
+def _raw_session(sight: Sight, recording: Recording) -> bool:
     return _held(sight, recording)
 
 
@@ -185,10 +189,10 @@ def _raw_session(rule: str, sight: Sight, recording: Recording) -> bool:
     "Flask-Admin 2.1.0 and 2.2.0: the Unique validator keeps the session of startup",
     UNIQUE,
 )
-def _unique(rule: str, sight: Sight, recording: Recording) -> bool:
+def _unique(sight: Sight, recording: Recording) -> bool:
     return (
         UNIQUE.is_in(recording.stack.get(UNIQUE.package, ""))
-        and _maker(sight) == LITE
+        and _maker(sight) == Maker.LITE
         and (
             any("Unique" in step for step in sight.kept_by)
             or bool(sight.place and sight.place.file.endswith("sqla/validators.py"))
@@ -202,23 +206,28 @@ def _unique(rule: str, sight: Sight, recording: Recording) -> bool:
     "detached, what was not committed is lost.",
     "# leave it to the extension: it removes the session when the request is over",
 )
-def _closed_early(rule: str, sight: Sight, recording: Recording) -> bool:
+def _closed_early(sight: Sight, recording: Recording) -> bool:
     return (
-        sight.kind in {"many", "revived", "ended early"}
+        sight.kind
+        in {ViolationKind.MANY, ViolationKind.REUSED, ViolationKind.CLOSED_EARLY}
         and sight.request is not None
-        and any(use.ended_early for use in sight.request.uses)
+        and any(use.closed_early for use in sight.request.uses)
     )
 
 
 @documented("Flask 3.1.2 and newer: a streamed export outlives its session", STREAMED)
-def _streamed(rule: str, sight: Sight, recording: Recording) -> bool:
+def _streamed(sight: Sight, recording: Recording) -> bool:
     request = sight.request
     return (
         request is not None
         and request.streamed
         and STREAMED.is_in(recording.stack.get(STREAMED.package, ""))
-        and sight.kind in {"broke off", "revived", "open"}
-        and (bool(request.broke_off) or any(use.revived for use in request.uses))
+        and sight.kind
+        in {ViolationKind.STREAM, ViolationKind.REUSED, ViolationKind.OPEN}
+        and (
+            bool(request.stream_exception)
+            or any(use.used_after_close for use in request.uses)
+        )
     )
 
 
@@ -226,10 +235,10 @@ def _streamed(rule: str, sight: Sight, recording: Recording) -> bool:
     "Flask-Admin: a delete of several rows is not rolled back where its commit fails",
     MASS_DELETE,
 )
-def _mass_delete(rule: str, sight: Sight, recording: Recording) -> bool:
+def _mass_delete(sight: Sight, recording: Recording) -> bool:
     request = sight.request
     return (
-        sight.kind == "transaction"
+        sight.kind == ViolationKind.TRANSACTION
         and request is not None
         and request.method == "POST"
         and request.path.endswith("/action/")
@@ -247,8 +256,8 @@ def remove_session(error):
     session.remove()  # and no commit: the views commit what is meant to stay""",
     beneath_views=True,
 )
-def _commits(rule: str, sight: Sight, recording: Recording) -> bool:
-    return sight.kind == "commit at end"
+def _commits(sight: Sight, recording: Recording) -> bool:
+    return sight.kind == ViolationKind.LATE_COMMIT
 
 
 @cause(
@@ -260,8 +269,8 @@ def work():
         ...""",
     "https://docs.sqlalchemy.org/en/20/orm/session_basics.html#session-faq-threadsafe",
 )
-def _thread(rule: str, sight: Sight, recording: Recording) -> bool:
-    return sight.kind == "thread"
+def _thread(sight: Sight, recording: Recording) -> bool:
+    return sight.kind == ViolationKind.THREAD
 
 
 @cause(
@@ -274,10 +283,10 @@ scoped_session(sessionmaker(engine))  # with no scopefunc, or one that gives the
     f"{FLASK_ADMIN}/issues/2831",
     beneath_views=True,
 )
-def _small_scope(rule: str, sight: Sight, recording: Recording) -> bool:
+def _small_scope(sight: Sight, recording: Recording) -> bool:
     return (
-        _maker(sight) == SCOPED_SESSION
-        and sight.kind in {"many", "open", "kept"}
+        _maker(sight) == Maker.SCOPED_SESSION
+        and sight.kind in {ViolationKind.MANY, ViolationKind.OPEN, ViolationKind.KEPT}
         and sight.request is not None
         and len(_given(sight.request, recording)) > 1
     )
@@ -289,7 +298,7 @@ def _given(request: Request, recording: Recording) -> list[Session]:
     return [
         session
         for session in sessions
-        if session.maker == SCOPED_SESSION and session.born_in == request.number
+        if session.maker == Maker.SCOPED_SESSION and session.born_in == request.number
     ]
 
 
@@ -304,10 +313,17 @@ def remove_session(error):
     "https://docs.sqlalchemy.org/en/20/orm/contextual.html#using-thread-local-scope-with-web-applications",
     beneath_views=True,
 )
-def _never_removed(rule: str, sight: Sight, recording: Recording) -> bool:
+def _never_removed(sight: Sight, recording: Recording) -> bool:
     return (
-        _maker(sight) == SCOPED_SESSION
-        and sight.kind in {"open", "again", "overlap", "kept", "startup"}
+        _maker(sight) == Maker.SCOPED_SESSION
+        and sight.kind
+        in {
+            ViolationKind.OPEN,
+            ViolationKind.AGAIN,
+            ViolationKind.OVERLAP,
+            ViolationKind.KEPT,
+            ViolationKind.STARTUP,
+        }
         and (not sight.kept_by or sight.kept_by[-1] == REGISTRY)
     )
 
@@ -325,10 +341,10 @@ def close_session(error):
     "https://flask.palletsprojects.com/en/stable/appcontext/#storing-data",
     beneath_views=True,
 )
-def _never_closed(rule: str, sight: Sight, recording: Recording) -> bool:
+def _never_closed(sight: Sight, recording: Recording) -> bool:
     return (
-        _maker(sight) == BY_HAND
-        and sight.kind in {"open", "kept"}
+        _maker(sight) == Maker.HAND
+        and sight.kind in {ViolationKind.OPEN, ViolationKind.KEPT}
         and not sight.kept_by
         and sight.place is not None
         and sight.place.file.startswith("flask_admin")
@@ -347,8 +363,8 @@ except SQLAlchemyError:  # and in an error handler that reads from the database
     "https://docs.sqlalchemy.org/en/20/faq/sessions.html"
     "#this-session-s-transaction-has-been-rolled-back-due-to-a-previous-exception-during-flush-or-similar",
 )
-def _not_rolled_back(rule: str, sight: Sight, recording: Recording) -> bool:
-    return sight.kind == "not rolled back"
+def _not_rolled_back(sight: Sight, recording: Recording) -> bool:
+    return sight.kind == ViolationKind.NOT_ROLLED_BACK
 
 
 @cause(
@@ -359,8 +375,8 @@ def _not_rolled_back(rule: str, sight: Sight, recording: Recording) -> bool:
 session-scoping upgrade flask-admin==2.2.1 flask-admin==THIS_RELEASE""",
     f"{FLASK_ADMIN}/issues",
 )
-def _flask_admin(rule: str, sight: Sight, recording: Recording) -> bool:
-    return sight.kind == UNSOLICITED and bool(
+def _flask_admin(sight: Sight, recording: Recording) -> bool:
+    return sight.kind == ViolationKind.UNSOLICITED and bool(
         sight.place and sight.place.of_flask_admin
     )
 
@@ -374,8 +390,8 @@ self.session.query(User)  # in a view: the handle that it was given, or
 db.session.query(User)  # what Flask-SQLAlchemy gives to this request
 # is it meant to be another one? Then --leave-alone 'file.py:*', and close it: with""",
 )
-def _by_hand(rule: str, sight: Sight, recording: Recording) -> bool:
-    return _maker(sight) == BY_HAND and not sight.kept_by
+def _by_hand(sight: Sight, recording: Recording) -> bool:
+    return _maker(sight) == Maker.HAND and not sight.kept_by
 
 
 @cause(
@@ -387,9 +403,9 @@ def _by_hand(rule: str, sight: Sight, recording: Recording) -> bool:
 db.session.query(User)  # not: self.kept = db.session()""",
     f"{FLASK_ADMIN}/issues/1272",
 )
-def _kept_session(rule: str, sight: Sight, recording: Recording) -> bool:
+def _kept_session(sight: Sight, recording: Recording) -> bool:
     return sight.session is not None and (
-        sight.session.kept or sight.kind in {"startup", "again"}
+        sight.session.kept or sight.kind in {ViolationKind.STARTUP, ViolationKind.AGAIN}
     )
 
 
@@ -401,5 +417,5 @@ def _kept_session(rule: str, sight: Sight, recording: Recording) -> bool:
 cache[key] = user.id  # keep the key, or plain values, and load the row again
 user = db.session.get(User, cache[key])""",
 )
-def _kept_instance(rule: str, sight: Sight, recording: Recording) -> bool:
-    return sight.kind == "instance"
+def _kept_instance(sight: Sight, recording: Recording) -> bool:
+    return sight.kind == ViolationKind.INSTANCE

@@ -12,6 +12,7 @@ from packaging.specifiers import SpecifierSet
 from session_scoping.rules.cells import Cell
 from session_scoping.rules.cells import State
 from session_scoping.rules.handles import HANDLES
+from session_scoping.rules.rules import Rule
 
 FLASK_ADMIN = "https://github.com/pallets-eco/flask-admin"
 SQLA = f"{FLASK_ADMIN}/blob/v2.2.1/flask_admin/contrib/sqla"
@@ -26,7 +27,7 @@ class Defect:
     package: str
     releases: str  # that have it, as a specifier
     handles: tuple[str, ...]  # of the bookshop; none: the bookshop works around it
-    rules: tuple[str, ...]  # none: Flask-Admin does not import
+    rules: tuple[Rule, ...]  # none: Flask-Admin does not import
     link: str  # upstream
     workaround: str  # code, or what to install
     finding: int  # in the investigation
@@ -52,7 +53,7 @@ DEFECTS = (
         "Flask",
         ">=3.1.2",
         HANDLES,
-        ("alive",),
+        (Rule.ALIVE,),
         "https://github.com/pallets/flask/pull/5799",
         """\
 class UserView(ModelView):
@@ -81,7 +82,7 @@ class UserView(ModelView):
         "Flask-Admin",
         ">=2.1,<2.2.1",
         ("lite",),
-        ("single", "fresh", "isolated", "released"),
+        (Rule.SINGLE, Rule.FRESH, Rule.ISOLATED, Rule.RELEASED),
         f"{FLASK_ADMIN}/pull/2953",
         'pip install "flask-admin>=2.2.1"',
         4,
@@ -94,7 +95,7 @@ class UserView(ModelView):
         "Flask-Admin",
         "<=2.2.1",
         HANDLES,
-        ("recovers",),
+        (Rule.RECOVERS,),
         f"{SQLA}/view.py",
         """\
 class UserView(ModelView):
@@ -112,7 +113,7 @@ class UserView(ModelView):
         "SQLAlchemy",
         "<=2.1.9",
         (),
-        ("fresh", "released", "recovers"),
+        (Rule.FRESH, Rule.RELEASED, Rule.RECOVERS),
         "https://docs.sqlalchemy.org/en/20/orm/contextual.html#sqlalchemy.orm.scoped_session.remove",
         """\
 class ClosingSession(Session):  # of flask_sqlalchemy.session
@@ -131,7 +132,7 @@ db = SQLAlchemy(session_options={"class_": ClosingSession})""",
 BY_ID = {defect.id: defect for defect in DEFECTS}
 
 
-def expected(rule: str, handle: str, versions: t.Mapping[str, str]) -> list[Defect]:
+def expected(rule: Rule, handle: str, versions: t.Mapping[str, str]) -> list[Defect]:
     """Return the known defects that break a rule with a handle of the bookshop.
 
     ``versions``: the releases that are installed, by package.
@@ -154,7 +155,7 @@ def not_importing(versions: t.Mapping[str, str]) -> list[Defect]:
 
 def word(cell: Cell) -> str:
     """Return the state of a cell as every report prints it: ``known broken [1, 8]``."""
-    state = str(cell.state.value)
+    state = str(cell.state)
     return f"{state} {numbers(cell)}" if cell.state == State.KNOWN else state
 
 
