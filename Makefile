@@ -1,16 +1,17 @@
-# One virtual environment serves every target; it is made when there is none.
+# One virtual environment serves every target. A target installs the extra that it needs,
+# which `pyproject.toml` describes, and makes the environment when there is none.
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
-READY := $(VENV)/.ready
+WITH := $(VENV)/.with-
 DROP_IN := flask_admin/tests/sqla/test_session_scoping.py
 
-.PHONY: help verdict test lint docs verdicts stacks fork fire faults mutants flakes bench clean
+.PHONY: help verdict test test-all lint docs verdicts stacks fork fire faults mutants flakes bench clean
 
 help:  ## This list.
-	@sed -n 's/^\([a-z]*\):.*  ## /\1\t/p' Makefile | expand -t 12
+	@sed -n 's/^\([a-z-]*\):.*  ## /\1\t/p' Makefile | expand -t 12
 
-verdict: $(READY)  ## Does Flask-Admin hold one session? Answered on what is installed.
+verdict: $(WITH)verdict  ## Does Flask-Admin hold one session? Answered on what is installed.
 	@status=0; \
 	$(BIN)/python reproduction_script.py || status=$$?; \
 	echo; echo "The contract, as tests:"; \
@@ -20,58 +21,62 @@ verdict: $(READY)  ## Does Flask-Admin hold one session? Answered on what is ins
 	echo; $(BIN)/session-scoping verdict || status=$$?; \
 	exit $$status
 
-test: $(READY)  ## The drop-in, and the tests of everything around it.
+test: $(WITH)test  ## The tests that need no server, no browser and no other release.
 	$(BIN)/python -m pytest -n 2
 
-lint: $(READY)  ## Format, lint and types.
+test-all: $(WITH)test-all  ## All tests but the weekly ones.
+	$(BIN)/python -m pytest -n 2 -m "not weekly"
+
+lint: $(WITH)test-all  ## Format, lint, types, and which part imports which.
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
+	$(BIN)/lint-imports --no-logo
 	$(BIN)/mypy reproduction_script.py session_scoping tests tools
 	@# From its own folder, where the folder flask_admin/ does not hide the package.
 	cd flask_admin/tests/sqla && $(abspath $(BIN))/mypy \
 		--config-file $(CURDIR)/pyproject.toml test_session_scoping.py
 
-docs: $(READY)  ## Run the documents' code, write down what it says, take the pictures.
+docs: $(WITH)test-all  ## Run the documents' code, write down what it says, take the pictures.
 	$(BIN)/python -m tools.documents --write
 
-verdicts: $(READY)  ## The bookshop on every release, in every environment: verdicts.json, tables, picture.
+verdicts: $(WITH)upgrade  ## The bookshop on every release, in every environment: verdicts.json, tables, picture.
 	$(BIN)/python -m tools.verdicts
 
 SAMPLE ?=
 SOME := $(if $(SAMPLE),--sample $(SAMPLE))
-stacks: $(READY)  ## The example apps on older stacks: SAMPLE=N, only some.
+stacks: $(WITH)upgrade  ## The example apps on older stacks: SAMPLE=N, only some.
 	$(BIN)/python -m tools.stacks $(SOME)
 
 CHECKOUT ?=
-fork: $(READY)  ## The drop-in in a Flask-Admin checkout: make fork CHECKOUT=PATH; without, in releases.
+fork: $(WITH)test-all  ## The drop-in in a Flask-Admin checkout: make fork CHECKOUT=PATH; without, in releases.
 ifdef CHECKOUT
 	$(BIN)/session-scoping fork $(CHECKOUT)
 else
-	$(BIN)/python -m pytest tests/test_fork.py
+	$(BIN)/python -m pytest -m '' tests/test_fork.py
 endif
 
-fire: $(READY)  ## Real databases, real servers, faults and load, with figures.
-	$(BIN)/python -m pytest tests/fire tests/test_faults.py
+fire: $(WITH)test-all  ## Real databases, real servers, faults and load, with figures.
+	$(BIN)/python -m pytest -m '' tests/fire tests/test_faults.py
 
-faults: $(READY)  ## Every operation failed in every way, on every database: a table.
+faults: $(WITH)test-all  ## Every operation failed in every way, on every database: a table.
 	$(BIN)/python -W ignore -m tools.faults
 
-mutants: $(READY)  ## Both instruments on deliberate breaks of session scoping: SAMPLE=N, only some.
+mutants: $(WITH)test  ## Both instruments on deliberate breaks of session scoping: SAMPLE=N, only some.
 	$(BIN)/python -m tools.mutants $(SOME)
 
 RUNS ?= 1000
-flakes: $(READY)  ## The drop-in RUNS times: in random order, in parallel, without garbage collection.
+flakes: $(WITH)test  ## The drop-in RUNS times: in random order, in parallel, without garbage collection.
 	$(BIN)/python -m tools.flakes $(RUNS)
 
 PART ?=
-bench: $(READY)  ## What the instruments cost, as ratios: all, or PART=guard, recording, crawl, report, upstream.
+bench: $(WITH)test-all  ## What the instruments cost, as ratios: all, or PART=guard, recording, crawl, report, upstream.
 	$(BIN)/python -W ignore -m tools.bench $(PART)
 
 clean:  ## Remove the environment.
 	rm -rf $(VENV)
 
-$(READY): pyproject.toml
-	@echo "Installing into $(VENV), once."
-	@$(PYTHON) -m venv $(VENV)
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test]'
+$(WITH)%: pyproject.toml
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "Installing what '$*' needs into $(VENV)."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[$*]'
 	@touch $@

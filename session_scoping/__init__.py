@@ -12,6 +12,8 @@ if t.TYPE_CHECKING:
     from session_scoping.rules.verdict import Verdict
     from session_scoping.watch.recorder import Recorder
 
+    __version__: str
+
 __all__ = [
     "CannotTell",
     "judge",
@@ -38,6 +40,10 @@ def __getattr__(name: str) -> t.Any:
 
     pytest loads the plugin for every suite, with Flask or without.
     """
+    if name == "__version__":
+        return import_module("importlib.metadata").version(
+            "flask-admin-session-scoping"
+        )
     if name not in HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(f"{__name__}.{HOMES[name]}"), name)

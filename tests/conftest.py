@@ -1,22 +1,43 @@
-"""What tests that need the package index, or a program of the machine, share."""
+"""What all tests share: markers from fixtures, compiled templates, less garbage."""
 
+import gc
 import os
 import shutil
 import typing as t
 from functools import partial
 from pathlib import Path
 
+import flask
 import pytest
+from jinja2 import FileSystemBytecodeCache
 
+import flask_admin.contrib.sqla  # noqa: F401
 from session_scoping.compare.environments import releases
 from session_scoping.errors import CannotTell
 from tools.sdist import unpack
 
 Sdist = t.Callable[[str], Path]
 
+# The marker of a test that uses a fixture.
+MARKERS = {"started": "server", "chromium": "browser", "index": "releases"}
+
+# To compile Flask-Admin's templates takes an app 0.4 s. All apps here share them.
+flask.Flask.jinja_options = {"bytecode_cache": FileSystemBytecodeCache()}
+
+# A recorder collects garbage. It need not look at the libraries each time.
+gc.freeze()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        for fixture in getattr(item, "fixturenames", ()):
+            if fixture in MARKERS:
+                item.add_marker(MARKERS[fixture])
+
 
 def insist(missing: str) -> t.NoReturn:
-    """Skip what cannot be tried here; where CI runs, it has to be possible."""
+    """Skip what cannot be tried here. In CI it has to be possible: fail there."""
     if os.environ.get("SESSION_SCOPING_CI"):
         pytest.fail(missing, pytrace=False)
     pytest.skip(missing)

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from session_scoping import __version__
+
 ROOT = Path(__file__).parent.parent
 SCRIPT = "reproduction_script.py"
 NOT_THERE = "import sys; sys.modules[{package!r}] = None; "
@@ -75,12 +77,13 @@ def test_script_says_in_one_line_what_it_does_not_understand(
 
 def test_the_command_knows_its_version() -> None:
     done = python("-m", "session_scoping", "--version")
-    assert done.stdout.startswith("python -m session_scoping, version 0.1.0")
+    assert done.stdout == f"python -m session_scoping, version {__version__}\n"
+    assert f'\nversion = "{__version__}"\n' in (ROOT / "pyproject.toml").read_text()
     assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_an_option_without_effect_is_refused() -> None:
-    target = "tests.apps.raw_session:healthy"
+    target = "tests.apps.raw_session:fixed"
     done = python("-m", "session_scoping", "--app", target, "--yes")
     assert "--yes has no effect without --write" in done.stderr
     assert (done.returncode, done.stderr.count("\n"), done.stdout) == (2, 1, "")

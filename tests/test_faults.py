@@ -16,13 +16,13 @@ from flask_admin import Admin
 from flask_admin.contrib.sqla import ModelView
 from session_scoping.drive.faults import in_memory
 from session_scoping.drive.record import record
+from session_scoping.fixes.close_fails_and_is_kept import FlaskClosingSession
 from session_scoping.recording import Fault
 from session_scoping.recording import Recording
 from session_scoping.recording import Request
 from session_scoping.rules.judge import judge
 from session_scoping.watch.recorder import Recorder
-from tests.closing import closing
-from tests.closing import LEFT_IN_REGISTRY
+from tests.apps import LEFT_IN_REGISTRY
 
 
 def make_app(
@@ -32,7 +32,7 @@ def make_app(
     app.secret_key = "pond"
     app.config["SQLALCHEMY_DATABASE_URI"] = url
     app.config["PROPAGATE_EXCEPTIONS"] = False
-    options["class_"] = session_class or closing(Session)
+    options["class_"] = session_class or FlaskClosingSession
     db: t.Any = SQLAlchemy(app, session_options=options)
 
     class Fish(db.Model):
@@ -164,7 +164,7 @@ def test_one_of_two_connections_is_lost(tmp_path: Path, lost: int) -> None:
     app = flask.Flask("ponds")
     app.config["SQLALCHEMY_DATABASE_URI"] = f"sqlite:///{tmp_path / 'pond.db'}"
     app.config["SQLALCHEMY_BINDS"] = {"other": f"sqlite:///{tmp_path / 'other.db'}"}
-    db: t.Any = SQLAlchemy(app, session_options={"class_": closing(Session)})
+    db: t.Any = SQLAlchemy(app, session_options={"class_": FlaskClosingSession})
 
     @app.get("/")
     def page() -> str:

@@ -10,17 +10,20 @@ from textwrap import dedent
 
 import pytest
 
+from session_scoping import Recorder
 from tests.apps import APPS
 from tests.apps import CONTEXT
 
 pytest_plugins = ["pytester"]
+# A suite inside has the filters of its own options only.
+pytestmark = pytest.mark.filterwarnings("default")
 
 ROOT = Path(__file__).parents[1]
 Run = t.Callable[..., pytest.RunResult]
 
-LEAK = "tests.apps.captured_at_startup:leaking"
-HEALTHY = "tests.apps.captured_at_startup:healthy"
-LINE = next(f"captured_at_startup.py:{one.line}" for one in APPS if one.target == LEAK)
+LEAK = "tests.apps.captured_at_startup:broken"
+FIXED = "tests.apps.captured_at_startup:fixed"
+LINE = next(f"captured_at_startup.py:{app.line}" for app in APPS if app.target == LEAK)
 
 SHOP = """\
 import flask
@@ -29,11 +32,11 @@ from tests.apps import captured_at_startup as shop
 
 @pytest.fixture(scope="module")
 def app():
-    return shop.healthy()
+    return shop.fixed()
 
 @pytest.fixture(scope="session")
-def leaking():
-    return shop.leaking()
+def broken():
+    return shop.broken()
 
 @pytest.fixture
 def client(app):
@@ -44,26 +47,27 @@ def client(app):
 
 @pytest.fixture
 def run(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Run:
-    """Run a suite with the plugin, and no other one but those that are named."""
+    """Run a suite in this process, with the plugin and those that are named."""
     monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
     monkeypatch.setenv("PYTHONPATH", str(ROOT), prepend=os.pathsep)
-    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
     for name in ("CI", "BUILD_NUMBER", "PYTEST_ADDOPTS"):  # they change what is printed
         monkeypatch.delenv(name, raising=False)
 
     def run(*args: str) -> pytest.RunResult:
-        return pytester.runpytest_subprocess("-p", "session_scoping.plugin", *args)
+        result = pytester.runpytest_inprocess("-p", "session_scoping.plugin", *args)
+        assert Recorder.active is None
+        return result
 
     return run
 
 
-def tell(result: pytest.RunResult, *parts: str) -> None:
-    """All of it stands in the output, whatever is between."""
+def prints(result: pytest.RunResult, *parts: str) -> None:
+    """Assert that each part is in the output, whatever is between."""
     output = result.stdout.str()
     assert [part for part in parts if part not in output] == []
 
 
-# ----------------------------------------------------------------------------- unasked
+# ------------------------------------------------------------------ without its options
 
 
 def test_it_imports_nothing_until_asked() -> None:
@@ -81,10 +85,11 @@ def test_it_imports_nothing_until_asked() -> None:
 def test_it_does_nothing_until_asked(pytester: pytest.Pytester, run: Run) -> None:
     pytester.makepyfile("""
         import sys
-        def test_unasked():
+        def test_without_options():
             assert "flask" not in sys.modules
     """)
-    result = run("-W", "error")
+    plugin = ("-p", "session_scoping.plugin")
+    result = pytester.runpytest_subprocess(*plugin, "-W", "error")
     result.assert_outcomes(passed=1)
     result.stdout.no_fnmatch_line("session scoping*")
 
@@ -103,23 +108,23 @@ def test_its_options_have_a_group_in_the_help(run: Run) -> None:
 
 
 def test_check(pytester: pytest.Pytester, run: Run) -> None:
-    """A healthy app passes, and a leaking one fails by its rule, view and line."""
+    """A fixed app passes, and a broken app fails by its rule, view and line."""
     pytester.makeconftest(SHOP)
     pytester.makepyfile("""
         from tests.apps import captured_at_startup as shop
-        def test_healthy(session_scoping):
-            verdict = session_scoping.check(shop.healthy())
+        def test_fixed(session_scoping):
+            verdict = session_scoping.check(shop.fixed())
             assert verdict.holds and verdict.seen
-        def test_leaking(session_scoping):
-            session_scoping.check(shop.leaking())
-        def test_made_before(leaking):
-            assert leaking.test_client().get("/admin/order/").status_code == 200
-        def test_made_by_a_fixture(leaking, session_scoping):
-            session_scoping.check(leaking)
+        def test_broken(session_scoping):
+            session_scoping.check(shop.broken())
+        def test_made_before(broken):
+            assert broken.test_client().get("/admin/order/").status_code == 200
+        def test_made_by_a_fixture(broken, session_scoping):
+            session_scoping.check(broken)
     """)
     result = run("--no-header")
     result.assert_outcomes(passed=2, failed=2)
-    tell(result, "OpenOrderView breaks", "a session kept beyond its request")
+    prints(result, "OpenOrderView breaks", "a session kept beyond its request")
     made = [one for one in result.outlines if "made at:" in one and LINE in one]
     assert len(made) == 2
     result.stdout.no_fnmatch_line("*Traceback*")
@@ -130,20 +135,20 @@ def test_check_in_an_app_context(pytester: pytest.Pytester, run: Run) -> None:
     pytester.makepyfile("""
         from tests.apps import captured_at_startup as shop
         def test_around(session_scoping):
-            app = shop.healthy()
+            app = shop.fixed()
             with app.app_context():
                 session_scoping.check(app)
     """)
     result = run()
     result.assert_outcomes(failed=1)
-    tell(result, CONTEXT)
+    prints(result, CONTEXT)
 
 
 @pytest.mark.parametrize(
     ("app", "told"),
     [
         ("flask.Flask('plain')", "plain has no Admin"),
-        ("login.healthy()", "nothing was seen: UserView, list answers 302"),
+        ("login.fixed()", "nothing was seen: UserView, list answers 302"),
     ],
 )
 def test_check_with_nothing_to_see(
@@ -158,7 +163,7 @@ def test_check_with_nothing_to_see(
     """)
     result = run()
     result.assert_outcomes(failed=1)
-    tell(result, told)
+    prints(result, told)
 
 
 LOGGED_IN = """\
@@ -175,14 +180,14 @@ def test_check_as_somebody(pytester: pytest.Pytester, run: Run) -> None:
     pytester.makeconftest(LOGGED_IN)
     pytester.makepyfile("""
         from tests.apps import login
-        def test_healthy(session_scoping):
-            session_scoping.check(login.healthy())
-        def test_leaking(session_scoping):
-            session_scoping.check(login.leaking())
+        def test_fixed(session_scoping):
+            session_scoping.check(login.fixed())
+        def test_broken(session_scoping):
+            session_scoping.check(login.broken())
     """)
     result = run()
     result.assert_outcomes(passed=1, failed=1)
-    tell(result, "breaks released: rows kept beyond their request")
+    prints(result, "breaks released: rows kept beyond their request")
 
 
 # ------------------------------------------------------------------------------- watch
@@ -192,15 +197,15 @@ def test_watch(pytester: pytest.Pytester, run: Run) -> None:
     """It judges what the test requests in the block, and only that."""
     pytester.makeconftest(SHOP)
     pytester.makepyfile("""
-        def test_healthy(session_scoping, app, client):
+        def test_fixed(session_scoping, app, client):
             with session_scoping.watch(app) as recording:
                 client.get("/admin/order/")
             assert [one.path for one in recording.requests] == ["/admin/order/"]
-        def test_leaking(session_scoping, leaking):
-            with session_scoping.watch(leaking):
-                leaking.test_client().get("/admin/order/")
-        def test_leaking_elsewhere(session_scoping, app, client, leaking):
-            leaking.test_client().get("/admin/order/")
+        def test_broken(session_scoping, broken):
+            with session_scoping.watch(broken):
+                broken.test_client().get("/admin/order/")
+        def test_broken_elsewhere(session_scoping, app, client, broken):
+            broken.test_client().get("/admin/order/")
             with session_scoping.watch(app):
                 client.get("/admin/order/")
         def test_nothing(session_scoping, app):
@@ -213,22 +218,22 @@ def test_watch(pytester: pytest.Pytester, run: Run) -> None:
     result = run("-rfp")
     result.assert_outcomes(passed=2, failed=3)
     result.stdout.fnmatch_lines(
-        ["PASSED *::test_healthy", "PASSED *::test_leaking_elsewhere"]
+        ["PASSED *::test_fixed", "PASSED *::test_broken_elsewhere"]
     )
-    tell(result, "OpenOrderView breaks", "no request was made", CONTEXT)
+    prints(result, "OpenOrderView breaks", "no request was made", CONTEXT)
 
 
 def test_watch_of_a_failing_block(pytester: pytest.Pytester, run: Run) -> None:
     """The test's own failure comes first; what it may come from stands beside it."""
     pytester.makeconftest(SHOP)
     pytester.makepyfile("""
-        def test_fails(session_scoping, leaking):
-            with session_scoping.watch(leaking):
-                assert leaking.test_client().get("/admin/order/").status_code == 201
+        def test_fails(session_scoping, broken):
+            with session_scoping.watch(broken):
+                assert broken.test_client().get("/admin/order/").status_code == 201
     """)
     result = run()
     result.assert_outcomes(failed=1)
-    tell(result, "assert 200 == 201", "session scoping call", "OpenOrderView breaks")
+    prints(result, "assert 200 == 201", "session scoping call", "OpenOrderView breaks")
 
 
 # ------------------------------------------------------------------- --session-scoping
@@ -327,28 +332,28 @@ def test_a_leak_fails_the_tests_that_meet_it(
         import pytest
         def get(app, status=200):
             assert app.test_client().get("/admin/order/").status_code == status
-        def test_leaks(leaking):
-            get(leaking)
-        def test_leaks_again(leaking):
-            get(leaking)
-        def test_is_elsewhere(leaking):
-            assert leaking.test_client().get("/admin/").status_code == 200
-        def test_healthy(app):
+        def test_leaks(broken):
+            get(broken)
+        def test_leaks_again(broken):
+            get(broken)
+        def test_is_elsewhere(broken):
+            assert broken.test_client().get("/admin/").status_code == 200
+        def test_fixed(app):
             get(app)
-        def test_fails(leaking):
-            get(leaking, 201)
+        def test_fails(broken):
+            get(broken, 201)
         @pytest.mark.xfail
-        def test_xfails(leaking):
-            get(leaking, 201)
+        def test_xfails(broken):
+            get(broken, 201)
         @pytest.mark.xfail(strict=True)
-        def test_is_known_to_leak(leaking):
-            get(leaking)
+        def test_is_known_to_leak(broken):
+            get(broken)
         def test_is_in_a_context(app):
             with app.app_context():
                 get(app)
-        def test_is_watched_closer(session_scoping, leaking, app):
-            with pytest.raises(pytest.fail.Exception), session_scoping.watch(leaking):
-                get(leaking)
+        def test_is_watched_closer(session_scoping, broken, app):
+            with pytest.raises(pytest.fail.Exception), session_scoping.watch(broken):
+                get(broken)
             get(app)
     """)
     result = run("--session-scoping", "-rA")
@@ -356,7 +361,7 @@ def test_a_leak_fails_the_tests_that_meet_it(
     result.stdout.fnmatch_lines(
         [
             "PASSED *::test_is_elsewhere",
-            "PASSED *::test_healthy",
+            "PASSED *::test_fixed",
             "PASSED *::test_is_watched_closer",
         ]
     )
@@ -383,24 +388,24 @@ def test_a_test_that_holds_an_app_context_is_not_judged(
                 yield
         def test_in_a_context(context, app):
             assert app.test_client().get("/admin/order/").status_code == 200
-        def test_healthy(app):
+        def test_fixed(app):
             assert app.test_client().get("/admin/order/").status_code == 200
     """)
     result = run("--session-scoping", *more.split())
     result.assert_outcomes(passed=2)
-    tell(
+    prints(
         result,
         "nothing is known of 1 test that made requests inside an app context",
         "::test_in_a_context",
-        "each request brings a context of its own",
+        "each request brings an app context of its own",
     )
-    assert "test_healthy" not in result.stdout.str().partition("nothing can be told")[2]
+    assert "test_fixed" not in result.stdout.str().partition("nothing is known")[2]
 
 
 def test_a_conftest_that_imports_its_app(pytester: pytest.Pytester, run: Run) -> None:
     """What it opens is seen, as early as it is."""
-    [known] = [one for one in APPS if one.target.startswith("tests.apps.module_level_")]
-    pytester.makeconftest("from tests.apps.module_level_leaking import app")
+    [known] = [one for one in APPS if one.name == "module_level:broken"]
+    pytester.makeconftest("from tests.apps.module_level_broken import app")
     pytester.makepyfile("""
         from conftest import app
         def test_leaks():
@@ -408,7 +413,7 @@ def test_a_conftest_that_imports_its_app(pytester: pytest.Pytester, run: Run) ->
     """)
     result = run("--session-scoping")
     result.assert_outcomes(failed=1)
-    tell(result, f"{known.file.name}:{known.line}")
+    prints(result, f"{known.file.name}:{known.line}")
 
 
 def test_no_test_is_remembered(pytester: pytest.Pytester, run: Run) -> None:
@@ -425,7 +430,7 @@ def test_no_test_is_remembered(pytester: pytest.Pytester, run: Run) -> None:
             assert not Recorder.active.recording.requests
             gc.collect()
             assert not apps
-            app = raw_session.healthy()
+            app = raw_session.fixed()
             apps.add(app)
             assert app.test_client().get("/admin/product/").status_code == 200
     """)
@@ -440,34 +445,34 @@ def test_an_app_is_a_test_for_each_view_and_operation(
 ) -> None:
     """They are reported, and chosen, as any others."""
     pytester.makepyfile("def test_beside(): pass")
-    result = run(f"--session-scoping-app={HEALTHY}", "-v", "--junitxml=junit.xml")
+    result = run(f"--session-scoping-app={FIXED}", "-v", "--junitxml=junit.xml")
     assert result.ret == 0
-    tell(
+    prints(
         result,
-        f"session scoping: drives the admin of {HEALTHY}",
+        f"session scoping: drives the admin of {FIXED}",
         "::test_beside PASSED",
-        f"{HEALTHY}::building the app PASSED",
-        f"{HEALTHY}::OrderView::list PASSED",
-        f"{HEALTHY}::OrderView::list, searched PASSED",
-        f"{HEALTHY}::OrderView::edit form PASSED",
+        f"{FIXED}::building the app PASSED",
+        f"{FIXED}::OrderView::list PASSED",
+        f"{FIXED}::OrderView::list, searched PASSED",
+        f"{FIXED}::OrderView::edit form PASSED",
     )
     cases = ET.parse(pytester.path / "junit.xml").iter("testcase")
     names = {(one.get("classname"), one.get("name")) for one in cases}
-    assert (f"{HEALTHY}.OrderView", "list, searched") in names
+    assert (f"{FIXED}.OrderView", "list, searched") in names
 
-    chosen = run(f"--session-scoping-app={HEALTHY}", "-k", "OrderView and searched")
+    chosen = run(f"--session-scoping-app={FIXED}", "-k", "OrderView and searched")
     chosen.assert_outcomes(passed=1, deselected=len(names) - 1)
 
     for more in "-p xdist -n 2", "-p pytest_randomly":
-        again = run(f"--session-scoping-app={HEALTHY}", *more.split())
+        again = run(f"--session-scoping-app={FIXED}", *more.split())
         again.assert_outcomes(passed=len(names))
 
 
-def test_a_leaking_app(run: Run) -> None:
+def test_a_broken_app(run: Run) -> None:
     """The tests of the view that leaks fail, and no others."""
     result = run(f"--session-scoping-app={LEAK}", "-v")
     assert result.ret == pytest.ExitCode.TESTS_FAILED
-    tell(
+    prints(
         result,
         f"{LEAK}::AdminIndexView::page index PASSED",
         f"{LEAK}::OpenOrderView::list FAILED",
@@ -476,14 +481,14 @@ def test_a_leaking_app(run: Run) -> None:
         LINE,
     )
     alone = run(f"--session-scoping-app={LEAK}", "-k", "searched")
-    tell(alone, LINE)
+    prints(alone, LINE)
 
 
 def test_building_the_app_is_a_test_of_its_own(run: Run) -> None:
-    [known] = [one for one in APPS if one.target.endswith("seeded_at_start:leaking")]
+    [known] = [one for one in APPS if one.name == "seeded_at_start:broken"]
     result = run(f"--session-scoping-app={known.target}", "-v")
     assert result.ret == pytest.ExitCode.TESTS_FAILED
-    tell(result, "::building the app FAILED", f"{known.file.name}:{known.line}")
+    prints(result, "::building the app FAILED", f"{known.file.name}:{known.line}")
 
 
 def test_both_at_once(pytester: pytest.Pytester, run: Run) -> None:
@@ -493,19 +498,19 @@ def test_both_at_once(pytester: pytest.Pytester, run: Run) -> None:
             assert client.get("/admin/order/").status_code == 200
     """)
     result = run("--session-scoping", f"--session-scoping-app={LEAK}", "-v")
-    tell(result, "::test_one PASSED", "::OpenOrderView::list FAILED")
-    healthy = run("--session-scoping", f"--session-scoping-app={HEALTHY}")
-    assert healthy.ret == 0
+    prints(result, "::test_one PASSED", "::OpenOrderView::list FAILED")
+    fixed = run("--session-scoping", f"--session-scoping-app={FIXED}")
+    assert fixed.ret == 0
 
 
 def test_a_view_that_the_client_may_not_see(
     pytester: pytest.Pytester, run: Run
 ) -> None:
     """It is skipped, with the reason; and where all are, nothing is proven."""
-    target = "--session-scoping-app=tests.apps.login:healthy"
+    target = "--session-scoping-app=tests.apps.login:fixed"
     blind = run(target, "-rs")
     assert blind.ret == pytest.ExitCode.TESTS_FAILED
-    tell(blind, "answers 302", "nothing was seen of tests.apps.login:healthy")
+    prints(blind, "answers 302", "nothing was seen of tests.apps.login:fixed")
 
     tests = pytester.mkdir("tests_of_login")
     (tests / "conftest.py").write_text(dedent(LOGGED_IN))
@@ -516,10 +521,10 @@ def test_a_view_that_the_client_may_not_see(
 
 
 def test_a_page_that_fails_is_not_seen(run: Run) -> None:
-    target = "tests.apps.teardown_skipped:healthy"
+    target = "tests.apps.scopes:teardown_skipped_fixed"
     result = run(f"--session-scoping-app={target}", "-k", "AverageView")
     result.assert_outcomes(failed=1, deselected=result.parseoutcomes()["deselected"])
-    tell(result, "nothing was seen: ZeroDivisionError")
+    prints(result, "nothing was seen: ZeroDivisionError")
 
 
 def test_fixtures_of_the_suite_are_not_around_the_app(
@@ -535,7 +540,7 @@ def context(app):
         yield
 """
     )
-    result = run(f"--session-scoping-app={HEALTHY}", "-k", "OrderView")
+    result = run(f"--session-scoping-app={FIXED}", "-k", "OrderView")
     assert result.ret == 0
 
 
@@ -573,4 +578,4 @@ def test_options_of_the_ini_file(pytester: pytest.Pytester, run: Run) -> None:
     """)
     result = run("-k", "OpenOrderView")
     assert result.ret == 0
-    tell(result, f"drives the admin of {LEAK}")
+    prints(result, f"drives the admin of {LEAK}")

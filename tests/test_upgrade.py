@@ -378,6 +378,7 @@ def test_a_release_that_is_not_there_is_refused(arguments: tuple[str, ...]) -> N
     assert (done.exit_code, done.output.count("\n")) == (2, 1)
 
 
+@pytest.mark.releases
 @pytest.mark.parametrize("name", ["upgrade", "bisect"])
 def test_without_an_index_it_says_so(
     name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
@@ -398,7 +399,7 @@ def test_an_app_that_does_not_load_is_refused() -> None:
 
 @needs_index
 def test_only_the_named_package_changes_around_an_app() -> None:
-    seen = environments.drive("flask==3.1.1", "tests.apps.raw_session:healthy", "")
+    seen = environments.drive("flask==3.1.1", "tests.apps.raw_session:fixed", "")
     assert seen.stack["Flask"] == "3.1.1"
 
 

@@ -132,7 +132,7 @@ def test_the_readme_has_the_commands_that_are_run() -> None:
 
 
 @pytest.mark.parametrize(
-    "extra", ["upgrade", pytest.param("test", marks=pytest.mark.weekly)]
+    "extra", ["upgrade", pytest.param("test-all", marks=pytest.mark.weekly)]
 )
 @pytest.mark.parametrize(
     "command",

@@ -22,9 +22,12 @@ import sys
 import typing as t
 from pathlib import Path
 
+from session_scoping.fixes import code as code_of
 from session_scoping.rules.causes import Cause
 from session_scoping.rules.causes import CAUSES
 from tests.apps import APPS
+from tests.apps import Example
+from tests.printed import FIXES
 from tools import screenshots
 
 ROOT = Path(__file__).parent.parent
@@ -166,12 +169,18 @@ def describe(cause: Cause) -> str:
         lines += [f"[Finding {defect.finding}]({page}#{target}) describes it.", ""]
     if cause.link:
         lines += [f"More: <{cause.link}>", ""]
+    for fix in FIXES:
+        if code_of(fix) == cause.fix:
+            lines += [f"From [`{fix}.py`](../session_scoping/fixes/{fix}.py).", ""]
     apps = [one for one in APPS if one.cause == cause.name]
     if apps:
-        files = [one.file.relative_to(ROOT).as_posix() for one in apps]
-        named = ", ".join(f"[`{Path(one).name}`](../{one})" for one in files)
-        lines += [f"Broken and fixed: {named}", ""]
+        lines += [f"Broken examples: {', '.join(map(linked, apps))}", ""]
     return "\n".join(lines)
+
+
+def linked(app: Example) -> str:
+    name = app.target.removeprefix("tests.apps.")
+    return f"[`{name}`](../{app.file.relative_to(ROOT).as_posix()})"
 
 
 def _numbered(anchor: str, defect: t.Any) -> bool:

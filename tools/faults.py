@@ -26,7 +26,7 @@ from session_scoping import Verdict
 from session_scoping.recording import Fault
 from tests.apps import APPS
 from tests.apps import Example
-from tests.closing import LEFT_IN_REGISTRY
+from tests.apps import LEFT_IN_REGISTRY
 from tools.databases import mariadb
 from tools.databases import missing_mariadb
 from tools.databases import postgresql
@@ -115,26 +115,26 @@ def is_seen_on(url: str, verdict: Verdict) -> bool:
 
 def main() -> int:
     library, examples = Tally(), Tally()
-    healthy = [one for one in APPS if one.healthy]
+    fixed = [one for one in APPS if one.holds]
     unseen: list[str] = []
     with ExitStack() as stack:
         pool = stack.enter_context(ThreadPoolExecutor(os.cpu_count()))
         for name, new_database in databases(stack):
             of_one = [of_library(new_database())]
-            urls = [new_database() for _ in healthy]
-            of_many = [*pool.map(of_example, healthy, urls)]
+            urls = [new_database() for _ in fixed]
+            of_many = [*pool.map(of_example, fixed, urls)]
             print(f"- {name}: the library {told(of_one)}; the apps {told(of_many)}")
             for tally, verdicts in (library, of_one), (examples, of_many):
                 for verdict in verdicts:
                     tally.add(verdict)
             unseen += [
                 f"{one.target} is not seen on {name}"
-                for one, url, verdict in zip(healthy, urls, of_many, strict=True)
+                for one, url, verdict in zip(fixed, urls, of_many, strict=True)
                 if not is_seen_on(url, verdict)
             ]
     for title, tally in (
         ("the library", library),
-        (f"{len(healthy)} healthy example apps", examples),
+        (f"{len(fixed)} fixed example apps", examples),
     ):
         print(f"\n| {title} | {' | '.join(Fault)} |")
         print("|---|" + "---|" * len(Fault))

@@ -10,17 +10,15 @@ import typing as t
 
 import flask
 import sqlalchemy as sa
-from flask_sqlalchemy import SQLAlchemy
-from flask_sqlalchemy.session import Session
 from sqlalchemy import orm
 
 from flask_admin import Admin
 from flask_admin import BaseView
 from flask_admin import expose
 from flask_admin.contrib.sqla import ModelView
-from tests.closing import closing
+from session_scoping.fixes import close_fails_and_is_kept
 
-db: t.Any = SQLAlchemy(session_options={"class_": closing(Session)})
+db: t.Any = close_fails_and_is_kept.db
 ROWS = 400  # books to begin with
 CHUNKS = 200_000  # of an export, at most
 NAP = {"postgresql": "pg_sleep(0.3)", "mysql": "SLEEP(0.3)", "sqlite": "1"}

@@ -1,7 +1,7 @@
 """Run the guard for one's own app on older stacks, each in an environment of its own.
 
 The example apps have to be judged there as they are on the newest one: what is broken
-by its rule and line, and nothing healthy.
+by its rule and line, and nothing that is fixed.
 
 ``python -m tools.stacks [--sample N]``: with a number, only so many of them, chosen by
 the commit that is checked out.  Exit status: 0 when they are judged so, 1 otherwise.

@@ -3,6 +3,7 @@
 import typing as t
 from dataclasses import dataclass
 
+from session_scoping.fixes import code
 from session_scoping.recording import Maker
 from session_scoping.recording import Recording
 from session_scoping.recording import REGISTRY
@@ -84,11 +85,7 @@ MASS_DELETE = BY_ID["mass-delete-not-rolled-back"]
     "An app context can only be left where it was entered: that of the stream stays on "
     "its thread, and every later request there is made inside of it, with one session "
     "for all.",
-    """\
-def stream():  # of what needs no context, with what was read before
-    rows = [row.name for row in db.session.query(User)]
-    return Response(iter(rows))
-# or a server that closes an answer on the thread that iterated over it""",
+    code("ended_elsewhere"),
     "https://github.com/pallets/flask/issues/6123",
     beneath_views=True,
 )
@@ -133,11 +130,7 @@ def _was_unclosed(sight: Sight, session: Session) -> bool:
     "an app context around the test client",
     "Requests made inside `with app.app_context():` share that one context, and with "
     "it one session; nothing is released between them.",
-    """\
-# not: with app.app_context(): client.get(…)
-client.get("/admin/")  # each request brings a context of its own
-with app.app_context():  # and your own queries another one
-    ...""",
+    code("outer_context"),
     "https://flask.palletsprojects.com/en/stable/appcontext/",
     beneath_views=True,
 )
@@ -152,7 +145,7 @@ OUTER_CONTEXT = CAUSES[-1][0]
     "`db.session()` given to a view",
     "Calling `db.session` takes the session of that moment out of the handle; the view "
     "keeps it for the life of the app.",
-    "ModelView(User, db)  # not db.session(); before Flask-Admin 2.1: db.session",
+    code("called_session"),
     f"{FLASK_ADMIN}/issues/1272",
 )
 def _called_session(sight: Sight, recording: Recording) -> bool:
@@ -166,7 +159,7 @@ def _called_session(sight: Sight, recording: Recording) -> bool:
     "Flask-SQLAlchemy-Lite's `db.session` given to a view",
     "With Flask-SQLAlchemy-Lite `db.session` is the session of the moment, and no "
     "handle.",
-    "ModelView(User, db)  # not db.session; needs Flask-Admin 2.1 or newer",
+    code("lite_session"),
     f"{FLASK_ADMIN}/issues/2585",
 )
 def _lite_session(sight: Sight, recording: Recording) -> bool:
@@ -176,9 +169,7 @@ def _lite_session(sight: Sight, recording: Recording) -> bool:
 @cause(
     "a raw session given to a view",
     "The view keeps that one session for the life of the app: every request shares it.",
-    """\
-ModelView(User, db)  # Flask-SQLAlchemy, or
-ModelView(User, scoped_session(sessionmaker(engine)))  # removed on teardown""",
+    code("raw_session"),
     f"{FLASK_ADMIN}/issues/1272",
 )
 def _raw_session(sight: Sight, recording: Recording) -> bool:
@@ -204,7 +195,7 @@ def _unique(sight: Sight, recording: Recording) -> bool:
     "`db.session.remove()` or `close()` in the middle of a request",
     "The session is closed while the request still uses it: what was loaded is "
     "detached, what was not committed is lost.",
-    "# leave it to the extension: it removes the session when the request is over",
+    "Delete the call: the session is removed when the request is over.",
 )
 def _closed_early(sight: Sight, recording: Recording) -> bool:
     return (
@@ -250,10 +241,7 @@ def _mass_delete(sight: Sight, recording: Recording) -> bool:
     "a teardown that commits",
     "What a request has not committed by itself is saved when it ends, half-done "
     "changes included.",
-    """\
-@app.teardown_appcontext
-def remove_session(error):
-    session.remove()  # and no commit: the views commit what is meant to stay""",
+    code("commits"),
     beneath_views=True,
 )
 def _commits(sight: Sight, recording: Recording) -> bool:
@@ -263,10 +251,7 @@ def _commits(sight: Sight, recording: Recording) -> bool:
 @cause(
     "a session used by a background thread",
     "No request ends there, so nothing closes the session of that thread.",
-    """\
-def work():
-    with app.app_context():  # its own context, and with it its own session
-        ...""",
+    code("thread"),
     "https://docs.sqlalchemy.org/en/20/orm/session_basics.html#session-faq-threadsafe",
 )
 def _thread(sight: Sight, recording: Recording) -> bool:
@@ -277,9 +262,7 @@ def _thread(sight: Sight, recording: Recording) -> bool:
     "a scope that is smaller than a request",
     "The handle gives more than one session in one request: what one loads the other "
     'refuses ("already attached to session").',
-    """\
-scoped_session(sessionmaker(engine))  # with no scopefunc, or one that gives the
-# same key all through a request and another one in the next""",
+    code("small_scope"),
     f"{FLASK_ADMIN}/issues/2831",
     beneath_views=True,
 )
@@ -306,10 +289,7 @@ def _given(request: Request, recording: Recording) -> list[Session]:
     "a `scoped_session` that is never removed",
     "Without `remove()` a scoped_session keeps the session of its scope, usually of a "
     "thread, and hands it to request after request.",
-    """\
-@app.teardown_appcontext
-def remove_session(error):
-    session.remove()  # not close(): that leaves the session in its registry""",
+    code("never_removed"),
     "https://docs.sqlalchemy.org/en/20/orm/contextual.html#using-thread-local-scope-with-web-applications",
     beneath_views=True,
 )
@@ -332,12 +312,7 @@ def _never_removed(sight: Sight, recording: Recording) -> bool:
     "a handle whose session nobody closes",
     "What the view was given makes a session for the request, and nothing closes it "
     "when the request is over.",
-    """\
-@app.teardown_appcontext
-def close_session(error):
-    session = g.pop("session", None)  # wherever the handle keeps it
-    if session is not None:
-        session.close()""",
+    code("never_closed"),
     "https://flask.palletsprojects.com/en/stable/appcontext/#storing-data",
     beneath_views=True,
 )
@@ -357,9 +332,7 @@ def _never_closed(sight: Sight, recording: Recording) -> bool:
     "a failed statement that nobody has rolled back",
     "A statement or a commit has failed in this request, and what went on with the "
     "session was refused: an error page, or code that has caught the error.",
-    """\
-except SQLAlchemyError:  # and in an error handler that reads from the database
-    db.session.rollback()  # before the session is used once more""",
+    code("not_rolled_back"),
     "https://docs.sqlalchemy.org/en/20/faq/sessions.html"
     "#this-session-s-transaction-has-been-rolled-back-due-to-a-previous-exception-during-flush-or-similar",
 )
@@ -385,10 +358,7 @@ def _flask_admin(sight: Sight, recording: Recording) -> bool:
     "a session made by hand",
     "The view's handle has a session for this request; this code makes another one, "
     "which does not see what this request has changed, and which nobody else closes.",
-    """\
-self.session.query(User)  # in a view: the handle that it was given, or
-db.session.query(User)  # what Flask-SQLAlchemy gives to this request
-# is it meant to be another one? Then --leave-alone 'file.py:*', and close it: with""",
+    code("by_hand"),
 )
 def _by_hand(sight: Sight, recording: Recording) -> bool:
     return _maker(sight) == Maker.HAND and not sight.kept_by
@@ -398,9 +368,7 @@ def _by_hand(sight: Sight, recording: Recording) -> bool:
     "a session kept beyond its request",
     "Something in the app has kept the session of one request, or of the start of the "
     "app, and goes on using it.",
-    """\
-# keep the handle, and ask it each time that a session is needed:
-db.session.query(User)  # not: self.kept = db.session()""",
+    code("kept_session"),
     f"{FLASK_ADMIN}/issues/1272",
 )
 def _kept_session(sight: Sight, recording: Recording) -> bool:
@@ -413,9 +381,7 @@ def _kept_session(sight: Sight, recording: Recording) -> bool:
     "rows kept beyond their request",
     "Something in the app has kept instances that a request loaded: they are detached, "
     "and as old as that request.",
-    """\
-cache[key] = user.id  # keep the key, or plain values, and load the row again
-user = db.session.get(User, cache[key])""",
+    code("kept_instance"),
 )
 def _kept_instance(sight: Sight, recording: Recording) -> bool:
     return sight.kind == ViolationKind.INSTANCE

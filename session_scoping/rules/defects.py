@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from packaging.specifiers import SpecifierSet
 
+from session_scoping.fixes import code
 from session_scoping.rules.cells import Cell
 from session_scoping.rules.cells import State
 from session_scoping.rules.handles import HANDLES
@@ -55,12 +56,7 @@ DEFECTS = (
         HANDLES,
         (Rule.ALIVE,),
         "https://github.com/pallets/flask/pull/5799",
-        """\
-class UserView(ModelView):
-    column_export_list = [...]  # without relationships that load lazily, or load them:
-
-    def get_query(self):
-        return super().get_query().options(selectinload(User.posts))""",
+        code("streams_too_late"),
         1,
     ),
     Defect(
@@ -97,12 +93,7 @@ class UserView(ModelView):
         HANDLES,
         (Rule.RECOVERS,),
         f"{SQLA}/view.py",
-        """\
-class UserView(ModelView):
-    @action("delete", "Delete", "Delete the selected records?")
-    def action_delete(self, ids):
-        super().action_delete(ids)
-        db.session.rollback()  # of what could not be committed""",
+        code("mass_delete_not_rolled_back"),
         8,
     ),
     Defect(
@@ -115,17 +106,7 @@ class UserView(ModelView):
         (),
         (Rule.FRESH, Rule.RELEASED, Rule.RECOVERS),
         "https://docs.sqlalchemy.org/en/20/orm/contextual.html#sqlalchemy.orm.scoped_session.remove",
-        """\
-class ClosingSession(Session):  # of flask_sqlalchemy.session
-    def close(self):
-        transaction = self.get_transaction()
-        try:
-            super().close()
-        except DBAPIError:  # of a dead connection: the database rolls back by itself
-            with suppress(DBAPIError):
-                transaction.close()  # the connections to other databases
-
-db = SQLAlchemy(session_options={"class_": ClosingSession})""",
+        code("close_fails_and_is_kept"),
         9,
     ),
 )

@@ -4,15 +4,15 @@ They are what the guard is pointed at. `APPS` says what it has to find in each.
 """
 
 import typing as t
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
-
-MARKER = "# leaks here"
 
 
 class Example(t.NamedTuple):
     """An app, and what is wrong with it."""
 
+    name: str  # of the pair, and which of the two it is
     target: str
     rule: str = ""  # the main rule that it breaks; empty: none
     view: str = ""  # the class of the view that breaks it; empty: no view in particular
@@ -27,11 +27,11 @@ class Example(t.NamedTuple):
     at_once: tuple[str, ...] = ()  # and these, where DATABASE_URL names a file
     saving: bool = False  # it shows only when something is saved
     writes: bool = False  # in a GET
-    fails: tuple[str, ...] = ()  # pages that answer 500, as is meant
     alone: bool = False  # it spoils the process for other apps
+    fix: str = ""  # the file in session_scoping/fixes that it runs
 
     @property
-    def healthy(self) -> bool:
+    def holds(self) -> bool:
         return not self.rule and not self.writes
 
     @property
@@ -70,6 +70,7 @@ SMALL_SCOPE = "a scope that is smaller than a request"
 THREAD = "a session used by a background thread"
 EXPORT = "Flask 3.1.2 and newer: a streamed export outlives its session"
 CONTEXT = "an app context around the test client"
+LEFT_IN_REGISTRY = "a lost connection leaves its session in the registry"
 KEPT = "a session kept beyond its request"
 UNIQUE = (
     "Flask-Admin 2.1.0 and 2.2.0: the Unique validator keeps the session of startup"
@@ -77,64 +78,197 @@ UNIQUE = (
 
 
 def pair(
-    module: str,
+    name: str,
     rule: str,
-    view: str,
     cause: str,
+    view: str,
     *,
-    healthy_view: str = "",
-    before: tuple[int, ...] = (),
-    since_flask: tuple[int, ...] = (),
-    also: tuple[str, ...] = (),
-    at_once: tuple[str, ...] = (),
+    module: str = "",
     marked: bool = True,
-    saving: bool = False,
-    writes: bool = False,
-    alone: bool = False,
-    **both: t.Any,
+    fix: str = "",
+    needs: tuple[str, ...] = (),
+    since: tuple[int, ...] = (),
+    client: str = "",
+    **more: t.Any,
 ) -> list[Example]:
-    """The leaking app of a module, and the healthy one."""
-    leaking = Example(
-        f"tests.apps.{module}:leaking",
+    """The broken app and the fixed app: a module each, or two functions of one."""
+    target = f"tests.apps.{module}:{name}_" if module else f"tests.apps.{name}:"
+    marker = f"# broken: {name}" if module else "# broken here"
+    both: t.Any = {"needs": needs, "since": since, "client": client}
+    broken = Example(
+        f"{name}:broken",
+        f"{target}broken",
         rule,
         view,
         cause,
-        also,
-        MARKER if marked else "",
-        before=before,
-        since_flask=since_flask,
-        at_once=at_once,
-        saving=saving,
-        writes=writes,
-        alone=alone,
+        line_marker=marker if marked else "",
         **both,
+        **more,
     )
-    healthy = Example(f"tests.apps.{module}:healthy", view=healthy_view or view, **both)
-    return [leaking, healthy]
+    return [broken, Example(f"{name}:fixed", f"{target}fixed", fix=fix, **both)]
 
+
+kept = partial(pair, module="kept", needs=FSA)
+by_hand = partial(pair, module="by_hand", needs=FSA)
+midway = partial(pair, module="midway", needs=FSA)
+scopes = partial(pair, module="scopes")
+lite = partial(pair, module="lite", needs=LITE, since=(2, 1))
 
 APPS: list[Example] = [
-    *pair("raw_session", "handle", "ReportView", RAW, healthy_view="ProductView"),
-    *pair("raw_session_given", "handle", "ModelView", RAW, before=(2, 1)),
+    # As people write them.
+    *pair("raw_session", "handle", RAW, "ReportView", fix="raw_session"),
     *pair(
-        "called_session",
-        "handle",
-        "CallingMemberView",
-        CALLED,
-        healthy_view="MemberView",
+        "never_removed",
+        "released",
+        NEVER_REMOVED,
+        "TaskView",
+        marked=False,
+        fix="never_removed",
+    ),
+    *pair("captured_at_startup", "fresh", KEPT, "OpenOrderView", needs=FSA),
+    *pair(
+        "thread_session", "released", THREAD, "LooseCountView", needs=FSA, fix="thread"
+    ),
+    *pair(
+        "lazy_export",
+        "alive",
+        EXPORT,
+        "WriterView",
+        since_flask=(3, 1, 2),
+        marked=False,
+        needs=FSA,
+        since=(2, 1),
+        fix="streams_too_late",
+    ),
+    *pair(
+        "streamed_page",
+        "alive",
+        EXPORT,
+        "LazyDownloadView",
+        since_flask=(3, 1, 2),
+        needs=FSA,
+    ),
+    *pair("binds", "released", BY_HAND, "ApartTotalView", needs=FSA),
+    *pair(
+        "login",
+        "released",
+        ROWS,
+        "CachedUserView",
+        marked=False,
+        needs=FSA,
+        client="tests.apps.login:client",
+    ),
+    *pair(
+        "inline_forms",
+        "released",
+        ROWS,
+        "RememberingPersonView",
+        marked=False,
         needs=FSA,
     ),
     *pair(
-        "lite_session",
-        "handle",
-        "TimetableView",
-        LITE_SESSION,
-        healthy_view="StationView",
-        needs=LITE,
-        since=(2, 1),
+        "async_view",
+        "released",
+        NEVER_REMOVED,
+        "StatusView",
+        needs=("asgiref",),
+        since=(2,),
     ),
     Example(
-        "tests.apps.lite_unique:create_app",
+        "module_level:broken",
+        "tests.apps.module_level_broken:app",
+        "fresh",
+        "ReadToolView",
+        KEPT,
+        also=("single",),
+        line_marker="# broken here",
+    ),
+    Example("module_level:fixed", "tests.apps.module_level:app"),
+    *pair("shop", "fresh", KEPT, "StockView", needs=FSA),
+    # Each a small view, or the end of a request, in an app that they share.
+    *kept("called_session", "handle", CALLED, "CallingView", fix="called_session"),
+    *kept("first_use_global", "fresh", KEPT, "CountOnceView"),
+    *kept("class_attribute", "fresh", KEPT, "FastUserView", fix="kept_session"),
+    *kept("choices_function", "fresh", KEPT, "EagerChoosingView"),
+    *kept("query_factory", "fresh", KEPT, "PostView"),
+    *kept("ajax_lookup", "fresh", KEPT, "PostView"),
+    *kept("seeded_at_start", "fresh", KEPT, ""),
+    *kept(
+        "row_cache", "released", ROWS, "CachedView", marked=False, fix="kept_instance"
+    ),
+    *kept("connection_kept", "released", "", "FastSizeView"),
+    *by_hand(
+        "by_hand_query",
+        "single",
+        BY_HAND,
+        "OwnQueryView",
+        also=("released",),
+        fix="by_hand",
+    ),
+    *by_hand(
+        "by_hand_formatter", "single", BY_HAND, "OwnPostsView", also=("released",)
+    ),
+    *by_hand(
+        "by_hand_on_change",
+        "single",
+        BY_HAND,
+        "OwnLogView",
+        also=("released",),
+        saving=True,
+    ),
+    *by_hand("filters", "single", BY_HAND, "OwnBikeView", also=("released",)),
+    *by_hand("second_database", "released", BY_HAND, "OpenOtherView"),
+    *midway("removed_in_formatter", "single", MIDDLE, "RemovingView"),
+    *midway("counting_view", "", "", "CountingView", writes=True),
+    *midway(
+        "pushed_context",
+        "fresh",
+        CONTEXT,
+        "UserView",
+        also=("released",),
+        marked=False,
+        alone=True,
+    ),
+    *scopes(
+        "raw_session_given",
+        "handle",
+        RAW,
+        "UserView",
+        before=(2, 1),
+        fix="raw_session",
+    ),
+    *scopes("closed_not_removed", "fresh", NEVER_REMOVED, "UserView", marked=False),
+    *scopes("teardown_commits", "isolated", COMMITS, "UserView", fix="commits"),
+    *scopes("teardown_skipped", "recovers", NEVER_REMOVED, "AverageView"),
+    *scopes(
+        "scope_per_call",
+        "single",
+        SMALL_SCOPE,
+        "UserView",
+        also=("released",),
+        marked=False,
+        fix="small_scope",
+    ),
+    *scopes(
+        "scope_shared",
+        "fresh",
+        NEVER_REMOVED,
+        "UserView",
+        also=("released",),
+        at_once=("isolated",),
+        marked=False,
+    ),
+    *scopes("nested_request", "alive", MIDDLE, "StatusView"),
+    *scopes("replaced_handle", "handle", "", "SwitchingView", marked=False),
+    *scopes(
+        "unclosed", "released", UNCLOSED, "UserView", marked=False, fix="never_closed"
+    ),
+    *lite("lite_session", "handle", LITE_SESSION, "HoldingView", fix="lite_session"),
+    *lite("closed_in_count_query", "alive", MIDDLE, "ClosingView", marked=False),
+    # Nothing is wrong in this app, but in two releases of Flask-Admin.
+    Example(
+        "lite_unique:broken",
+        "tests.apps.lite:lite_unique",
         "fresh",
         "LabelView",
         UNIQUE,
@@ -144,253 +278,9 @@ APPS: list[Example] = [
         saving=True,
     ),
     Example(
-        "tests.apps.lite_unique:create_app",
-        view="LabelView",
+        "lite_unique:fixed",
+        "tests.apps.lite:lite_unique",
         needs=LITE,
         since=(2, 2, 1),
-    ),
-    *pair("never_removed", "released", "TaskView", NEVER_REMOVED, marked=False),
-    *pair("unclosed", "released", "StampView", UNCLOSED, marked=False),
-    *pair("closed_not_removed", "fresh", "RecipeView", NEVER_REMOVED, marked=False),
-    *pair(
-        "captured_at_startup",
-        "fresh",
-        "OpenOrderView",
-        KEPT,
-        healthy_view="OrderView",
-        needs=FSA,
-    ),
-    *pair(
-        "first_use_global",
-        "fresh",
-        "CountOnceView",
-        KEPT,
-        healthy_view="CountView",
-        needs=FSA,
-    ),
-    *pair(
-        "class_attribute",
-        "fresh",
-        "FastRoomView",
-        KEPT,
-        healthy_view="RoomView",
-        needs=FSA,
-    ),
-    *pair(
-        "choices_function",
-        "fresh",
-        "EagerGameView",
-        KEPT,
-        healthy_view="GameView",
-        needs=FSA,
-    ),
-    *pair("query_factory", "fresh", "BookView", KEPT, needs=FSA),
-    *pair(
-        "by_hand_query",
-        "single",
-        "WaitingParcelView",
-        BY_HAND,
-        healthy_view="ParcelView",
-        also=("released",),
-        needs=FSA,
-    ),
-    *pair(
-        "by_hand_formatter",
-        "single",
-        "BusyCustomerView",
-        BY_HAND,
-        healthy_view="CustomerView",
-        also=("released",),
-        needs=FSA,
-    ),
-    *pair(
-        "by_hand_on_change",
-        "single",
-        "AuditedAccountView",
-        BY_HAND,
-        healthy_view="AccountView",
-        also=("released",),
-        saving=True,
-        needs=FSA,
-    ),
-    *pair(
-        "row_cache",
-        "released",
-        "CachedPlantView",
-        ROWS,
-        healthy_view="PlantView",
-        marked=False,
-        needs=FSA,
-    ),
-    *pair("teardown_commits", "isolated", "InvoiceView", COMMITS),
-    *pair(
-        "teardown_skipped",
-        "recovers",
-        "AverageView",
-        NEVER_REMOVED,
-        fails=("/admin/average/",),
-    ),
-    *pair(
-        "removed_in_formatter",
-        "single",
-        "TidyTeamView",
-        MIDDLE,
-        healthy_view="TeamView",
-        needs=FSA,
-    ),
-    *pair(
-        "closed_in_count_query",
-        "alive",
-        "FreshShipView",
-        MIDDLE,
-        healthy_view="ShipView",
-        marked=False,
-        needs=LITE,
-        since=(2, 1),
-    ),
-    *pair(
-        "scope_per_call",
-        "single",
-        "SongView",
-        SMALL_SCOPE,
-        also=("released",),
-        marked=False,
-    ),
-    *pair(
-        "scope_shared",
-        "fresh",
-        "SeatView",
-        NEVER_REMOVED,
-        also=("released",),
-        at_once=("isolated",),
-        marked=False,
-    ),
-    *pair(
-        "thread_session",
-        "released",
-        "LooseCountView",
-        THREAD,
-        healthy_view="CountView",
-        needs=FSA,
-    ),
-    *pair(
-        "lazy_export",
-        "alive",
-        "WriterView",
-        EXPORT,
-        healthy_view="LoadedWriterView",
-        since_flask=(3, 1, 2),
-        marked=False,
-        needs=FSA,
-        since=(2, 1),
-    ),
-    *pair(
-        "counting_view",
-        "",
-        "CountedArticleView",
-        "",
-        healthy_view="ArticleView",
-        writes=True,
-        needs=FSA,
-        since=(2, 1),
-    ),
-    *pair(
-        "streamed_page",
-        "alive",
-        "LazyDownloadView",
-        EXPORT,
-        healthy_view="DownloadView",
-        since_flask=(3, 1, 2),
-        needs=FSA,
-    ),
-    *pair(
-        "binds",
-        "released",
-        "ApartTotalView",
-        BY_HAND,
-        healthy_view="TotalView",
-        needs=FSA,
-    ),
-    *pair(
-        "login",
-        "released",
-        "CachedUserView",
-        ROWS,
-        marked=False,
-        needs=FSA,
-        client="tests.apps.login:client",
-    ),
-    *pair(
-        "second_database",
-        "released",
-        "OpenSensorView",
-        BY_HAND,
-        healthy_view="SensorView",
-        needs=FSA,
-    ),
-    *pair("seeded_at_start", "fresh", "", KEPT, needs=FSA, since=(2, 1)),
-    *pair(
-        "inline_forms",
-        "released",
-        "RememberingPersonView",
-        ROWS,
-        healthy_view="PersonView",
-        marked=False,
-        needs=FSA,
-    ),
-    *pair("ajax_lookup", "fresh", "CarView", KEPT, needs=FSA),
-    *pair(
-        "filters",
-        "single",
-        "ApartBikeView",
-        BY_HAND,
-        healthy_view="BikeView",
-        also=("released",),
-        needs=FSA,
-    ),
-    *pair(
-        "async_view",
-        "released",
-        "StatusView",
-        NEVER_REMOVED,
-        needs=("asgiref",),
-        since=(2,),
-    ),
-    *pair("nested_request", "alive", "StatusView", MIDDLE),
-    *pair(
-        "replaced_handle",
-        "handle",
-        "SwitchingLampView",
-        "",
-        healthy_view="LampView",
-        marked=False,
-    ),
-    *pair(
-        "connection_kept",
-        "released",
-        "FastSizeView",
-        "",
-        healthy_view="SizeView",
-        needs=FSA,
-    ),
-    Example(
-        "tests.apps.module_level_leaking:app",
-        "fresh",
-        "ReadToolView",
-        KEPT,
-        also=("single",),
-        line_marker=MARKER,
-    ),
-    Example("tests.apps.module_level:app", view="ToolView"),
-    *pair("shop", "fresh", "StockView", KEPT, needs=FSA),
-    *pair(
-        "pushed_context",
-        "fresh",
-        "PoemView",
-        CONTEXT,
-        also=("released",),
-        marked=False,
-        needs=FSA,
-        alone=True,
     ),
 ]

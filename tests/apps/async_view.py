@@ -45,7 +45,7 @@ class StatusView(BaseView):
         return f"{await self.count()} signals"
 
     async def count(self) -> int:
-        return int(self.session.query(Signal).count())  # leaks here
+        return int(self.session.query(Signal).count())  # broken here
 
 
 def create_app(broken: bool) -> Flask:
@@ -70,9 +70,9 @@ def create_app(broken: bool) -> Flask:
     return app
 
 
-def healthy() -> Flask:
+def fixed() -> Flask:
     return create_app(broken=False)
 
 
-def leaking() -> Flask:
+def broken() -> Flask:
     return create_app(broken=True)

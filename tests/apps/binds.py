@@ -40,7 +40,7 @@ class TotalView(BaseView):
 class ApartTotalView(TotalView):
     def old(self) -> int:
         archive = Session(db.engines["archive"])
-        return archive.query(OldLetter).count()  # leaks here
+        return archive.query(OldLetter).count()  # broken here
 
 
 def create_app(broken: bool) -> Flask:
@@ -66,9 +66,9 @@ def create_app(broken: bool) -> Flask:
     return app
 
 
-def healthy() -> Flask:
+def fixed() -> Flask:
     return create_app(broken=False)
 
 
-def leaking() -> Flask:
+def broken() -> Flask:
     return create_app(broken=True)

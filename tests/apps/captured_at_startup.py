@@ -11,6 +11,7 @@ from flask_sqlalchemy import SQLAlchemy
 
 from flask_admin import Admin
 from flask_admin.contrib.sqla import ModelView
+from session_scoping.fixes import kept_session
 from tests.apps.engines import URL
 
 db: t.Any = SQLAlchemy()
@@ -22,20 +23,20 @@ class Order(db.Model):
     state = db.Column(db.String(10), default="open")
 
 
-class OrderView(ModelView):
-    column_searchable_list = ("customer",)
+FreshView: t.Any = kept_session.fix(db, ModelView, Order)
 
-    def get_query(self) -> t.Any:
-        return db.session.query(Order).filter(Order.state != "void")
+
+class OrderView(FreshView):
+    column_searchable_list = ("customer",)
 
 
 class OpenOrderView(OrderView):
     def __init__(self, model: t.Any, session: t.Any) -> None:
         super().__init__(model, session)
-        self.reader = session()  # leaks here
+        self.reader = session()  # broken here
 
     def get_query(self) -> t.Any:
-        return self.reader.query(Order).filter(Order.state != "void")
+        return self.reader.query(Order)
 
 
 def create_app(broken: bool) -> Flask:
@@ -56,9 +57,9 @@ def create_app(broken: bool) -> Flask:
     return app
 
 
-def healthy() -> Flask:
+def fixed() -> Flask:
     return create_app(broken=False)
 
 
-def leaking() -> Flask:
+def broken() -> Flask:
     return create_app(broken=True)

@@ -8,10 +8,10 @@ import typing as t
 
 from flask import Flask
 from flask_sqlalchemy import SQLAlchemy
-from sqlalchemy.orm import selectinload
 
 from flask_admin import Admin
 from flask_admin.contrib.sqla import ModelView
+from session_scoping.fixes import streams_too_late
 from tests.apps.engines import URL
 
 db: t.Any = SQLAlchemy()
@@ -41,11 +41,6 @@ class WriterView(ModelView):
     can_export = True
 
 
-class LoadedWriterView(WriterView):
-    def get_query(self) -> t.Any:
-        return super().get_query().options(selectinload(Writer.posts))
-
-
 def create_app(broken: bool) -> Flask:
     app = Flask(__name__)
     app.config["SECRET_KEY"] = "writers"
@@ -57,15 +52,15 @@ def create_app(broken: bool) -> Flask:
             db.session.add(Writer(name=name, posts=[Post(title=f"My name is {name}")]))
         db.session.commit()
 
-    view = WriterView if broken else LoadedWriterView
+    view = WriterView if broken else streams_too_late.fix(WriterView, Writer)
     admin = Admin(app, name="Writers")
     admin.add_view(view(Writer, db))
     return app
 
 
-def healthy() -> Flask:
+def fixed() -> Flask:
     return create_app(broken=False)
 
 
-def leaking() -> Flask:
+def broken() -> Flask:
     return create_app(broken=True)

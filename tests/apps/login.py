@@ -97,9 +97,9 @@ def client(app: Flask) -> FlaskClient:
     return client
 
 
-def healthy() -> Flask:
+def fixed() -> Flask:
     return create_app(broken=False)
 
 
-def leaking() -> Flask:
+def broken() -> Flask:
     return create_app(broken=True)

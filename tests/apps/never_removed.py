@@ -18,6 +18,7 @@ from sqlalchemy.orm import sessionmaker
 
 from flask_admin import Admin
 from flask_admin.contrib.sqla import ModelView
+from session_scoping.fixes import never_removed
 from tests.apps.engines import connect
 
 Base: t.Any = declarative_base()
@@ -49,19 +50,16 @@ def create_app(broken: bool) -> Flask:
     session.remove()
 
     if not broken:
-
-        @app.teardown_appcontext
-        def remove_session(error: BaseException | None) -> None:
-            session.remove()
+        never_removed.fix(app, session)
 
     admin = Admin(app, name="Tasks")
     admin.add_view(TaskView(Task, session))
     return app
 
 
-def healthy() -> Flask:
+def fixed() -> Flask:
     return create_app(broken=False)
 
 
-def leaking() -> Flask:
+def broken() -> Flask:
     return create_app(broken=True)

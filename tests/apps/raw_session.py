@@ -18,6 +18,8 @@ from sqlalchemy.orm import sessionmaker
 
 from flask_admin import Admin
 from flask_admin.contrib.sqla import ModelView
+from session_scoping.fixes import never_removed
+from session_scoping.fixes import raw_session
 from tests.apps.engines import connect
 
 Base: t.Any = declarative_base()
@@ -38,7 +40,7 @@ class ProductView(ModelView):
 class ReportView(ProductView):
     def __init__(self, model: t.Any, session: t.Any, engine: Engine) -> None:
         super().__init__(model, session)
-        self.session: t.Any = Session(engine)  # leaks here
+        self.session: t.Any = Session(engine)  # broken here
 
 
 def create_app(broken: bool) -> Flask:
@@ -51,23 +53,19 @@ def create_app(broken: bool) -> Flask:
         seeding.add_all(Product(name=name, price=len(name)) for name in names)
         seeding.commit()
 
-    session: t.Any = scoped_session(sessionmaker(engine))
-
-    @app.teardown_appcontext
-    def remove_session(error: BaseException | None) -> None:
-        session.remove()
-
     admin = Admin(app, name="Products")
     if broken:
+        session: t.Any = scoped_session(sessionmaker(engine))
+        never_removed.fix(app, session)
         admin.add_view(ReportView(Product, session, engine))
     else:
-        admin.add_view(ProductView(Product, session))
+        raw_session.fix(app, admin, engine, Product, ProductView)
     return app
 
 
-def healthy() -> Flask:
+def fixed() -> Flask:
     return create_app(broken=False)
 
 
-def leaking() -> Flask:
+def broken() -> Flask:
     return create_app(broken=True)

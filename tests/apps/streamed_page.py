@@ -36,7 +36,7 @@ class DownloadView(BaseView):
         readings = self.readings()
 
         def lines() -> t.Iterator[str]:
-            for one in readings:  # leaks here
+            for one in readings:  # broken here
                 yield f"{one.place},{one.degrees}\n"
 
         return Response(stream_with_context(lines()), mimetype="text/csv")
@@ -65,9 +65,9 @@ def create_app(broken: bool) -> Flask:
     return app
 
 
-def healthy() -> Flask:
+def fixed() -> Flask:
     return create_app(broken=False)
 
 
-def leaking() -> Flask:
+def broken() -> Flask:
     return create_app(broken=True)

@@ -10,13 +10,13 @@ import typing as t
 from flask import current_app
 from flask import Flask
 from flask_sqlalchemy import SQLAlchemy
-from sqlalchemy.engine import Engine
 from sqlalchemy.orm import Session
 
 from flask_admin import Admin
 from flask_admin import BaseView
 from flask_admin import expose
 from flask_admin.contrib.sqla import ModelView
+from session_scoping.fixes import thread
 from tests.apps.engines import URL
 
 db: t.Any = SQLAlchemy()
@@ -27,31 +27,29 @@ class Bird(db.Model):
     name = db.Column(db.String(40), nullable=False)
 
 
-def count_in_context(app: Flask, engine: Engine, counts: list[int]) -> None:
-    with app.app_context():
-        counts.append(db.session.query(Bird).count())
-
-
-def count(app: Flask, engine: Engine, counts: list[int]) -> None:
-    session = Session(engine)
-    counts.append(session.query(Bird).count())  # leaks here
-
-
 class CountView(BaseView):
-    work: t.Any = staticmethod(count_in_context)
+    def work(self, app: Flask, counts: list[int]) -> t.Callable[[], None]:
+        return thread.fix(app, db, Bird, counts)
 
     @expose("/")
     def index(self) -> str:
         counts: list[int] = []
         app = t.cast(t.Any, current_app)._get_current_object()
-        worker = threading.Thread(target=self.work, args=(app, db.engine, counts))
+        worker = threading.Thread(target=self.work(app, counts))
         worker.start()
         worker.join()
         return f"{counts} birds"
 
 
 class LooseCountView(CountView):
-    work = staticmethod(count)
+    def work(self, app: Flask, counts: list[int]) -> t.Callable[[], None]:
+        engine = db.engine
+
+        def count() -> None:
+            session = Session(engine)
+            counts.append(session.query(Bird).count())  # broken here
+
+        return count
 
 
 def create_app(broken: bool) -> Flask:
@@ -72,9 +70,9 @@ def create_app(broken: bool) -> Flask:
     return app
 
 
-def healthy() -> Flask:
+def fixed() -> Flask:
     return create_app(broken=False)
 
 
-def leaking() -> Flask:
+def broken() -> Flask:
     return create_app(broken=True)

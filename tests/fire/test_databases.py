@@ -79,17 +79,13 @@ def test_a_session_that_stays_is_seen_by_the_server(
 
 # Each ends its sessions, or does not, by itself: where a server may show another thing.
 ENDINGS = ("never_removed", "scope_shared", "teardown_commits", "unclosed")
-BY_TARGET = {one.target: one for one in APPS}
+BY_NAME = {one.name: one for one in APPS}
 
 
 @pytest.mark.parametrize(
     "example",
-    [
-        BY_TARGET[f"tests.apps.{name}:{factory}"]
-        for name in ENDINGS
-        for factory in ("healthy", "leaking")
-    ],
-    ids=lambda one: one.target.removeprefix("tests.apps."),
+    [BY_NAME[f"{name}:{which}"] for name in ENDINGS for which in ("fixed", "broken")],
+    ids=lambda one: one.name,
 )
 def test_apps_are_judged_as_on_sqlite(url: str, example: Example) -> None:
     done = subprocess.run(

@@ -2,16 +2,10 @@
 
 import typing as t
 from collections import Counter
-from concurrent.futures import ThreadPoolExecutor
 
-import flask
 import pytest
-import sqlalchemy as sa
-from flask_sqlalchemy import SQLAlchemy
-from werkzeug.test import create_environ
 
 from session_scoping import judge
-from session_scoping import Recorder
 from session_scoping import Recording
 from session_scoping.report.terminal import text
 from session_scoping.rules.rules import Rule
@@ -26,7 +20,6 @@ from tools.databases import Server
 Figures = t.Callable[[str], None]
 GUNICORN = "gunicorn with threads"
 NEVER_YIELDS = ("gunicorn with gevent", "postgresql")  # psycopg2 waits in C
-ELSEWHERE = "a stream that was ended on another thread than it began on"
 
 
 def must_hold(recordings: list[Recording]) -> None:
@@ -130,37 +123,6 @@ def test_clients_that_leave(
         f"clients that leave, {kind}, {server.name}: {len(left)}; sessions left 0, "
         "connections in a transaction 0, streams ended on another thread 0"
     )
-
-
-def test_a_stream_that_is_ended_on_another_thread() -> None:
-    """Flask's issue 6123: what no server here does, an adapter may; it has a name."""
-    app = flask.Flask("streams")
-    app.config["SQLALCHEMY_DATABASE_URI"] = "sqlite://"
-    db: t.Any = SQLAlchemy(app)
-
-    @app.get("/stream")
-    def stream() -> flask.Response:
-        return flask.Response(flask.stream_with_context(iter(["first", "second"])))
-
-    @app.get("/")
-    def page() -> str:
-        return str(db.session.execute(sa.text("SELECT 1")).scalar())
-
-    def start(path: str) -> t.Any:
-        body = app(create_environ(path), lambda *_: lambda _: None)
-        next(iter(body))
-        return body
-
-    with Recorder() as recorder, ThreadPoolExecutor(1) as worker:
-        body = worker.submit(start, "/stream").result()
-        with pytest.raises((LookupError, ValueError)):
-            body.close()
-        for _ in range(2):
-            worker.submit(lambda: start("/").close()).result()
-    verdict = judge(recorder.recording)
-    causes = {one.cause.name for one in verdict.violations if one.cause}
-    assert causes == {ELSEWHERE}, text(verdict)
-    assert "fresh" in {one.rule for one in verdict.violations}
 
 
 def test_workers_are_replaced_under_load(

@@ -20,7 +20,7 @@ import sqlalchemy as sa
 from session_scoping.bookshop import Book
 from session_scoping.bookshop import Bookshop
 from session_scoping.watch.recorder import Recorder
-from tests.apps.raw_session import healthy
+from tests.apps.raw_session import fixed
 
 ROWS = 10_000
 MANY = 100_000
@@ -91,4 +91,4 @@ def memory_of_many(app: flask.Flask) -> None:
 def main() -> None:
     with TemporaryDirectory() as folder:
         time_of_requests(make_library(folder))
-    memory_of_many(healthy())
+    memory_of_many(fixed())

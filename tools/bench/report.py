@@ -14,14 +14,14 @@ from session_scoping import judge
 from session_scoping import record
 from session_scoping import Recording
 from session_scoping.report.html import html
-from tests.apps.raw_session import healthy
+from tests.apps.raw_session import fixed
 
 REQUESTS = (300, 5_000, 50_000)
 
 
 def of(requests: int) -> Recording:
     """A recording of an app that somebody has used for long."""
-    seen = record(healthy())
+    seen = record(fixed())
     one, sessions = seen.requests[0], seen.sessions
     long = Recording(seen.app, seen.stack, seen.engines, seen.views)
     for number in range(requests):

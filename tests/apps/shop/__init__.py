@@ -25,14 +25,14 @@ def create_app(broken: bool) -> Flask:
         seed()
 
     with app.app_context():
-        catalogue.session = db.session() if broken else db.session  # leaks here
+        catalogue.session = db.session() if broken else db.session  # broken here
     init_admin(app)
     return app
 
 
-def healthy() -> Flask:
+def fixed() -> Flask:
     return create_app(broken=False)
 
 
-def leaking() -> Flask:
+def broken() -> Flask:
     return create_app(broken=True)

@@ -1,0 +1,14 @@
+"""A teardown that removes the session and commits nothing."""
+
+import typing as t
+
+from flask import Flask
+
+
+def fix(app: Flask, session: t.Any) -> None:
+    # begin
+    @app.teardown_appcontext
+    def remove_session(error):
+        session.remove()  # and no commit: the views commit what is meant to stay
+
+    # end

@@ -1,0 +1,17 @@
+"""A stream that needs no app context, because its rows were read before."""
+
+import typing as t
+
+from flask import Flask
+from flask import Response
+
+
+def fix(app: Flask, db: t.Any, User: t.Any) -> None:
+    # begin
+    @app.get("/users")
+    def stream():
+        names = [user.name for user in db.session.query(User)]  # read it all first
+        return Response(iter(names))  # then no stream_with_context() is needed
+
+    # or a server that closes a response on the thread that iterated over it
+    # end

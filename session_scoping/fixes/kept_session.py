@@ -1,0 +1,13 @@
+"""A view that asks its handle each time."""
+
+import typing as t
+
+
+def fix(db: t.Any, ModelView: t.Any, User: t.Any) -> t.Any:
+    # begin
+    class UserView(ModelView):
+        def get_query(self):
+            return db.session.query(User)  # each time; never keep what db.session() is
+
+    # end
+    return UserView

@@ -1,0 +1,14 @@
+"""A teardown that removes the session, whatever happened."""
+
+import typing as t
+
+from flask import Flask
+
+
+def fix(app: Flask, session: t.Any) -> None:
+    # begin
+    @app.teardown_appcontext
+    def remove_session(error):
+        session.remove()  # always, and not close(): that leaves it in the registry
+
+    # end

@@ -1,0 +1,15 @@
+"""A handle that gives the same session all through a request."""
+
+import typing as t
+
+from sqlalchemy.engine import Engine
+from sqlalchemy.orm import scoped_session
+from sqlalchemy.orm import sessionmaker
+
+
+def fix(engine: Engine) -> t.Any:
+    # begin
+    # No scopefunc, or one with the same key all through a request, and one for each
+    session = scoped_session(sessionmaker(engine))
+    # end
+    return session

@@ -1,0 +1,15 @@
+"""A thread that works in an app context of its own."""
+
+import typing as t
+
+from flask import Flask
+
+
+def fix(app: Flask, db: t.Any, User: t.Any, counts: list[int]) -> t.Callable[[], None]:
+    # begin
+    def count_users():
+        with app.app_context():  # the thread's own context, and with it its own session
+            counts.append(db.session.query(User).count())
+
+    # end
+    return count_users

@@ -1,0 +1,293 @@
+"""Sessions whose scope is too small or too large, on SQLAlchemy alone."""
+# mypy: allow-subclassing-any
+
+import typing as t
+from uuid import uuid4
+
+from flask import current_app
+from flask import Flask
+from flask import g
+from flask import request
+from sqlalchemy import Column
+from sqlalchemy import Integer
+from sqlalchemy import String
+from sqlalchemy.engine import Engine
+from sqlalchemy.orm import declarative_base
+from sqlalchemy.orm import scoped_session
+from sqlalchemy.orm import Session
+from sqlalchemy.orm import sessionmaker
+
+from flask_admin import Admin
+from flask_admin import BaseView
+from flask_admin import expose
+from flask_admin.contrib.sqla import ModelView
+from session_scoping.fixes import commits
+from session_scoping.fixes import never_closed
+from session_scoping.fixes import never_removed
+from session_scoping.fixes import raw_session
+from session_scoping.fixes import small_scope
+from tests.apps.engines import connect
+
+Base: t.Any = declarative_base()
+
+
+class User(Base):
+    __tablename__ = "user"
+    id = Column(Integer, primary_key=True)
+    name = Column(String(40), unique=True, nullable=False)
+    age = Column(Integer)
+
+
+class UserView(ModelView):
+    column_searchable_list = ("name",)
+    column_filters = ("age",)
+    column_editable_list: t.Any = ("name",)
+    can_view_details = True
+
+
+Build = t.Callable[[Flask, Admin, Engine], None]
+
+
+def app_with(build: Build) -> t.Callable[[], Flask]:
+    """Make of a function that adds handle and views one that makes the app."""
+
+    def create_app() -> Flask:
+        app = Flask(__name__)
+        app.secret_key = "users"
+        engine = connect()
+        Base.metadata.create_all(engine)
+        with Session(engine) as seeding:
+            names = "Ada", "Bea", "Cid", "Dan", "Eve", "Fay"
+            seeding.add_all(User(name=name, age=10 * len(name)) for name in names)
+            seeding.commit()
+        admin = Admin(app, name="Users")
+        with app.app_context():
+            build(app, admin, engine)
+        return app
+
+    return create_app
+
+
+def add_users(admin: Admin, session: t.Any) -> t.Any:
+    admin.add_view(UserView(User, session))
+    return session
+
+
+def scoped(engine: Engine, scope: t.Any = None) -> t.Any:
+    return scoped_session(sessionmaker(engine), scopefunc=scope)
+
+
+# A view is given a session and no handle. After an error that nobody rolled back, every
+# page answers with PendingRollbackError until the app is started again.
+
+
+@app_with
+def raw_session_given_broken(app: Flask, admin: Admin, engine: Engine) -> None:
+    add_users(admin, Session(engine))  # broken: raw_session_given
+
+
+@app_with
+def raw_session_given_fixed(app: Flask, admin: Admin, engine: Engine) -> None:
+    raw_session.fix(app, admin, engine, User, UserView)
+
+
+# The teardown closes the scoped_session, which stays in its registry. Whatever was set
+# on it in one request is still set in the next.
+
+
+@app_with
+def closed_not_removed_broken(app: Flask, admin: Admin, engine: Engine) -> None:
+    session = add_users(admin, scoped(engine))
+
+    @app.teardown_appcontext
+    def close_session(error: BaseException | None) -> None:
+        session.close()
+
+
+@app_with
+def closed_not_removed_fixed(app: Flask, admin: Admin, engine: Engine) -> None:
+    never_removed.fix(app, add_users(admin, scoped(engine)))
+
+
+# The teardown commits: what a view has changed and then given up is saved all the same.
+
+
+@app_with
+def teardown_commits_broken(app: Flask, admin: Admin, engine: Engine) -> None:
+    session = add_users(admin, scoped(engine))
+
+    @app.teardown_appcontext
+    def end_session(error: BaseException | None) -> None:
+        if error is None:
+            session.commit()  # broken: teardown_commits
+        session.remove()
+
+
+@app_with
+def teardown_commits_fixed(app: Flask, admin: Admin, engine: Engine) -> None:
+    commits.fix(app, add_users(admin, scoped(engine)))
+
+
+# The teardown removes the session only if there was no error. After a page that failed,
+# the next request of that thread goes on in its transaction.
+
+
+class AverageView(BaseView):
+    session: t.Any
+
+    @expose("/")
+    def index(self) -> str:
+        old = self.session.query(User).filter(User.age > 99)
+        ages = [user.age for user in old]  # broken: teardown_skipped
+        return f"{sum(ages) / len(ages)} years"
+
+
+def add_page(admin: Admin, view: t.Any, session: t.Any) -> t.Any:
+    page = view(name="Page", endpoint="page")
+    page.session = session
+    admin.add_view(page)
+    return add_users(admin, session)
+
+
+@app_with
+def teardown_skipped_broken(app: Flask, admin: Admin, engine: Engine) -> None:
+    session = add_page(admin, AverageView, scoped(engine))
+
+    @app.teardown_appcontext
+    def end_session(error: BaseException | None) -> None:
+        if error is None:
+            session.remove()
+
+
+@app_with
+def teardown_skipped_fixed(app: Flask, admin: Admin, engine: Engine) -> None:
+    never_removed.fix(app, add_page(admin, AverageView, scoped(engine)))
+
+
+# The scope is a new one for each call. "Already attached to session 1 (this is 2)":
+# nothing that is edited can be saved.
+
+
+@app_with
+def scope_per_call_broken(app: Flask, admin: Admin, engine: Engine) -> None:
+    never_removed.fix(app, add_users(admin, scoped(engine, uuid4)))
+
+
+@app_with
+def scope_per_call_fixed(app: Flask, admin: Admin, engine: Engine) -> None:
+    never_removed.fix(app, add_users(admin, small_scope.fix(engine)))
+
+
+# One scope for all requests, which nobody leaves. Two people at once are in one
+# transaction: either commits, or loses, the other's work.
+
+
+@app_with
+def scope_shared_broken(app: Flask, admin: Admin, engine: Engine) -> None:
+    add_users(admin, scoped(engine, lambda: 1))
+
+
+@app_with
+def scope_shared_fixed(app: Flask, admin: Admin, engine: Engine) -> None:
+    never_removed.fix(app, add_users(admin, scoped(engine)))
+
+
+# A page asks another page of the same app, and that one removes the session of both:
+# only where it is removed after each request, and not with the app context.
+
+
+class StatusView(BaseView):
+    session: t.Any
+
+    @expose("/")
+    def index(self) -> str:
+        users = self.session.query(User)
+        first = users.first()
+        health = current_app.test_client().get("/health")
+        number = users.count()  # broken: nested_request
+        return f"{health.get_data(as_text=True)}: {number} users since {first.name}"
+
+
+def add_status(app: Flask, admin: Admin, engine: Engine) -> t.Any:
+    session = add_page(admin, StatusView, scoped(engine))
+
+    @app.get("/health")
+    def health() -> str:
+        return "well" if session.query(User).count() else "empty"
+
+    return session
+
+
+@app_with
+def nested_request_broken(app: Flask, admin: Admin, engine: Engine) -> None:
+    session = add_status(app, admin, engine)
+
+    @app.teardown_request
+    def remove_session(error: BaseException | None) -> None:
+        session.remove()
+
+
+@app_with
+def nested_request_fixed(app: Flask, admin: Admin, engine: Engine) -> None:
+    never_removed.fix(app, add_status(app, admin, engine))
+
+
+# A view replaces its handle, one to read with and another to write with. It is there
+# for all requests: one that reads takes it from one that writes.
+
+
+class SwitchingView(UserView):
+    reading: t.Any
+    writing: t.Any
+
+    def is_accessible(self) -> bool:
+        self.session = self.reading if request.method == "GET" else self.writing
+        return True
+
+
+@app_with
+def replaced_handle_broken(app: Flask, admin: Admin, engine: Engine) -> None:
+    writing: t.Any = scoped(engine)
+    reading: t.Any = scoped_session(sessionmaker(engine, autoflush=False))
+    view = SwitchingView(User, writing)
+    view.reading, view.writing = reading, writing
+    admin.add_view(view)
+    never_removed.fix(app, reading)
+    never_removed.fix(app, writing)
+
+
+@app_with
+def replaced_handle_fixed(app: Flask, admin: Admin, engine: Engine) -> None:
+    never_removed.fix(app, add_users(admin, scoped(engine)))
+
+
+# A session in g for each request, given to the views by a handle of one's own. Nobody
+# closes it: its connection comes back when the garbage collector passes by.
+
+
+class CurrentSession:
+    """Passes everything on to the session of the request."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.make_session = sessionmaker(engine)
+
+    @property
+    def session(self) -> "CurrentSession":
+        """Flask-Admin 2.1 and newer look for it."""
+        return self
+
+    def __getattr__(self, name: str) -> t.Any:
+        if "session" not in g:
+            g.session = self.make_session()
+        return getattr(g.session, name)
+
+
+@app_with
+def unclosed_broken(app: Flask, admin: Admin, engine: Engine) -> None:
+    add_users(admin, CurrentSession(engine))
+
+
+@app_with
+def unclosed_fixed(app: Flask, admin: Admin, engine: Engine) -> None:
+    add_users(admin, CurrentSession(engine))
+    never_closed.fix(app)

@@ -1,0 +1,202 @@
+"""Each fix that a report prints is run by an example that holds.
+
+Most examples are in ``tests/apps``. Here are those that no drive of an app reaches.
+"""
+
+import typing as t
+from concurrent.futures import ThreadPoolExecutor
+
+import flask
+import pytest
+import sqlalchemy as sa
+from flask_sqlalchemy import SQLAlchemy
+from flask_sqlalchemy.session import Session
+from werkzeug.test import create_environ
+
+from flask_admin.contrib.sqla import ModelView
+from session_scoping import judge
+from session_scoping import Recorder
+from session_scoping import Verdict
+from session_scoping.fixes import close_fails_and_is_kept
+from session_scoping.fixes import code
+from session_scoping.fixes import ended_elsewhere
+from session_scoping.fixes import mass_delete_not_rolled_back
+from session_scoping.fixes import not_rolled_back
+from session_scoping.fixes import outer_context
+from session_scoping.report.terminal import text
+from session_scoping.rules.causes import CAUSES
+from tests.apps import APPS
+from tests.apps import CONTEXT
+from tests.apps import LEFT_IN_REGISTRY
+from tests.apps.blog import blog
+from tests.apps.blog import db
+from tests.apps.blog import of_users
+from tests.apps.blog import User
+from tests.printed import FIXES
+from tests.printed import runs
+
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:Passing a session object:DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore:Yielding raw tuples:DeprecationWarning"),
+]
+ENDED_ELSEWHERE = "a stream that was ended on another thread than it began on"
+MASS_DELETE = (
+    "Flask-Admin: a delete of several rows is not rolled back where its commit fails"
+)
+NOT_ROLLED_BACK = "a failed statement that nobody has rolled back"
+
+
+class FastView(ModelView):
+    fast_mass_delete = True
+
+
+def lost_connection(fixed: bool) -> Verdict:
+    """A request loses its connection, and another request follows."""
+    app = flask.Flask("lost")
+    app.config["SQLALCHEMY_DATABASE_URI"] = "sqlite://"
+    closing = close_fails_and_is_kept.FlaskClosingSession
+    options = {"class_": closing if fixed else Session}
+    lost: t.Any = SQLAlchemy(app, session_options=options)
+
+    @app.get("/")
+    def page() -> str:
+        lost.session.execute(sa.text("SELECT 1"))
+        lost.session.connection().connection.dbapi_connection.close()
+        return "lost"
+
+    with Recorder() as recorder:
+        try:
+            app.test_client().get("/")
+        except sa.exc.ProgrammingError:
+            assert not fixed
+    return judge(recorder.recording)
+
+
+def stream(fixed: bool) -> Verdict:
+    """A server closes a stream on another thread than it iterates on."""
+    app = blog(of_users(ModelView))()
+    if fixed:
+        ended_elsewhere.fix(app, db, User)
+    else:
+
+        @app.get("/users")
+        def users() -> flask.Response:
+            names = (user.name for user in db.session.query(User))
+            return flask.Response(flask.stream_with_context(names))
+
+    def start(path: str) -> t.Any:
+        body = app(create_environ(path), lambda *_: lambda _: None)
+        next(iter(body))
+        return body
+
+    with Recorder() as recorder, ThreadPoolExecutor(1) as worker:
+        body = worker.submit(start, "/users").result()
+        try:
+            body.close()
+        except (LookupError, ValueError):
+            assert not fixed
+        for _ in range(2):
+            worker.submit(lambda: start("/admin/user/").close()).result()
+    return judge(recorder.recording)
+
+
+def client_in_context(fixed: bool) -> Verdict:
+    """A test makes its requests inside an app context."""
+    app = blog(of_users(ModelView))()
+    client = app.test_client()
+    with Recorder() as recorder:
+        if fixed:
+            outer_context.fix(app, client, db, User)
+        else:
+            with app.app_context():
+                client.get("/admin/user/")
+                client.get("/admin/user/")
+    return judge(recorder.recording)
+
+
+def error_page(fixed: bool) -> Verdict:
+    """An error page reads, after a flush has failed."""
+    app = blog(of_users(ModelView))()
+    if fixed:
+        not_rolled_back.fix(app, db, User)
+    else:
+
+        @app.errorhandler(sa.exc.SQLAlchemyError)
+        def sorry(error: Exception) -> tuple[str, int]:
+            return f"Sorry, all {db.session.query(User).count()} of you.", 500
+
+    @app.get("/nameless")
+    def nameless() -> str:
+        db.session.add(User())
+        db.session.flush()
+        return "saved"
+
+    with Recorder() as recorder:
+        assert app.test_client().get("/nameless").status_code == 500
+    return judge(recorder.recording)
+
+
+def mass_delete(fixed: bool) -> Verdict:
+    """The commit of Flask-Admin's delete action fails, and another request follows."""
+    view = mass_delete_not_rolled_back.fix(db, FastView) if fixed else FastView
+    app = blog(of_users(view))()
+    with app.app_context():
+        engine = db.engine
+
+    @sa.event.listens_for(engine, "commit")
+    def refuse(connection: sa.engine.Connection) -> None:
+        raise sa.exc.OperationalError("COMMIT", {}, Exception("refused"))
+
+    client = app.test_client()
+    with Recorder() as recorder:
+        client.post("/admin/user/action/", data={"action": "delete", "rowid": "1"})
+        client.get("/admin/user/")
+    return judge(recorder.recording)
+
+
+# By the file of the fix: the cause, and what drives the broken app or the fixed one.
+ELSEWHERE: dict[str, tuple[str, t.Callable[[bool], Verdict]]] = {
+    "close_fails_and_is_kept": (LEFT_IN_REGISTRY, lost_connection),
+    "ended_elsewhere": (ENDED_ELSEWHERE, stream),
+    "outer_context": (CONTEXT, client_in_context),
+    "not_rolled_back": (NOT_ROLLED_BACK, error_page),
+    "mass_delete_not_rolled_back": (MASS_DELETE, mass_delete),
+}
+
+
+@pytest.mark.parametrize("name", ELSEWHERE)
+def test_what_is_broken_has_its_cause(name: str) -> None:
+    cause, drive = ELSEWHERE[name]
+    verdict = drive(False)
+    found = {one.cause.name for one in verdict.violations if one.cause}
+    assert found == {cause}, text(verdict)
+
+
+@pytest.mark.parametrize("name", ELSEWHERE)
+def test_what_is_fixed_is_not_accused(name: str) -> None:
+    _, drive = ELSEWHERE[name]
+    with runs(name):
+        verdict = drive(True)
+    assert verdict.violations == (), text(verdict)
+    assert verdict.recording.requests
+
+
+def test_every_cause_has_an_example() -> None:
+    known = {cause.name for cause, _ in CAUSES} - {"Flask-Admin itself"}  # test_survey
+    elsewhere = {cause for cause, _ in ELSEWHERE.values()}
+    assert known == {one.cause for one in APPS} - {""} | elsewhere
+
+
+def test_every_fix_is_run_by_an_example() -> None:
+    assert {one.fix for one in APPS} - {""} | {*ELSEWHERE} == {*FIXES}
+
+
+def test_every_code_that_is_printed_is_that_of_a_fix() -> None:
+    no_code = {
+        'pip install "flask-admin>=2.2.1"',
+        "Delete the call: the session is removed when the request is over.",
+        "# an issue for Flask-Admin, with what this prints: its own code, on this "
+        "release\nsession-scoping upgrade flask-admin==2.2.1 flask-admin==THIS_RELEASE",
+    }
+    printed = {cause.fix for cause, _ in CAUSES}
+    assert printed == {code(name) for name in FIXES} | no_code
