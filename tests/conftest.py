@@ -11,7 +11,6 @@ import flask
 import pytest
 from jinja2 import FileSystemBytecodeCache
 
-import flask_admin.contrib.sqla  # noqa: F401
 from session_scoping.compare.environments import releases
 from session_scoping.errors import CannotTell
 from tools.sdist import unpack
@@ -24,9 +23,6 @@ MARKERS = {"started": "server", "chromium": "browser", "index": "releases"}
 # To compile Flask-Admin's templates takes an app 0.4 s. All apps here share them.
 flask.Flask.jinja_options = {"bytecode_cache": FileSystemBytecodeCache()}
 
-# A recorder collects garbage. It need not look at the libraries each time.
-gc.freeze()
-
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -34,6 +30,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         for fixture in getattr(item, "fixturenames", ()):
             if fixture in MARKERS:
                 item.add_marker(MARKERS[fixture])
+
+
+def pytest_runtest_setup() -> None:
+    gc.freeze()  # A recorder collects garbage: it skips what was there before the test.
 
 
 def insist(missing: str) -> t.NoReturn:

@@ -1,61 +1,80 @@
-"""The two commands say what they found, and their exit status is honest."""
+"""The script of the README: what it prints, and how it ends."""
 
+import runpy
 import subprocess
 import sys
+import typing as t
 from pathlib import Path
 
 import pytest
+from sqlalchemy.orm import scoped_session
 
 from session_scoping import __version__
 
 ROOT = Path(__file__).parent.parent
 SCRIPT = "reproduction_script.py"
-NOT_THERE = "import sys; sys.modules[{package!r}] = None; "
-RUN_SCRIPT = (
-    "import runpy; sys.argv = {argv!r}; runpy.run_path({script!r}, run_name='__main__')"
-)
+# Of Flask-Admin itself, which would turn its pages into errors.
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 
 
-def python(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-W", "ignore", *arguments],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
+class Done(t.NamedTuple):
+    status: int
+    out: str
+    err: str
+
+
+Run = t.Callable[..., Done]
+
+
+@pytest.fixture
+def script(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Run:
+    """The script with some arguments, in this process."""
+
+    def run(*arguments: str) -> Done:
+        monkeypatch.setattr(sys, "argv", [SCRIPT, *arguments])
+        with pytest.raises(SystemExit) as ended:
+            runpy.run_path(str(ROOT / SCRIPT), run_name="__main__")
+        assert isinstance(ended.value.code, int)
+        return Done(ended.value.code, *capsys.readouterr())
+
+    return run
+
+
+def process(*arguments: str) -> Done:
+    done = subprocess.run(
+        [sys.executable, *arguments], cwd=ROOT, capture_output=True, text=True
     )
+    return Done(done.returncode, done.stdout, done.stderr)
 
 
 @pytest.mark.parametrize("handle", ["db", "db.session", "lite", "scoped_session"])
-def test_script_shows_a_session_for_each_request(handle: str) -> None:
-    done = python(SCRIPT, "--handle", handle)
-    held, raw = done.stdout.split("With a raw session")
+def test_script_shows_a_session_for_each_request(handle: str, script: Run) -> None:
+    done = script("--handle", handle)
+    held, raw = done.out.split("With a raw session")
     assert "1. The view keeps its handle: " in held
     assert "2. 3 requests have 3 sessions:" in held
     assert "3. The next request does not see a change" in held
     assert "1. The view keeps a session: sqlalchemy.orm.session.Session" in raw
     assert "2. 3 requests have 1 session:" in raw
     assert "3. The next request SEES a change" in raw
-    assert (done.returncode, done.stderr) == (0, "")
+    assert (done.status, done.err) == (0, "")
 
 
-def test_script_fails_when_requests_share_a_session() -> None:
-    """A handle that is never left: the plain one, without its ``remove()``."""
-    broken = (
-        "import sys; sys.argv = ['x', '--handle', 'scoped_session'];"
-        "from sqlalchemy.orm import scoped_session;"
-        "scoped_session.remove = lambda self: None;"
-        "import reproduction_script; sys.exit(reproduction_script.main())"
-    )
-    done = python("-c", broken)
-    assert "does NOT hold" in done.stdout
-    assert done.returncode == 1
+def test_script_fails_when_requests_share_a_session(
+    script: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A `scoped_session` without its `remove()`."""
+    monkeypatch.setattr(scoped_session, "remove", lambda self: None)
+    done = script("--handle", "scoped_session")
+    assert "does NOT hold" in done.out
+    assert done.status == 1
 
 
-def test_script_draws_as_many_requests_as_it_is_told() -> None:
-    done = python(SCRIPT, "--requests", "12")
-    rows = [line for line in done.stdout.splitlines() if "██" in line]
+def test_script_draws_all_requests(script: Run) -> None:
+    done = script("--requests", "12")
+    rows = [line for line in done.out.splitlines() if "██" in line]
     assert [row.count("██") for row in rows] == [1] * 12 + [12]
-    assert "\033" not in done.stdout
+    assert "\033" not in done.out
 
 
 @pytest.mark.parametrize(
@@ -67,33 +86,33 @@ def test_script_draws_as_many_requests_as_it_is_told() -> None:
         (["--colour"], "unrecognized arguments: --colour"),
     ],
 )
-def test_script_says_in_one_line_what_it_does_not_understand(
-    arguments: list[str], says: str
+def test_script_refuses_an_argument_in_a_line(
+    arguments: list[str], says: str, script: Run
 ) -> None:
-    done = python(SCRIPT, *arguments)
-    assert says in done.stderr
-    assert (done.returncode, done.stderr.count("\n"), done.stdout) == (2, 1, "")
-
-
-def test_the_command_knows_its_version() -> None:
-    done = python("-m", "session_scoping", "--version")
-    assert done.stdout == f"python -m session_scoping, version {__version__}\n"
-    assert f'\nversion = "{__version__}"\n' in (ROOT / "pyproject.toml").read_text()
-    assert (done.returncode, done.stderr) == (0, "")
-
-
-def test_an_option_without_effect_is_refused() -> None:
-    target = "tests.apps.raw_session:fixed"
-    done = python("-m", "session_scoping", "--app", target, "--yes")
-    assert "--yes has no effect without --write" in done.stderr
-    assert (done.returncode, done.stderr.count("\n"), done.stdout) == (2, 1, "")
+    done = script(*arguments)
+    assert says in done.err
+    assert (done.status, done.err.count("\n"), done.out) == (2, 1, "")
 
 
 @pytest.mark.parametrize("package", ["flask_admin", "flask_sqlalchemy", "flask"])
-def test_script_says_in_one_line_what_to_install(package: str) -> None:
-    code = NOT_THERE.format(package=package) + RUN_SCRIPT.format(
-        argv=[SCRIPT], script=SCRIPT
+def test_script_says_in_a_line_what_to_install(package: str) -> None:
+    code = (
+        f"import runpy, sys; sys.modules[{package!r}] = None; sys.argv = [{SCRIPT!r}];"
+        f"runpy.run_path({SCRIPT!r}, run_name='__main__')"
     )
-    done = python("-c", code)
-    assert f"pip install {package.replace('_', '-')}\n" in done.stderr
-    assert (done.returncode, done.stderr.count("\n"), done.stdout) == (2, 1, "")
+    done = process("-c", code)
+    assert f"pip install {package.replace('_', '-')}\n" in done.err
+    assert (done.status, done.err.count("\n"), done.out) == (2, 1, "")
+
+
+def test_the_command_has_a_version() -> None:
+    done = process("-m", "session_scoping", "--version")
+    assert done == Done(0, f"python -m session_scoping, version {__version__}\n", "")
+    assert f'\nversion = "{__version__}"\n' in (ROOT / "pyproject.toml").read_text()
+
+
+def test_an_option_without_effect_is_refused() -> None:
+    app = "tests.apps.raw_session:fixed"
+    done = process("-m", "session_scoping", "--app", app, "--yes")
+    assert "--yes has no effect without --write" in done.err
+    assert (done.status, done.err.count("\n"), done.out) == (2, 1, "")

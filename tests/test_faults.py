@@ -1,6 +1,7 @@
 """Each way in which a step can fail is tried, for real, and what is left is found."""
 # mypy: allow-subclassing-any
 
+import gc
 import threading
 import typing as t
 from collections import Counter
@@ -209,6 +210,8 @@ class Keeps(ModelView):
 
 
 def test_a_leak_keeps_its_own_name_when_connections_are_lost(url: str) -> None:
+    """Also where a server has frozen what keeps them, before it forks."""
+    gc.freeze()
     Keeps.kept.clear()
     verdict = judge(record(make_app(url, view=Keeps), faults=True))
     Keeps.kept.clear()

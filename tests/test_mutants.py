@@ -7,7 +7,6 @@ import pytest
 from session_scoping.rules.rules import Rule
 from tools.mutants import Mutant
 from tools.mutants import NONE
-from tools.mutants.__main__ import run
 from tools.mutants.__main__ import Trial
 from tools.mutants.catalogue import MUTANTS
 from tools.sample import sample
@@ -50,10 +49,3 @@ def test_a_sample_is_some_of_them_and_always_the_same() -> None:
     assert some == sample([*MUTANTS], 7)
     assert {*some} <= {*MUTANTS}
     assert sample([*MUTANTS], None) == [*MUTANTS]
-
-
-def test_a_mutant_is_caught_by_both() -> None:
-    trial = run(MUTANTS["the list: of its own"])
-    assert not trial.died
-    assert "single" in trial.bookshop
-    assert trial.drop_in

@@ -35,6 +35,8 @@ def keepers(targets: t.Sequence[object], views: t.Sequence[object]) -> list[list
     A path is empty when none is found, as for what only a thread keeps. It is
     ``[STATEMENT]`` when only a compiled statement keeps the target.
     """
+    if targets:
+        gc.unfreeze()  # ``gc.get_referrers()`` skips what ``gc.freeze()`` has frozen
     roots = {id(view) for view in views}
     held_by: dict[int, list[object]] = {id(target): [] for target in targets}
     paths: list[list[str]] = [[] for _ in targets]
