@@ -127,7 +127,7 @@ def test_what_is_fixed_is_not_accused(example: Example) -> None:
 
 
 @pytest.mark.parametrize("example", named(one for one in APPS if one.writes))
-def test_a_write_is_stopped_and_told(example: Example) -> None:
+def test_a_write_is_stopped_and_reported(example: Example) -> None:
     if why := unsupported(example):
         pytest.skip(why)
     verdict = verdict_on(example)
