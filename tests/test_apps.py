@@ -85,7 +85,7 @@ def must_name(example: Example, verdict: Verdict, rules: t.Iterable[str]) -> Non
         one
         for one in verdict.findings
         if not example.view
-        or example.view in {views[n].name for n in one.views if n >= 0}
+        or example.view in {views[n].name for n in one.views if n is not None}
     ]
     broken = {rule for finding in found for rule in finding.rules}
     assert broken >= {*rules}, text(verdict)
@@ -127,7 +127,7 @@ def test_what_is_fixed_is_not_accused(example: Example) -> None:
 
 
 @pytest.mark.parametrize("example", named(one for one in APPS if one.writes))
-def test_a_write_is_stopped_and_told(example: Example) -> None:
+def test_a_write_is_stopped_and_reported(example: Example) -> None:
     if why := unsupported(example):
         pytest.skip(why)
     verdict = verdict_on(example)

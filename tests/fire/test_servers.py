@@ -8,6 +8,7 @@ import pytest
 from session_scoping import judge
 from session_scoping import Recording
 from session_scoping.report.terminal import text
+from session_scoping.rules.rules import Rule
 from tests.fire.monitor import Monitor
 from tests.fire.serving import SERVERS
 from tests.fire.serving import Serving
@@ -66,7 +67,7 @@ def test_under_load(
     for recording in running.recordings:
         verdict = judge(recording)
         [books] = [n for n, one in enumerate(recording.views) if one.name == "BookView"]
-        overlapped = verdict.cell(books, "isolated") == "holds"
+        overlapped = verdict.cell(Rule.ISOLATED, books).state == "holds"
         assert overlapped or (kind, server.name) == NEVER_YIELDS
     assert {status for one in done for status in one.answers} == {200, 302}
     kept = must_be_whole(monitor, done)
