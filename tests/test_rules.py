@@ -810,7 +810,8 @@ def test_a_cause_is_recognised(name: str) -> None:
 )
 def test_a_cause_is_not_blamed_for_another_thing(name: str, seen: Recording) -> None:
     found = causes(seen)
-    assert found and name not in found
+    assert found
+    assert name not in found
 
 
 ALSO_KNOWN = {
@@ -888,7 +889,8 @@ def test_a_cause_is_recognised_by_other_signs_too(name: str) -> None:
 
 @pytest.mark.parametrize("cause", [cause for cause, _ in CAUSES], ids=str)
 def test_a_cause_says_what_to_change(cause: t.Any) -> None:
-    assert cause.fix.strip() and cause.sentence.endswith(".")
+    assert cause.fix.strip()
+    assert cause.sentence.endswith(".")
 
 
 # --------------------------------------------------------------------------- findings

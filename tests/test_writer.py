@@ -308,7 +308,7 @@ def test_what_is_made_is_distinct_and_complete(shop: Shop) -> None:
         def after_model_change(self, form: t.Any, model: t.Any, new: bool) -> None:
             if new:
                 columns = sa.inspect(model).mapper.columns
-                made.append({key: getattr(model, key) for key in columns.keys()})
+                made.append({key: getattr(model, key) for key in columns})
 
     shop.add(View, shop.models.product)
     record(shop.app, write=True)
