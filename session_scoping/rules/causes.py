@@ -23,8 +23,8 @@ class Cause:
     name: str
     sentence: str
     fix: str  # code, or what to install
-    link: str = ""
-    beneath_views: bool = False  # is it in the app or its tests, and not in a view?
+    link: str
+    beneath_views: bool  # is it in the app or its tests, and not in a view?
     defect: Defect | None = None  # the documented defect of a release, if it is one
 
 
