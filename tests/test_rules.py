@@ -875,7 +875,7 @@ def causes(seen: Recording) -> set[str]:
 
 
 def test_every_known_cause_has_a_case() -> None:
-    assert [cause.name for cause, _ in CAUSES] == list(KNOWN)
+    assert [cause.name for cause in CAUSES] == list(KNOWN)
 
 
 @pytest.mark.parametrize("name", KNOWN)
@@ -979,7 +979,7 @@ def test_a_cause_is_recognised_by_other_signs_too(name: str) -> None:
     assert causes(seen) == {cause}
 
 
-@pytest.mark.parametrize("cause", [cause for cause, _ in CAUSES], ids=str)
+@pytest.mark.parametrize("cause", CAUSES, ids=str)
 def test_a_cause_says_what_to_change(cause: t.Any) -> None:
     assert cause.fix.strip()
     assert cause.sentence.endswith(".")
