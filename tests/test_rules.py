@@ -669,7 +669,7 @@ def test_a_rule_broken_in_any_request_that_works_is_not_recovers() -> None:
 # ----------------------------------------------------------------------------- causes
 
 UNIQUE = ["Admin → UserView", "Unique.db_session"]
-BROKEN_STREAM = {"streamed": True, "stream_exception": DETACHED}
+EXPORT = {"streamed": True, "stream_exception": DETACHED}
 SMALL = {"maker": Maker.SCOPED_SESSION, "born_in": 0}
 
 
@@ -779,9 +779,9 @@ KNOWN: dict[str, tuple[Recording, list[Recording]]] = {
         ],
     ),
     "Flask 3.1.2 and newer: a streamed export outlives its session": (
-        recording(alone(0, **BROKEN_STREAM), flask="3.1.2"),
+        recording(alone(0, **EXPORT), flask="3.1.2"),
         [
-            recording(alone(0, **BROKEN_STREAM), flask="3.1.1"),
+            recording(alone(0, **EXPORT), flask="3.1.1"),
             recording(alone(0, stream_exception=DETACHED), flask="3.1.2"),
             recording(alone(use(0, closed=False), streamed=True), flask="3.1.2"),
             # a stream breaks off, and something else breaks the rule
