@@ -54,8 +54,3 @@ class Monitor:
             except sa.exc.DBAPIError:
                 continue  # it has ended by itself
         return killed
-
-    def wait(self, seconds: float) -> None:
-        """By the clock of the server, which is the one that loses its patience."""
-        nap = "pg_sleep" if self.server.name == "postgresql" else "SLEEP"
-        self.ask(f"SELECT {nap}({seconds})")
