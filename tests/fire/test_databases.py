@@ -69,7 +69,7 @@ def test_the_guard_for_an_app_holds(make_app: Make, url: str, monitor: Monitor) 
 def test_a_session_that_stays_is_seen_by_the_server(
     make_app: Make, url: str, monitor: Monitor
 ) -> None:
-    """The same looks find one where there is one."""
+    """The monitor finds a session where there is one."""
     app = make_app(url, "never_removed")
     assert app.test_client().get("/admin/author/").status_code == 200
     assert len(monitor.in_transaction()) == 1
@@ -129,7 +129,7 @@ def test_rows_are_as_fresh_as_the_request(
 ) -> None:
     """As in issue 1272: REPEATABLE READ shows a session what it saw first, for ever."""
     if server.name != "mariadb":
-        pytest.skip("PostgreSQL reads what is committed, unless it is told otherwise")
+        pytest.skip("PostgreSQL reads what is committed by default")
     seen = {}
     for handle in ("db", "never_removed"):
         client = make_app(url, handle).test_client()
