@@ -6,21 +6,31 @@ from importlib import import_module
 if t.TYPE_CHECKING:
     from session_scoping.drive.record import record
     from session_scoping.errors import CannotTell
+    from session_scoping.errors import RulesBroken
     from session_scoping.recording import Recording
-    from session_scoping.rules.verdict import judge
+    from session_scoping.rules.judge import judge
     from session_scoping.rules.verdict import Verdict
     from session_scoping.watch.recorder import Recorder
 
     __version__: str
 
-__all__ = ["CannotTell", "judge", "record", "Recorder", "Recording", "Verdict"]
+__all__ = [
+    "CannotTell",
+    "judge",
+    "record",
+    "Recorder",
+    "Recording",
+    "RulesBroken",
+    "Verdict",
+]
 
 HOMES = {
     "CannotTell": "errors",
-    "judge": "rules.verdict",
+    "judge": "rules.judge",
     "record": "drive.record",
     "Recorder": "watch.recorder",
     "Recording": "recording",
+    "RulesBroken": "errors",
     "Verdict": "rules.verdict",
 }
 

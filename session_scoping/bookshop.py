@@ -28,17 +28,17 @@ from flask_admin.contrib.sqla import ModelView
 from flask_admin.contrib.sqla.filters import BooleanEqualFilter
 from flask_admin.contrib.sqla.filters import IntEqualFilter
 from session_scoping.drive.driven import Driven
-from session_scoping.drive.faults import BEFORE
-from session_scoping.drive.faults import COMMIT
-from session_scoping.drive.operations import Operation
+from session_scoping.drive.operations import Task
 from session_scoping.drive.record import record
-from session_scoping.recording import NOBODY
+from session_scoping.recording import Fault
+from session_scoping.recording import Operation
+from session_scoping.recording import OperationKind
 from session_scoping.recording import Recording
 from session_scoping.recording import Request
 from session_scoping.watch.hooks import DRIVE
 from session_scoping.watch.recorder import Recorder
 
-WAYS = (BEFORE, COMMIT)  # the kinds of injected faults
+WAYS = (Fault.BEFORE, Fault.COMMIT)  # the kinds of injected faults
 
 # ------------------------------------------------------------------------- the handles
 
@@ -370,7 +370,12 @@ WRITES = {
     "bulk delete": (302, ""),
     "delete": (302, ""),
 }
-CHANGES = ("create", "edit, changed", "bulk delete", "delete")  # these change rows
+CHANGES = (  # these change rows
+    Operation(OperationKind.CREATE),
+    Operation(OperationKind.EDIT, variant="changed"),
+    Operation(OperationKind.BULK, "delete"),
+    Operation(OperationKind.DELETE),
+)
 UNCOMMITTED = "a name that is not committed"
 
 
@@ -431,8 +436,8 @@ class Bookshop:
 
     def is_careless(self, driven: Driven) -> bool:
         """Does a request make a change that it does not commit?"""
-        writes = driven.does.data is not None
-        return not (writes or driven.disturbed or driven.overtakes != NOBODY)
+        writes = driven.task.data is not None
+        return not (writes or driven.disturbed or driven.overtakes is not None)
 
     def data_version(self) -> int:
         """Return a number that differs after another connection has written.
@@ -444,32 +449,36 @@ class Bookshop:
 
     # ------------------------------------------------------------------ as a reference
 
-    def operations(self, views: dict[str, int]) -> t.Iterator[Operation]:
+    def tasks(self, views: dict[str, int]) -> t.Iterator[Task]:
         """Yield operations that are refused. The crawler does not try them itself."""
         book, plain = views["bookview"], views["plainbookview"]
         books, plains = "/admin/bookview", "/admin/plainbookview"
 
-        data: dict[str, str | list[str]]
+        def edit(variant: str, data: dict[str, t.Any]) -> Task:
+            operation = Operation(OperationKind.EDIT, variant=variant)
+            return Task(plain, operation, f"{plains}/edit/?id=2", data=data)
 
-        def cell(name: str, id: int, **data: str) -> Operation:
+        def cell(variant: str, id: int, **data: str) -> Task:
+            operation = Operation(OperationKind.INLINE_EDIT, variant=variant)
             url, data = f"{books}/ajax/update/", {"list_form_pk": str(id), **data}
-            return Operation(book, f"inline edit, {name}", url, data=data)
+            return Task(book, operation, url, data=data)
 
-        yield Operation(plain, "list, sorted, second page", f"{plains}/?sort=0&page=1")
-        for name, title in ("invalid", ""), ("duplicate", "Solaris"):
-            data = {"title": title, "author": "1"}
-            yield Operation(plain, f"edit, {name}", f"{plains}/edit/?id=2", data=data)
-        data = {"title": "The Lathe", "author": "2", "genres": ["1", "2"]}
-        yield Operation(plain, "edit, as it was", f"{plains}/edit/?id=2", data=data)
+        listed = Operation(OperationKind.LIST, variant="sorted, second page")
+        yield Task(plain, listed, f"{plains}/?sort=0&page=1")
+        yield edit("invalid", {"title": "", "author": "1"})
+        yield edit("duplicate", {"title": "Solaris", "author": "1"})
+        as_it_was = {"title": "The Lathe", "author": "2", "genres": ["1", "2"]}
+        yield edit("as it was", as_it_was)
         yield cell("no such row", 99, title="Ubik")
         yield cell("invalid", 1, title="")
         yield cell("duplicate", 1, title="Solaris")
         yield cell("against a constraint", 1, pages="-1")
-        for name, row in ("refused", "3"), ("no such row", "99"):
-            url = f"{books}/delete/"
-            yield Operation(book, f"delete, {name}", url, data={"id": row})
+        for variant, row in ("refused", "3"), ("no such row", "99"):
+            delete = Operation(OperationKind.DELETE, variant=variant)
+            yield Task(book, delete, f"{books}/delete/", data={"id": row})
+        bulk = Operation(OperationKind.BULK, "delete", "refused")
         data = {"action": "delete", "rowid": "3"}
-        yield Operation(plain, "bulk delete, refused", f"{plains}/action/", data=data)
+        yield Task(plain, bulk, f"{plains}/action/", data=data)
 
     def fails(self, endpoint: str) -> bool:
         """Are faults injected? The other views run the same code of Flask-Admin."""
@@ -478,15 +487,16 @@ class Bookshop:
     def check(self, endpoint: str, driven: Driven, request: Request, page: str) -> None:
         """Check a request that is over, and record in it what it has done wrong."""
         changed = self.data_version() != self.before.pop(driven)
-        failed_commit = request.fault == COMMIT
+        injected = request.injected
+        failed_commit = injected is not None and injected.fault == Fault.COMMIT
         committed = driven.writes and driven.commits > failed_commit
         if changed and not committed:
             request.dirty_write = True
         if UNCOMMITTED in page and not self.is_careless(driven):
             request.dirty_read = True
-        if not request.failed:
-            shows = expected(endpoint, driven.operation)
-            request.wrong = wrong_effect(driven, changed) or wrong_page(
+        if not injected:
+            shows = expected(endpoint, str(driven.operation))
+            request.unexpected = wrong_effect(driven, changed) or wrong_page(
                 shows, request, page
             )
 
@@ -494,11 +504,12 @@ class Bookshop:
 def wrong_effect(driven: Driven, changed: bool) -> str:
     """Return how a change of the database is wrong, or an empty string."""
     changes = driven.operation in CHANGES
-    if changes and driven.overtakes != NOBODY:
+    if changes and driven.overtakes is not None:
         return "does not come to write"
     if changes and not changed:
         return "changes no row"
-    refused = driven.operation.startswith("create, ")
+    operation = driven.operation
+    refused = operation.kind == OperationKind.CREATE and bool(operation.variant)
     return "changes a row" if changed and (refused or not driven.writes) else ""
 
 
@@ -529,7 +540,7 @@ def session_of(handle: t.Any) -> orm.Session:
     )
 
 
-def recorded(handle: str, faults: t.Collection[str] = WAYS) -> Recording:
+def recorded(handle: str, faults: t.Collection[Fault] = WAYS) -> Recording:
     """Drive the bookshop with a handle, and return the recording."""
     recorder = Recorder()
     with tempfile.TemporaryDirectory() as folder:

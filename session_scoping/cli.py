@@ -104,6 +104,8 @@ def run(
     json_path: str | None,
 ) -> int:
     """Drive the app, print the verdict, and return the exit status."""
+    from session_scoping.rules.verdict import Outcome
+
     try:
         check_paths(html_path, json_path)
         if yes and not write:
@@ -123,7 +125,7 @@ def run(
             return INTERRUPTED
         note_unmatched(recording, leave_alone)
         verdict = report(recording)
-        if not (verdict.violations or verdict.proven or interrupted):
+        if verdict.outcome == Outcome.NOTHING_SEEN and not interrupted:
             raise CannotTell(nothing_seen(verdict, client))
         save(verdict, html_path, json_path)
     except CannotTell as error:
@@ -191,7 +193,7 @@ def report(recording: "Recording") -> "Verdict":
     """Judge a recording, print the verdict, and return it."""
     from session_scoping.report.terminal import render
     from session_scoping.report.terminal import show
-    from session_scoping.rules.verdict import judge
+    from session_scoping.rules.judge import judge
 
     verdict = judge(recording)
     show(render(verdict))
@@ -201,8 +203,8 @@ def report(recording: "Recording") -> "Verdict":
 def leave_unfinished(recording: "Recording") -> None:
     """Ignore the errors of requests that Ctrl-C has interrupted."""
     for request in recording.requests:
-        if "KeyboardInterrupt" in request.error + request.broke_off:
-            request.error = request.broke_off = ""
+        if "KeyboardInterrupt" in request.exception + request.stream_exception:
+            request.exception = request.stream_exception = ""
             request.status, request.ended = 0, 0.0
     recording.notes.append("interrupted: this is the verdict so far")
 
@@ -228,12 +230,11 @@ def nothing_seen(verdict: "Verdict", client: str | None) -> str:
     models = {number for number, view in enumerate(recording.views) if view.model}
     for failure in verdict.failures:
         if failure.view in models and failure.operation:
-            name = recording.views[failure.view].name
-            why = failure.error or failure.broke_off or failure.wrong
-            return f"nothing was seen: {name}, {failure.operation}: {why}: fix it first"
+            name, why = verdict.label(failure.view), failure.failure
+            return f"nothing was seen: {name}, {failure.does}: {why}: fix it first"
     if verdict.stopped:
         first = verdict.stopped[0]
-        name = recording.views[first.view].name if first.view >= 0 else first.path
+        name = first.path if first.view is None else verdict.label(first.view)
         where = first.stopped[0].own or first.stopped[0].place
         return (
             f"nothing was seen: {name}, {first.operation or first.method} tries to "
@@ -242,7 +243,7 @@ def nothing_seen(verdict: "Verdict", client: str | None) -> str:
         )
     for unseen in recording.unseen:
         if unseen.view in models:
-            name = recording.views[unseen.view].name
+            name = verdict.label(unseen.view)
             return (
                 f"nothing was seen: {name}, {unseen.operation} {unseen.why}: {advice}"
             )

@@ -13,7 +13,7 @@ if t.TYPE_CHECKING:
 
     from session_scoping.drive.crawler import Crawler
     from session_scoping.drive.crawler import MakeClient
-    from session_scoping.drive.operations import Operation
+    from session_scoping.drive.operations import Task
     from session_scoping.recording import Recording
     from session_scoping.rules.verdict import Verdict
     from session_scoping.watch.recorder import Recorder
@@ -127,7 +127,7 @@ class SessionScoping:
         """
         from session_scoping.drive.record import record
         from session_scoping.errors import CannotTell
-        from session_scoping.rules.verdict import judge
+        from session_scoping.rules.judge import judge
 
         try:
             recording = record(
@@ -139,9 +139,8 @@ class SessionScoping:
         except CannotTell as error:
             pytest.fail(str(error), pytrace=False)
         verdict = judge(recording)
+        fail_if_broken(verdict)
         if not verdict.holds:
-            pytest.fail(message(verdict), pytrace=False)
-        if not verdict.proven:
             pytest.fail(nothing_seen(recording), pytrace=False)
         return verdict
 
@@ -166,9 +165,7 @@ class SessionScoping:
             raise
         finally:
             recorder.stop()
-        verdict = verdict_of(recorder)
-        if not verdict.holds:
-            pytest.fail(message(verdict), pytrace=False)
+        fail_if_broken(verdict_of(recorder))
         if not recorder.recording.requests:
             pytest.fail("no request was made: there is nothing to judge", pytrace=False)
 
@@ -217,8 +214,8 @@ class Suite:
         verdict = self.verdict()
         if verdict and in_outer_context(verdict):
             item.user_properties.append((WATCH, "in an app context"))
-        elif verdict and not verdict.holds:
-            pytest.fail(message(verdict), pytrace=False)
+        elif verdict:
+            fail_if_broken(verdict)
         return result
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
@@ -342,6 +339,7 @@ class DrivenApp:
     def __init__(self, target: str, leave_alone: t.Sequence[str]) -> None:
         from session_scoping.drive.crawler import Crawler
         from session_scoping.loading import load
+        from session_scoping.recording import LIST
         from session_scoping.watch.recorder import Recorder
 
         self.recorder = Recorder(leave_alone)
@@ -350,18 +348,14 @@ class DrivenApp:
             operations = Crawler(self.app, self.recorder, None).plan()
         self.built = self.recorder.recording
         self.crawler: Crawler | None = None
-        self.lists = {
-            operation.view: operation
-            for operation in operations
-            if operation.name == "list"
-        }
+        self.lists = {task.view: task for task in operations if task.operation == LIST}
         self.refused: dict[int, str] = {}
         names = self._names()
         self.models = {names[number] for number in self.lists}
-        self.plan: dict[str, dict[str, Operation]] = {}
-        for operation in operations:
-            named = self.plan.setdefault(names[operation.view], {})
-            named[unique(operation.name, named)] = operation
+        self.plan: dict[str, dict[str, Task]] = {}
+        for task in operations:
+            named = self.plan.setdefault(names[task.view], {})
+            named[unique(str(task.operation), named)] = task
 
     def _names(self) -> dict[int, str]:
         """Return the class of each view. Add the endpoint if it is not unique."""
@@ -376,32 +370,29 @@ class DrivenApp:
 
     def judge_building(self) -> None:
         """Fail the test if building the app has left a session open."""
-        from session_scoping.rules.verdict import judge
+        from session_scoping.rules.judge import judge
 
-        verdict = verdict_on(judge(self.built), set())
-        if not verdict.holds:
-            pytest.fail(message(verdict), pytrace=False)
+        fail_if_broken(verdict_on(judge(self.built), set()))
 
-    def judge(self, operation: "Operation", client: "MakeClient | None") -> None:
+    def judge(self, task: "Task", client: "MakeClient | None") -> None:
         """Drive an operation, and fail the test if it breaks a rule."""
-        from session_scoping.rules.verdict import judge
+        from session_scoping.rules.judge import judge
 
         # The app is driven in no context, whatever the fixtures of a suite push.
-        recording = Context().run(self._drive, operation, client)
-        verdict = verdict_on(judge(recording), {operation.view})
-        if not verdict.holds:
-            pytest.fail(message(verdict), pytrace=False)
+        recording = Context().run(self._drive, task, client)
+        verdict = verdict_on(judge(recording), {task.view})
+        fail_if_broken(verdict)
         for unseen in recording.unseen:
             pytest.skip(unseen.why)
-        if why := self.refused.get(operation.view):
+        if why := self.refused.get(task.view):
             pytest.skip(f"its list {why}")
-        if operation.view not in verdict.seen and not operation.absent:
-            failed = next((request.error for request in verdict.failures), "no answer")
+        if task.view not in verdict.seen and not task.absent:
+            failed = next(
+                (request.exception for request in verdict.failures), "no answer"
+            )
             pytest.fail(f"nothing was seen: {failed}", pytrace=False)
 
-    def _drive(
-        self, operation: "Operation", client: "MakeClient | None"
-    ) -> "Recording":
+    def _drive(self, task: "Task", client: "MakeClient | None") -> "Recording":
         from session_scoping.drive.crawler import Crawler
         from session_scoping.drive.record import silence
 
@@ -412,20 +403,22 @@ class DrivenApp:
                 if self.crawler is None:
                     self.crawler = Crawler(self.app, recorder, client)
                 # A person begins at the list. The test of the list may run elsewhere.
-                first = self.lists.get(operation.view, operation)
-                if first != operation and first.view not in self.crawler.pages:
+                first = self.lists.get(task.view, task)
+                if first != task and first.view not in self.crawler.pages:
                     self._drive_one(self.crawler, first)
-                self._drive_one(self.crawler, operation)
+                self._drive_one(self.crawler, task)
         finally:
             recorder.stop()
         return recorder.recording
 
-    def _drive_one(self, crawler: "Crawler", operation: "Operation") -> None:
+    def _drive_one(self, crawler: "Crawler", task: "Task") -> None:
+        from session_scoping.recording import LIST
+
         self.recorder.clear()
         self.recorder.learn(self.app)
-        crawler.drive(operation)
+        crawler.drive(task)
         for unseen in self.recorder.recording.unseen:
-            if unseen.operation == "list":
+            if unseen.operation == LIST:
                 self.refused[unseen.view] = unseen.why
 
 
@@ -449,17 +442,15 @@ class ViewNode(pytest.Collector):
     """A view of the app."""
 
     drives: DrivenApp
-    operations: "dict[str, Operation]"
+    operations: "dict[str, Task]"
 
     def collect(self) -> t.Iterator[pytest.Item]:
-        for name, operation in self.operations.items():
-            yield OperationItem.from_parent(
-                self, name=name, callobj=self._test(operation)
-            )
+        for name, task in self.operations.items():
+            yield OperationItem.from_parent(self, name=name, callobj=self._test(task))
 
-    def _test(self, operation: "Operation") -> t.Callable[..., None]:
+    def _test(self, task: "Task") -> t.Callable[..., None]:
         def test(session_scoping_client: "MakeClient | None") -> None:
-            self.drives.judge(operation, session_scoping_client)
+            self.drives.judge(task, session_scoping_client)
 
         return test
 
@@ -488,28 +479,27 @@ HELP = (
 
 def verdict_of(recorder: "Recorder", failed: bool = False) -> "Verdict":
     """Return the verdict on a test. It ignores what only the test itself keeps."""
-    from session_scoping.recording import SCOPED_SESSION
-    from session_scoping.rules.verdict import judge
+    from session_scoping.recording import Maker
+    from session_scoping.rules.judge import judge
 
     recording = recorder.stop()
     recording.kept_instances = [
         kept for kept in recording.kept_instances if kept.kept_by
     ]
     for session in recording.sessions:
-        thread_local = session.maker == SCOPED_SESSION and not failed
+        thread_local = session.maker == Maker.SCOPED_SESSION and not failed
         session.kept = session.kept and bool(session.kept_by or thread_local)
     return judge(recording)
 
 
-def verdict_on(verdict: "Verdict", views: t.Container[int]) -> "Verdict":
+def verdict_on(verdict: "Verdict", views: t.Container[int | None]) -> "Verdict":
     """Return the verdict on some views, and on what belongs to no view."""
-    from session_scoping.recording import NOBODY
 
     violations = tuple(
         violation
         for violation in verdict.violations
         if violation.view in views
-        or (violation.view == NOBODY and not violation.requests)
+        or (violation.view is None and not violation.requests)
     )
     return dataclasses.replace(verdict, violations=violations)
 
@@ -522,6 +512,12 @@ def in_outer_context(verdict: "Verdict") -> bool:
     return causes == {OUTER_CONTEXT} and not verdict.stopped
 
 
+def fail_if_broken(verdict: "Verdict") -> None:
+    """Fail the test if a rule is broken, or if a page that is read tries to write."""
+    if verdict.findings or verdict.stopped:
+        pytest.fail(message(verdict), pytrace=False)
+
+
 def message(verdict: "Verdict") -> str:
     """Return the message of a failed test. The first line is for the summary."""
     from session_scoping.report.terminal import text
@@ -530,14 +526,11 @@ def message(verdict: "Verdict") -> str:
 
 
 def headline(verdict: "Verdict") -> str:
-    from session_scoping.report.terminal import conclusion
-    from session_scoping.report.terminal import views_of
-
     if not verdict.findings:
-        return conclusion(verdict)
+        return verdict.sentence
     first = verdict.findings[0]
     why = first.cause.name if first.cause else first.violations[0].what
-    return f"{views_of(verdict, first)} breaks {', '.join(first.rules)}: {why}"
+    return f"{verdict.names(first)} breaks {', '.join(first.rules)}: {why}"
 
 
 def nothing_seen(recording: "Recording") -> str:
@@ -548,5 +541,5 @@ def nothing_seen(recording: "Recording") -> str:
 
 def add_report_section(item: pytest.Item, verdict: "Verdict") -> None:
     """Add broken rules to the report of a test that has failed by itself."""
-    if not verdict.holds:
+    if verdict.findings or verdict.stopped:
         item.add_report_section("call", "session scoping", message(verdict))

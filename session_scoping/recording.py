@@ -11,20 +11,67 @@ from dataclasses import dataclass
 from dataclasses import field
 from dataclasses import fields
 from dataclasses import is_dataclass
+from enum import Enum
 from pathlib import Path
 
 FORMAT = 2
-NOBODY = -1  # the number of no view, no request, no session
-FLASK_SQLALCHEMY = "flask_sqlalchemy"  # the makers of sessions
-LITE = "flask_sqlalchemy_lite"
-SCOPED_SESSION = "scoped_session"
-BY_HAND = "hand"
 # Keepers that are not a mistake by themselves.
 REGISTRY = "the registry of a scoped_session"
 STATEMENT = "a statement that SQLAlchemy has compiled and keeps"
-COMMIT = "commit"  # the kinds of unsolicited work
-PAST = "past the session"
-BUILDING = -2  # the number of no request, while the app is built
+
+
+class Word(str, Enum):
+    """An enum of words that are printed and saved as they are."""
+
+    def __str__(self) -> str:
+        return str(self.value)
+
+    __hash__ = str.__hash__  # as it is equal to its value
+
+
+class Maker(Word):
+    """What makes sessions."""
+
+    FLASK_SQLALCHEMY = "flask_sqlalchemy"
+    LITE = "flask_sqlalchemy_lite"
+    SCOPED_SESSION = "scoped_session"
+    HAND = "hand"  # other code
+
+
+class OperationKind(Word):
+    """What a person does in the admin."""
+
+    LIST = "list"
+    DETAILS = "details"
+    CREATE_FORM = "create form"
+    EDIT_FORM = "edit form"
+    LOOK_UP = "look-up of"
+    EXPORT = "export"
+    PAGE = "page"
+    CREATE = "create"
+    EDIT = "edit"
+    INLINE_EDIT = "inline edit"
+    INLINE_CHILD = "inline child of"
+    BULK = "bulk"
+    DELETE = "delete"
+
+
+class Fault(Word):
+    """An error that is raised on purpose."""
+
+    EXHAUSTED = "the pool is exhausted"
+    BEFORE = "before a statement"
+    AFTER = "after a statement"
+    LOST = "the connection is lost"
+    COMMIT = "at the commit"
+    ROLLBACK = "at the rollback"
+
+
+class Deed(Word):
+    """What Flask-Admin does by itself, and should not."""
+
+    COMMIT = "commit"  # where nothing is to be saved
+    PAST_THE_SESSION = "past the session"  # a statement
 
 
 class NotARecording(ValueError):
@@ -46,6 +93,30 @@ class Place(t.NamedTuple):
         return self.file.startswith("flask_admin/")
 
 
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One thing that a person does in a view: printed as ``export csv, dropped``."""
+
+    kind: OperationKind
+    subject: str = ""  # a relationship, a file format, an action, a page
+    variant: str = ""  # how it differs from the plain operation
+
+    def __str__(self) -> str:
+        name = f"{self.kind} {self.subject}" if self.subject else str(self.kind)
+        return f"{name}, {self.variant}" if self.variant else name
+
+
+LIST = Operation(OperationKind.LIST)
+
+
+@dataclass(frozen=True, slots=True)
+class Injected:
+    """An injected fault, and the step at which it struck."""
+
+    fault: Fault
+    step: str  # the first characters of a statement, or COMMIT, or ROLLBACK
+
+
 @dataclass(slots=True)
 class View:
     """A view of an ``Admin``, and the handle that it was given."""
@@ -55,7 +126,7 @@ class View:
     endpoint: str
     model: str = ""  # empty: not a SQLAlchemy view
     handle: str = ""  # the type that it holds, with its module
-    session: int = NOBODY  # the session that it holds, where it holds no handle
+    session: int | None = None  # that it holds, where it holds no handle
     replaced: bool = False  # does it no longer hold the object that it held at first?
     place: Place | None = None  # of its class
 
@@ -68,9 +139,9 @@ class Use:
     place: Place | None = None  # the line outside of SQLAlchemy that first used it
     own: Place | None = None  # the first line above it in the app's own code
     closed: bool = False  # by the end of the request
-    ended_early: Place | None = None  # closed before the view had answered
-    ended_unasked: bool = False  # by Flask, Flask-Admin or an extension
-    revived: Place | None = None  # where it was used again after it was closed
+    closed_early: Place | None = None  # closed before the view had answered
+    closed_unsolicited: bool = False  # by Flask, Flask-Admin or an extension
+    used_after_close: Place | None = None  # where it was used again after it was closed
     close_error: str = ""  # why closing it failed, before this request or in it
 
 
@@ -90,36 +161,45 @@ class Request:
     number: int
     method: str
     path: str
-    view: int = NOBODY
-    operation: str = ""  # what a person does with it; empty: not driven by the crawler
+    view: int | None = None  # ``None``: it is outside of the admin
+    operation: Operation | None = None  # ``None``: the crawler did not make it
     status: int = 0
     started: float = 0.0  # seconds since the recording began
     ended: float = 0.0
     thread: str = ""
     ended_on: str = ""  # the thread, if it is not the thread that it began on
-    parent: int = NOBODY  # the request that made this request
-    overtakes: int = NOBODY  # the concurrent request, which waited for this request
+    parent: int | None = None  # the request that made this request
+    overtakes: int | None = None  # the concurrent request, which waited for this one
     absent: bool = False  # does it ask for a row that does not exist?
     streamed: bool = False
     outer_context: bool = False  # was it made inside an app context?
-    error: str = ""  # the exception that ended the view
-    broke_off: str = ""  # the exception that ended the response half-way
+    exception: str = ""  # the exception that ended the view
+    stream_exception: str = ""  # the exception that ended the response half-way
     statements: int = 0
     taken: int = 0  # connections
     returned: int = 0
     left_in_transaction: bool = False  # has a returned connection an open one?
     uses: t.Sequence[Use] = ()
     stopped: t.Sequence[Stopped] = ()
-    failed: str = ""  # the step at which the injected fault struck
-    fault: str = ""  # the kind of the injected fault
-    wrong: str = ""  # what it failed to do
+    injected: Injected | None = None
+    unexpected: str = ""  # what it failed to do
     dirty_read: bool = False  # does it show what another request has not committed?
     dirty_write: bool = False  # does it save what no request has committed?
 
     @property
+    def failure(self) -> str:
+        """What did not work, or an empty string."""
+        return self.exception or self.stream_exception or self.unexpected
+
+    @property
+    def does(self) -> str:
+        """What the request does: an operation, or a method and a path."""
+        return str(self.operation or f"{self.method} {self.path}")
+
+    @property
     def in_trouble(self) -> bool:
         """Did the request fail, by itself or by an injected fault?"""
-        return bool(self.failed or self.error or self.status >= 500)
+        return bool(self.injected or self.exception or self.status >= 500)
 
 
 @dataclass(slots=True)
@@ -129,8 +209,8 @@ class Outside:
     place: Place | None
     own: Place | None
     thread: str
-    request: int = NOBODY  # that was running, if all that were did the same
-    unasked: bool = False  # unsolicited: by Flask-Admin, not called by other code
+    request: int | None = None  # that was running, if all that were did the same
+    unsolicited: bool = False  # unsolicited: by Flask-Admin, not called by other code
 
 
 @dataclass(slots=True)
@@ -138,9 +218,10 @@ class Session:
     """One session, from its birth to its end."""
 
     number: int
-    maker: str = ""  # flask_sqlalchemy, flask_sqlalchemy_lite, scoped_session, hand
+    maker: Maker | None = None  # ``None``: not known
     engines: t.Sequence[int] = ()
-    born_in: int = NOBODY  # the request
+    born_in: int | None = None  # the request
+    at_startup: bool = False  # was it made while the app was built?
     place: Place | None = None
     own: Place | None = None
     closed: bool = False  # when the recording ended
@@ -172,13 +253,13 @@ class LateCommit:
 
 
 @dataclass(slots=True)
-class Unasked:
+class Unsolicited:
     """Unsolicited work of Flask-Admin itself.
 
     It is a commit where nothing is to be saved, or a statement past the session.
     """
 
-    kind: str  # COMMIT or PAST
+    deed: Deed
     request: int
     place: Place
 
@@ -196,7 +277,7 @@ class Unseen:
     """An operation that was not driven, and why."""
 
     view: int
-    operation: str
+    operation: Operation
     why: str
 
 
@@ -216,7 +297,7 @@ class Recording:
     kept_instances: list[KeptInstance] = field(default_factory=list)
     unreturned: list[Unreturned] = field(default_factory=list)
     late_commits: list[LateCommit] = field(default_factory=list)
-    unasked: list[Unasked] = field(default_factory=list)
+    unsolicited: list[Unsolicited] = field(default_factory=list)
     unseen: list[Unseen] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
@@ -242,7 +323,7 @@ class Recording:
             return t.cast(Recording, _build(cls, data))
         except KeyError as error:
             raise NotARecording(f"not a whole recording: no {error}") from error
-        except TypeError as error:
+        except (TypeError, ValueError) as error:
             raise NotARecording(f"not a whole recording: {error}") from error
 
     @classmethod
@@ -279,6 +360,8 @@ def _build(kind: t.Any, data: t.Any) -> t.Any:
         )
     if kind is Place:
         return Place(*data)
+    if isinstance(kind, type) and issubclass(kind, Enum):
+        return kind(data)
     if arguments and t.get_origin(kind) is not dict:
         return [_build(arguments[0], item) for item in data]
     return data

@@ -85,7 +85,7 @@ def must_name(example: Example, verdict: Verdict, rules: t.Iterable[str]) -> Non
         one
         for one in verdict.findings
         if not example.view
-        or example.view in {views[n].name for n in one.views if n >= 0}
+        or example.view in {views[n].name for n in one.views if n is not None}
     ]
     broken = {rule for finding in found for rule in finding.rules}
     assert broken >= {*rules}, text(verdict)

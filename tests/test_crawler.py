@@ -35,6 +35,7 @@ from session_scoping.drive.driven import READS
 from session_scoping.drive.operations import absent_id
 from session_scoping.recording import Recording
 from session_scoping.recording import Request
+from session_scoping.rules.rules import Rule
 
 pytestmark = pytest.mark.filterwarnings("ignore:Passing a session object")
 
@@ -173,7 +174,7 @@ def test_a_statement_that_reads_counts_as_reading(sql: str) -> None:
 def test_a_page_that_logs_out_comes_last(tmp_path: Path) -> None:
     """It needs no argument, as in Flask-Admin's own example of a login."""
     shop = Shop(tmp_path, lambda shop: "done")
-    names = [one.operation for one in record(shop.app).requests]
+    names = [one.does for one in record(shop.app).requests]
     assert names[-1].startswith("page ")
     assert not any(name.startswith("page ") for name in names[: names.index("list")])
     shop.engine.dispose()
@@ -184,14 +185,16 @@ def test_a_missing_row_is_opened(tmp_path: Path) -> None:
     shop = Shop(tmp_path, lambda shop: "done")
     recording = record(shop.app)
     assert {one.status for one in absent(recording)} == {302}
-    assert "edit form, no such row" not in {one.operation for one in recording.unseen}
+    assert "edit form, no such row" not in {
+        str(one.operation) for one in recording.unseen
+    }
     shop.app.secret_key = None
     assert absent(record(shop.app)) == []
     shop.engine.dispose()
 
 
 def absent(recording: Recording) -> list[Request]:
-    return [one for one in recording.requests if "no such row" in one.operation]
+    return [one for one in recording.requests if "no such row" in one.does]
 
 
 def test_an_error_for_a_missing_row_is_no_failure(tmp_path: Path) -> None:
@@ -206,10 +209,10 @@ def test_an_error_for_a_missing_row_is_no_failure(tmp_path: Path) -> None:
     shop.app.extensions["admin"][0].add_view(view)
     verdict = shop.verdict()
     assert {one.status for one in absent(verdict.recording)} == {302, 500}
-    why = {one.operation: one.why for one in verdict.recording.unseen}
+    why = {str(one.operation): one.why for one in verdict.recording.unseen}
     assert "NoResultFound" in why["edit form, no such row"]
     assert verdict.failures == []
-    assert verdict.cell(2, "recovers") == "not tried"
+    assert verdict.cell(Rule.RECOVERS, 2).state == "not tried"
     shop.engine.dispose()
 
 
@@ -238,9 +241,9 @@ def test_pages_of_flask_admin_that_need_an_argument_are_left_out(
         FileAdmin(str(tmp_path), endpoint="files", name="Files")
     )
     recording = record(shop.app)
-    driven = {one.operation for one in recording.requests if one.view == 3}
+    driven = {one.does for one in recording.requests if one.view == 3}
     assert driven == {"page index_view"}
-    assert [one.error for one in recording.requests if one.error] == []
+    assert [one.exception for one in recording.requests if one.exception] == []
 
 
 def test_a_request_that_needs_a_lock_does_not_wait(tmp_path: Path) -> None:
@@ -300,7 +303,9 @@ def test_leaked_connections_do_not_stop_the_drive(tmp_path: Path) -> None:
     for connection in taken:
         connection.close()
     shop.engine.dispose()
-    waited = [one.error for one in recording.requests if "TimeoutError" in one.error]
+    waited = [
+        one.exception for one in recording.requests if "TimeoutError" in one.exception
+    ]
     assert waited == []
     assert any("connections taken" in one.what for one in judge(recording).violations)
 
@@ -341,7 +346,7 @@ def test_what_sqlalchemy_keeps_is_no_violation_of_the_app(tmp_path: Path) -> Non
     shop.app.extensions["admin"][0].add_view(MemberView(Member, shop.session))
     verdict = shop.verdict()
     assert verdict.holds, verdict.violations
-    assert verdict.cell(3, "released") == "holds"
+    assert verdict.cell(Rule.RELEASED, 3).state == "holds"
 
 
 def test_a_transaction_that_is_older_than_the_recording_is_seen(tmp_path: Path) -> None:
@@ -350,7 +355,7 @@ def test_a_transaction_that_is_older_than_the_recording_is_seen(tmp_path: Path) 
     with shop.app.test_client() as client:
         client.get("/admin/note/")
     verdict = shop.verdict()
-    [first, *_] = [one for one in verdict.recording.requests if one.operation == "list"]
+    [first, *_] = [one for one in verdict.recording.requests if one.does == "list"]
     assert [use.session for use in first.uses] == [0]
     assert "fresh" in {one.rule for one in verdict.violations}
     shop.session.remove()

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from session_scoping.rules.rules import NAMES
+from session_scoping.rules.rules import Rule
 from tests.apps import APPS
 from tools.documents import anchors
 from tools.documents import Block
@@ -212,7 +212,7 @@ def test_a_command_on_an_app_runs(command: str, tmp_path: Path) -> None:
     assert says in done.stdout + done.stderr
 
 
-@pytest.mark.parametrize("rule", NAMES)
+@pytest.mark.parametrize("rule", Rule)
 def test_the_example_of_a_rule_breaks_it(rule: str) -> None:
     """In the investigation, where each rule is described."""
     text = text_of("SESSION_SCOPING_INVESTIGATION.md")

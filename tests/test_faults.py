@@ -15,18 +15,13 @@ from flask_sqlalchemy.session import Session
 
 from flask_admin import Admin
 from flask_admin.contrib.sqla import ModelView
-from session_scoping.drive.faults import AFTER
-from session_scoping.drive.faults import BEFORE
-from session_scoping.drive.faults import COMMIT
-from session_scoping.drive.faults import EXHAUSTED
-from session_scoping.drive.faults import FAULTS
 from session_scoping.drive.faults import in_memory
-from session_scoping.drive.faults import LOST
-from session_scoping.drive.faults import ROLLBACK
 from session_scoping.drive.record import record
 from session_scoping.fixes.close_fails_and_is_kept import FlaskClosingSession
+from session_scoping.recording import Fault
 from session_scoping.recording import Recording
-from session_scoping.rules.verdict import judge
+from session_scoping.recording import Request
+from session_scoping.rules.judge import judge
 from session_scoping.watch.recorder import Recorder
 from tests.apps import LEFT_IN_REGISTRY
 
@@ -58,37 +53,57 @@ def url(tmp_path: Path) -> str:
     return f"sqlite:///{tmp_path / 'pond.db'}"
 
 
-def faults(recording: Recording, operation: str) -> Counter[str]:
-    failed = (one for one in recording.requests if one.operation == operation)
-    return Counter(one.fault for one in failed if one.fault)
+def fault_of(request: Request) -> Fault | None:
+    return request.injected.fault if request.injected else None
+
+
+def faults(recording: Recording, operation: str) -> Counter[Fault]:
+    failed = (one for one in recording.requests if one.does == operation)
+    return Counter(one.injected.fault for one in failed if one.injected)
 
 
 def test_every_operation_fails_in_every_way(url: str) -> None:
     recording = record(make_app(url), write=True, faults=True)
     assert judge(recording).holds
     reading = faults(recording, "list")
-    assert reading == {EXHAUSTED: 1, BEFORE: 2, LOST: 2, AFTER: 2, ROLLBACK: 1}
+    assert reading == {
+        Fault.EXHAUSTED: 1,
+        Fault.BEFORE: 2,
+        Fault.LOST: 2,
+        Fault.AFTER: 2,
+        Fault.ROLLBACK: 1,
+    }
     writing = faults(recording, "create")
-    assert {*writing} == {EXHAUSTED, BEFORE, LOST, AFTER, COMMIT}
-    assert {*faults(recording, "create, invalid"), COMMIT} >= {*reading}
-    every = {one.fault for one in recording.requests if one.fault}
-    assert every == {*FAULTS}
+    assert {*writing} == {
+        Fault.EXHAUSTED,
+        Fault.BEFORE,
+        Fault.LOST,
+        Fault.AFTER,
+        Fault.COMMIT,
+    }
+    assert {*faults(recording, "create, invalid"), Fault.COMMIT} >= {*reading}
+    every = {one.injected.fault for one in recording.requests if one.injected}
+    assert every == {*Fault}
 
 
 def test_a_connection_is_lost_in_the_words_of_the_driver(url: str) -> None:
     recording = record(make_app(url), faults=True)
-    lost = [one for one in recording.requests if one.fault == LOST]
+    lost = [
+        one
+        for one in recording.requests
+        if one.injected and one.injected.fault == Fault.LOST
+    ]
     assert lost
     for one in lost:
-        assert "Cannot operate on a closed database" in one.error
+        assert "Cannot operate on a closed database" in one.exception
 
 
 def test_an_in_memory_database_keeps_its_connection() -> None:
     """It would be lost with it, and with it every row."""
     recording = record(make_app("sqlite://"), write=True, faults=True)
     assert judge(recording).holds
-    found = {one.fault for one in recording.requests if one.fault}
-    assert found == {BEFORE, AFTER, COMMIT}
+    found = {one.injected.fault for one in recording.requests if one.injected}
+    assert found == {Fault.BEFORE, Fault.AFTER, Fault.COMMIT}
 
 
 def test_a_session_that_cannot_be_closed_stays_in_the_registry(url: str) -> None:
@@ -104,9 +119,13 @@ def test_a_session_that_cannot_be_closed_stays_in_the_registry(url: str) -> None
     }
     assert all(unclosed[number] for number in broken_in(verdict))
     first = {
-        recording.sessions[one].born_in for left in unclosed.values() for one in left
+        recording.sessions[one].born_in or 0
+        for left in unclosed.values()
+        for one in left
     }
-    assert {recording.requests[number].fault for number in first} == {ROLLBACK}
+    assert {fault_of(recording.requests[number]) for number in first} == {
+        Fault.ROLLBACK
+    }
 
 
 def test_a_later_request_that_gets_it_has_the_same_cause(url: str) -> None:
@@ -235,5 +254,8 @@ def test_a_session_kept_after_a_fault_is_found(url: str) -> None:
     verdict = judge(record(make_app(url, view=Careless), faults=True))
     Careless.kept.clear()
     assert {one.rule for one in verdict.violations} == {"recovers"}
-    found = {verdict.recording.requests[number].fault for number in broken_in(verdict)}
-    assert found == {BEFORE, AFTER, LOST}  # without a connection it holds nothing
+    found = {
+        fault_of(verdict.recording.requests[number]) for number in broken_in(verdict)
+    }
+    # Without a connection it holds nothing.
+    assert found == {Fault.BEFORE, Fault.AFTER, Fault.LOST}

@@ -9,7 +9,7 @@ import pytest
 from flask_sqlalchemy.session import Session
 
 from session_scoping.drive.record import record
-from session_scoping.rules.verdict import judge
+from session_scoping.rules.judge import judge
 from session_scoping.rules.verdict import Verdict
 from session_scoping.watch.recorder import Recorder
 from tests.test_faults import make_app
@@ -67,7 +67,7 @@ def test_the_app_is_allowed_to_close_a_session_after_use(
                 return str(number)
     """
     seen = verdict(tmp_path, code, where)
-    assert "page count" in {one.operation for one in seen.recording.requests}
+    assert "page count" in {one.does for one in seen.recording.requests}
     assert seen.violations == ()
 
 

@@ -10,7 +10,11 @@ from pathlib import Path
 import pytest
 
 from session_scoping import report as reports
-from session_scoping.recording import BUILDING
+from session_scoping.recording import Fault
+from session_scoping.recording import Injected
+from session_scoping.recording import Maker
+from session_scoping.recording import Operation
+from session_scoping.recording import OperationKind
 from session_scoping.recording import Outside
 from session_scoping.recording import Place
 from session_scoping.recording import Recording
@@ -21,8 +25,8 @@ from session_scoping.recording import Unseen
 from session_scoping.recording import Use
 from session_scoping.recording import View
 from session_scoping.report.html import html
-from session_scoping.rules.rules import NAMES
-from session_scoping.rules.verdict import judge
+from session_scoping.rules.judge import judge
+from session_scoping.rules.rules import Rule
 from tests.conftest import insist
 
 if t.TYPE_CHECKING or importlib.util.find_spec("playwright"):
@@ -35,7 +39,13 @@ LIBRARY = Place("flask_admin/contrib/sqla/view.py", 1041, "get_list")
 OWN = Place("shop/admin.py", 17, "create_app")
 KEEPER = ("app.extensions['admin'][0]._views[2]", "UserView.session")
 HOSTILE = "</script><script>alert(1)</script><!--<img src=x onerror=alert(2)>"
-OPERATIONS = ["list", "search", "create", "edit", "delete"]
+OPERATIONS = [
+    Operation(OperationKind.LIST),
+    Operation(OperationKind.LIST, variant="searched"),
+    Operation(OperationKind.CREATE),
+    Operation(OperationKind.EDIT),
+    Operation(OperationKind.DELETE),
+]
 
 
 def healthy(number: int) -> Recording:
@@ -56,7 +66,7 @@ def healthy(number: int) -> Recording:
         request.started, request.ended = float(one), one + 0.5
         request.uses = [Use(one, LIBRARY, OWN, closed=True)]
         requests.append(request)
-        session = Session(one, "flask_sqlalchemy", [0], one, LIBRARY, OWN)
+        session = Session(one, Maker.FLASK_SQLALCHEMY, [0], one, place=LIBRARY, own=OWN)
         session.closed, session.released = True, one + 0.4
         sessions.append(session)
     stack = {"Flask-Admin": "2.2.1", "Flask": "3.1.3", "SQLAlchemy": "2.0.44"}
@@ -67,7 +77,7 @@ def healthy(number: int) -> Recording:
 def leaking(number: int) -> Recording:
     """The same, but for a view that was given a session: it serves all its requests."""
     recording = healthy(number)
-    leak = Session(number, "hand", [0], place=LIBRARY, own=OWN)
+    leak = Session(number, Maker.HAND, [0], place=LIBRARY, own=OWN)
     leak.kept, leak.kept_by = True, KEEPER
     recording.sessions.append(leak)
     recording.views[2].session = leak.number
@@ -84,17 +94,18 @@ def hostile() -> Recording:
     recording.app = recording.engines[0] = HOSTILE
     recording.stack = {HOSTILE: HOSTILE}
     recording.notes = [HOSTILE]
-    recording.unseen = [Unseen(0, HOSTILE, HOSTILE)]
+    recording.unseen = [Unseen(0, Operation(OperationKind.PAGE, HOSTILE), HOSTILE)]
     place = Place(HOSTILE, 1, HOSTILE)
     for view in recording.views:
         view.name = view.endpoint = view.model = view.handle = HOSTILE
     for request in recording.requests:
-        request.path = request.operation = HOSTILE
-        request.thread = request.error = request.wrong = HOSTILE
+        request.path = HOSTILE
+        request.operation = Operation(OperationKind.PAGE, HOSTILE)
+        request.thread = request.exception = request.unexpected = HOSTILE
         request.uses = [Use(one.session, place, place) for one in request.uses]
     recording.requests[1].stopped = [Stopped(HOSTILE, place, place)]
     for session in recording.sessions:
-        session.maker, session.place, session.own = HOSTILE, place, place
+        session.place = session.own = place
         session.kept_by = ["app", HOSTILE]
     return recording
 
@@ -153,14 +164,17 @@ def stopped(recording: Recording) -> Recording:
 @pytest.mark.parametrize(
     ("recording", "sentence"),
     [
-        (healthy(40), "Sessions are request-scoped, in 4 of 4 views."),
+        (healthy(40), "Sessions are request-scoped."),
         (healthy(3), "Sessions are request-scoped, in 3 of 4 views."),
-        (leaking(40), "3 of 7 rules are broken, in 1 of 4 views."),
+        (
+            leaking(40),
+            "3 of 7 rules are broken, in 1 of 4 views: handle, fresh, released.",
+        ),
         (
             stopped(healthy(40)),
-            "Sessions are request-scoped, in 4 of 4 views; 1 request tried to write.",
+            "Sessions are request-scoped, but a page that is read tries to write.",
         ),
-        (Recording(), "Nothing was seen, so nothing is known."),
+        (Recording(), "Nothing was seen: no view that uses a session has answered."),
     ],
 )
 def test_the_verdict_is_a_sentence(recording: Recording, sentence: str) -> None:
@@ -180,13 +194,13 @@ def test_each_cell_of_the_table_is_that_of_the_verdict() -> None:
 
     for view, row in enumerate(rows):
         cells = re.findall(r"<span>([a-z ]+)</span>", row)
-        assert cells == [verdict.cell(view, rule) for rule in NAMES]
+        assert cells == [verdict.cell(rule, view).state for rule in Rule]
 
 
 def test_what_fails_several_times_is_reported_once() -> None:
     recording = healthy(40)
     for request in recording.requests[1::5]:
-        request.view, request.wrong = 1, "the row is not in the list"
+        request.view, request.unexpected = 1, "the row is not in the list"
     page = html(judge(recording))
 
     assert page.count("the row is not in the list</td>") == 1
@@ -315,7 +329,7 @@ def test_a_leak_is_one_long_bar_with_an_open_end(open_report: Open) -> None:
 
 def test_a_session_never_seen_in_a_request_stays_outside(open_report: Open) -> None:
     recording = healthy(40)
-    thread = Session(40, "flask_sqlalchemy", [0], closed=True, released=7.1)
+    thread = Session(40, Maker.FLASK_SQLALCHEMY, [0], closed=True, released=7.1)
     thread.outside = [Outside(LIBRARY, OWN, "worker-1")]
     recording.sessions.append(thread)
     page = open_report(recording, "#session=40")
@@ -328,7 +342,9 @@ def test_a_session_never_seen_in_a_request_stays_outside(open_report: Open) -> N
 
 def test_a_session_of_building_the_app_stays_outside(open_report: Open) -> None:
     recording = healthy(40)
-    startup = Session(40, "flask_sqlalchemy", born_in=BUILDING, closed=True)
+    startup = Session(
+        40, Maker.FLASK_SQLALCHEMY, born_in=None, at_startup=True, closed=True
+    )
     recording.sessions.append(startup)
     page = open_report(recording, "#session=40")
 
@@ -338,9 +354,9 @@ def test_a_session_of_building_the_app_stays_outside(open_report: Open) -> None:
 
 def test_requests_that_failed_are_marked(open_report: Open) -> None:
     recording = healthy(40)
-    recording.requests[3].error = "ValueError: no"
+    recording.requests[3].exception = "ValueError: no"
     recording.requests[5].status = 502
-    recording.requests[7].failed = "commit"
+    recording.requests[7].injected = Injected(Fault.COMMIT, "COMMIT")
     page = open_report(recording)
 
     assert (drawn(page, "crosses"), drawn(page, "circles")) == (2, 1)
@@ -463,7 +479,7 @@ def test_all_bars_can_be_reached_by_keyboard(open_report: Open) -> None:
 
     page.keyboard.press("ArrowRight")
     expect(said).to_have_text(
-        "Request 1 · GET /admin/admin/ · AdminIndexView · search · 200"
+        "Request 1 · GET /admin/admin/ · AdminIndexView · list, searched · 200"
     )
     for row in range(40):
         page.keyboard.press("ArrowDown")

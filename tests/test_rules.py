@@ -10,32 +10,32 @@ from pathlib import Path
 
 import pytest
 
-from session_scoping.recording import BUILDING
-from session_scoping.recording import BY_HAND
-from session_scoping.recording import COMMIT
-from session_scoping.recording import FLASK_SQLALCHEMY
+from session_scoping.errors import CannotTell
+from session_scoping.errors import RulesBroken
+from session_scoping.recording import Deed
+from session_scoping.recording import Fault
 from session_scoping.recording import FORMAT
+from session_scoping.recording import Injected
 from session_scoping.recording import KeptInstance
 from session_scoping.recording import LateCommit
-from session_scoping.recording import LITE
-from session_scoping.recording import NOBODY
+from session_scoping.recording import LIST
+from session_scoping.recording import Maker
 from session_scoping.recording import NotARecording
 from session_scoping.recording import Outside
-from session_scoping.recording import PAST
 from session_scoping.recording import Place
 from session_scoping.recording import Recording
 from session_scoping.recording import REGISTRY
 from session_scoping.recording import Request
-from session_scoping.recording import SCOPED_SESSION
 from session_scoping.recording import Session
 from session_scoping.recording import Stopped
-from session_scoping.recording import Unasked
 from session_scoping.recording import Unreturned
+from session_scoping.recording import Unsolicited
 from session_scoping.recording import Use
 from session_scoping.recording import View
 from session_scoping.rules.causes import CAUSES
-from session_scoping.rules.rules import NAMES
-from session_scoping.rules.verdict import judge
+from session_scoping.rules.judge import judge
+from session_scoping.rules.rules import Rule
+from session_scoping.rules.verdict import Outcome
 from session_scoping.rules.verdict import Verdict
 
 LIBRARY = Place("flask_admin/contrib/sqla/view.py", 1041, "get_list")
@@ -56,7 +56,7 @@ def view(**more: t.Any) -> View:
 
 def request(number: int, *uses: Use | int, **more: t.Any) -> Request:
     """A second after the one before; a number stands for a session, used and closed."""
-    defaults = {"view": 0, "operation": "list", "status": 200}
+    defaults = {"view": 0, "operation": LIST, "status": 200}
     times = {"started": float(number), "ended": number + 0.5}
     used = tuple(use(one) if isinstance(one, int) else one for one in uses)
     given = {**defaults, **times, **more}
@@ -68,12 +68,12 @@ def use(session: int, **more: t.Any) -> Use:
 
 
 def closed_by(library: Place) -> Use:
-    return use(0, ended_early=library, ended_unasked=True)
+    return use(0, closed_early=library, closed_unsolicited=True)
 
 
 def session(number: int, **more: t.Any) -> Session:
     """Born in the request of the same number, and closed."""
-    defaults = {"maker": FLASK_SQLALCHEMY, "engines": [0], "closed": True}
+    defaults = {"maker": Maker.FLASK_SQLALCHEMY, "engines": [0], "closed": True}
     return Session(number, **{**defaults, "born_in": number, **more})
 
 
@@ -84,7 +84,7 @@ def recording(
     kept: t.Sequence[KeptInstance] = (),
     unreturned: t.Sequence[Unreturned] = (),
     late_commits: t.Sequence[LateCommit] = (),
-    unasked: t.Sequence[Unasked] = (),
+    unsolicited: t.Sequence[Unsolicited] = (),
     admin: str = "2.2.1",
     flask: str = "3.1.1",
 ) -> Recording:
@@ -101,7 +101,7 @@ def recording(
         list(kept),
         list(unreturned),
         list(late_commits),
-        list(unasked),
+        list(unsolicited),
     )
 
 
@@ -125,7 +125,7 @@ def shared(maker: str, kept_by: t.Sequence[str] = ()) -> Recording:
 
 def held(maker: str) -> Recording:
     """A view holds a session that is older than the requests, and does not use it."""
-    given = session(0, maker=maker, born_in=BUILDING, own=OWN)
+    given = session(0, maker=maker, born_in=None, at_startup=True, own=OWN)
     return recording(alone(), [given], [view(session=0, handle="Session")])
 
 
@@ -139,23 +139,25 @@ class Case(t.NamedTuple):
     fixed: Recording
 
 
-LEAK = {"born_in": NOBODY}  # of a session that was there before
-HAND = {"maker": BY_HAND, "born_in": 0}
-BY_ADMIN = {"maker": BY_HAND, "place": LIBRARY}
+LEAK = {"born_in": None}  # of a session that was there before
+HAND = {"maker": Maker.HAND, "born_in": 0}
+BY_ADMIN = {"maker": Maker.HAND, "place": LIBRARY}
 BESIDE = Outside(LIBRARY, None, "worker", 0)
 NESTED = {"parent": 0, "started": 0.1, "ended": 0.2}
 BETWEEN = {"overtakes": 1, "started": 1.1, "ended": 1.2}
 AT_ONCE = {"started": 0.25, "ended": 0.75}
-STARTUP = {"born_in": BUILDING, "kept": True}
+STARTUP = {"born_in": None, "at_startup": True, "kept": True}
 NAME = ["module shop", "session"]
-FAILS = {"failed": "SELECT 1", "error": "OperationalError: failed", "status": 500}
-CRASH = {"error": "ValueError: no", "status": 500}
+STRUCK = Injected(Fault.BEFORE, "SELECT 1")
+ROLLED_BACK = Injected(Fault.ROLLBACK, "ROLLBACK")
+FAILS = {"injected": STRUCK, "exception": "OperationalError: failed", "status": 500}
+CRASH = {"exception": "ValueError: no", "status": 500}
 
 CASES = {
     "a view holds a session": Case(
         "handle",
         "UserView holds session 0, a Session, not a handle",
-        held(BY_HAND),
+        held(Maker.HAND),
         recording(alone(), [session(0, **LEAK)]),
     ),
     "a view holds another handle than it did": Case(
@@ -181,23 +183,27 @@ CASES = {
         "session 1 is made by Flask-Admin itself",
         recording(
             alone(0),
-            [session(0), session(1, **BY_ADMIN, born_in=NOBODY, outside=[BESIDE])],
+            [session(0), session(1, **BY_ADMIN, born_in=None, outside=[BESIDE])],
         ),
         recording(
             alone(0),
-            [session(0), session(1, **{**HAND, "born_in": NOBODY}, outside=[BESIDE])],
+            [session(0), session(1, **{**HAND, "born_in": None}, outside=[BESIDE])],
         ),
     ),
     "Flask-Admin works on another thread": Case(
         "single",
         "session 0 is used by Flask-Admin on another thread",
-        recording(alone(0), [session(0, outside=[replace(BESIDE, unasked=True)])]),
+        recording(alone(0), [session(0, outside=[replace(BESIDE, unsolicited=True)])]),
         recording(alone(0), [session(0, outside=[BESIDE])]),
     ),
     "Flask-Admin speaks past the session": Case(
         "single",
         "Flask-Admin sends a statement past the session",
-        recording(alone(0), [session(0)], unasked=[Unasked(PAST, 0, LIBRARY)]),
+        recording(
+            alone(0),
+            [session(0)],
+            unsolicited=[Unsolicited(Deed.PAST_THE_SESSION, 0, LIBRARY)],
+        ),
         recording(alone(0), [session(0)]),
     ),
     "the handle gives two sessions": Case(
@@ -215,7 +221,7 @@ CASES = {
     "the session of the outer request is its own": Case(
         "fresh",
         "session 0 has served request 0 before",
-        recording([request(0, 0), request(1, 0, parent=NOBODY)], [session(0)]),
+        recording([request(0, 0), request(1, 0, parent=None)], [session(0)]),
         recording([request(0, 0), request(1, 0, **NESTED)], [session(0)]),
     ),
     "the session of startup": Case(
@@ -227,8 +233,14 @@ CASES = {
     "building the app leaves a session": Case(
         "fresh",
         "session 0 was opened by building the app, and is still there",
-        recording(alone(), [session(0, born_in=BUILDING, kept=True, closed=False)]),
-        recording(alone(), [session(0, born_in=BUILDING, kept=False, closed=False)]),
+        recording(
+            alone(),
+            [session(0, born_in=None, at_startup=True, kept=True, closed=False)],
+        ),
+        recording(
+            alone(),
+            [session(0, born_in=None, at_startup=True, kept=False, closed=False)],
+        ),
     ),
     "building the app closes it, but something goes on holding it": Case(
         "fresh",
@@ -257,28 +269,30 @@ CASES = {
     "Flask-Admin commits by itself": Case(
         "isolated",
         "Flask-Admin commits where it has nothing to save",
-        recording(alone(0), [session(0)], unasked=[Unasked(COMMIT, 0, LIBRARY)]),
+        recording(
+            alone(0), [session(0)], unsolicited=[Unsolicited(Deed.COMMIT, 0, LIBRARY)]
+        ),
         recording(alone(0), [session(0)]),
     ),
     "a session is used once more": Case(
         "alive",
         "session 0 is used once more after it was closed",
-        recording(alone(use(0, revived=LIBRARY)), [session(0)]),
+        recording(alone(use(0, used_after_close=LIBRARY)), [session(0)]),
         recording(alone(use(0)), [session(0)]),
     ),
     "one made by hand may be used again and again": Case(
         "alive",
         "session 0 is used once more after it was closed",
-        recording(alone(use(0, revived=LIBRARY)), [session(0)]),
-        recording(alone(use(0, revived=LIBRARY)), [session(0, **HAND)]),
+        recording(alone(use(0, used_after_close=LIBRARY)), [session(0)]),
+        recording(alone(use(0, used_after_close=LIBRARY)), [session(0, **HAND)]),
     ),
     "a session is closed in the middle, and another one goes on": Case(
         "single alive",
         "session 0 is closed before the view has answered",
         recording(
-            alone(use(0, ended_early=OWN), 1), [session(0), session(1, born_in=0)]
+            alone(use(0, closed_early=OWN), 1), [session(0), session(1, born_in=0)]
         ),
-        recording(alone(use(0, ended_early=OWN)), [session(0), session(1)]),
+        recording(alone(use(0, closed_early=OWN)), [session(0), session(1)]),
     ),
     "a library closes the session in the middle": Case(
         "alive",
@@ -289,8 +303,10 @@ CASES = {
     "a stream breaks off": Case(
         "alive",
         f"broke off: {DETACHED}",
-        recording(alone(0, streamed=True, broke_off=DETACHED), [session(0)]),
-        recording(alone(0, streamed=True, broke_off="OSError: gone"), [session(0)]),
+        recording(alone(0, streamed=True, stream_exception=DETACHED), [session(0)]),
+        recording(
+            alone(0, streamed=True, stream_exception="OSError: gone"), [session(0)]
+        ),
     ),
     "a session is not closed": Case(
         "released",
@@ -365,7 +381,9 @@ CASES = {
     "what has an effect only until a step has failed": Case(
         "recovers",
         "once `SELECT 1` has failed: no row",
-        recording([request(0), request(1, **FAILS), request(2, wrong="no row")], []),
+        recording(
+            [request(0), request(1, **FAILS), request(2, unexpected="no row")], []
+        ),
         recording([request(0), request(1, **FAILS), request(2)], []),
     ),
     "what has never worked": Case(
@@ -393,15 +411,15 @@ CASES = {
             [
                 request(0, 0),
                 request(1, 1),
-                request(2, 2, **BETWEEN, wrong="changes no row"),
+                request(2, 2, **BETWEEN, unexpected="changes no row"),
             ],
             [session(0), session(1), session(2)],
         ),
         recording(
             [
-                request(0, 0, wrong="changes no row"),
+                request(0, 0, unexpected="changes no row"),
                 request(1, 1),
-                request(2, 2, **BETWEEN, wrong="changes no row"),
+                request(2, 2, **BETWEEN, unexpected="changes no row"),
             ],
             [session(0), session(1), session(2)],
         ),
@@ -419,15 +437,15 @@ CASES = {
             [
                 request(0, 0),
                 request(1, 1, **FAILS),
-                request(2, 2, wrong="does not show 'Dune'"),
+                request(2, 2, unexpected="does not show 'Dune'"),
             ],
             [session(0), session(1), session(2)],
         ),
         recording(
             [
-                request(0, 0, wrong="does not show 'Dune'"),
+                request(0, 0, unexpected="does not show 'Dune'"),
                 request(1, 1, **FAILS),
-                request(2, 2, wrong="does not show 'Dune'"),
+                request(2, 2, unexpected="does not show 'Dune'"),
             ],
             [session(0), session(1), session(2)],
         ),
@@ -435,19 +453,19 @@ CASES = {
     "a session that another request broke": Case(
         "recovers",
         f"fails by what an earlier request left: {PENDING}",
-        recording(alone(0, error=PENDING, status=500), [session(0, born_in=NOBODY)]),
+        recording(alone(0, exception=PENDING, status=500), [session(0, born_in=None)]),
         recording(alone(0, **CRASH), [session(0, born_in=0)]),
     ),
     "a request that goes on when something has failed": Case(
         "recovers",
         f"goes on without rolling back what failed: {PENDING}",
-        recording(alone(0, error=PENDING, status=500), [session(0)]),
+        recording(alone(0, exception=PENDING, status=500), [session(0)]),
         recording(alone(0, **CRASH), [session(0)]),
     ),
     "a session that is refused before it has sent anything": Case(
         "recovers",
         f"fails by what an earlier request left: {PENDING}",
-        recording(alone(error=PENDING, status=500), []),
+        recording(alone(exception=PENDING, status=500), []),
         recording(alone(**CRASH), []),
     ),
     "a session is not closed only when the view fails": Case(
@@ -461,7 +479,7 @@ CASES = {
 
 def broken(verdict: Verdict) -> str:
     rules = {one.rule for one in verdict.violations}
-    return " ".join(name for name in NAMES if name in rules)
+    return " ".join(name for name in Rule if name in rules)
 
 
 @pytest.mark.parametrize("case", CASES.values(), ids=list(CASES))
@@ -477,9 +495,9 @@ def test_a_rule_holds_again(case: Case) -> None:
 
 
 TROUBLE: dict[str, dict[str, t.Any]] = {
-    "an exception": {"error": "ValueError: no"},
+    "an exception": {"exception": "ValueError: no"},
     "an answer": {"status": 500},
-    "a step that was made to fail": {"failed": "SELECT 1"},
+    "a step that was made to fail": {"injected": STRUCK},
 }
 
 
@@ -492,7 +510,7 @@ def test_what_is_broken_only_in_trouble_breaks_recovers(
 
 
 def test_every_rule_has_a_case() -> None:
-    assert {rule for case in CASES.values() for rule in case.rules.split()} == {*NAMES}
+    assert {rule for case in CASES.values() for rule in case.rules.split()} == {*Rule}
 
 
 HEALTHY = {
@@ -503,7 +521,7 @@ HEALTHY = {
     ),
     "two engines in one session": recording(alone(0), [session(0, engines=[0, 1])]),
     "by hand where no handle goes": recording(
-        [request(0, 0), request(1, 1)], [session(n, maker=BY_HAND) for n in (0, 1)]
+        [request(0, 0), request(1, 1)], [session(n, maker=Maker.HAND) for n in (0, 1)]
     ),
     "a nested request with a session of its own": recording(
         [request(0, 0), request(1, 1, **NESTED)], [session(0), session(1)]
@@ -515,10 +533,10 @@ HEALTHY = {
         [request(0, 0), request(1, 1)], [session(0), session(1)]
     ),
     "closed early, and not missed": recording(
-        alone(use(0, ended_early=OWN)), [session(0)]
+        alone(use(0, closed_early=OWN)), [session(0)]
     ),
     "closed early, and another one on another engine": recording(
-        alone(use(0, ended_early=OWN), 1),
+        alone(use(0, closed_early=OWN), 1),
         [session(0), session(1, engines=[1], born_in=0)],
     ),
     "requests at the same time": recording(
@@ -526,10 +544,10 @@ HEALTHY = {
         [session(n) for n in range(5)],
     ),
     "a session of startup that nobody uses any more": recording(
-        alone(), [session(0, born_in=BUILDING)]
+        alone(), [session(0, born_in=None, at_startup=True)]
     ),
     "one made outside of requests that no request uses": recording(
-        alone(), [session(0, born_in=NOBODY, kept=True)]
+        alone(), [session(0, born_in=None, kept=True)]
     ),
     "a connection that belongs to an open session left alone": recording(
         alone(use(0, closed=False), taken=1), [session(0, left_alone=True)]
@@ -563,7 +581,10 @@ def test_nothing_is_held_against_a_session_that_is_left_alone(seen: Recording) -
 
 def test_a_session_that_a_view_holds_is_not_a_second_one_too() -> None:
     """`handle` says it already, and the change is the same."""
-    sessions = [session(0, maker=BY_HAND, born_in=BUILDING), session(1, born_in=0)]
+    sessions = [
+        session(0, maker=Maker.HAND, born_in=None, at_startup=True),
+        session(1, born_in=0),
+    ]
     assert broken(judge(recording(alone(0, 1), sessions, [view(session=0)]))) == (
         "handle fresh"
     )
@@ -583,7 +604,7 @@ def test_one_request_ends_when_the_next_one_starts() -> None:
 def test_what_is_broken_without_any_trouble_is_not_a_matter_of_recovery() -> None:
     """The rule itself is reported, although a request that fails breaks it, too."""
     requests = [request(0, use(0, closed=False)), request(1, use(1, closed=False))]
-    requests[1].error = "ValueError: no"
+    requests[1].exception = "ValueError: no"
     verdict = judge(recording(requests, [session(0), session(1)]))
     assert broken(verdict) == "released"
 
@@ -591,12 +612,12 @@ def test_what_is_broken_without_any_trouble_is_not_a_matter_of_recovery() -> Non
 # ----------------------------------------------------------------------------- causes
 
 UNIQUE = ["Admin → UserView", "Unique.db_session"]
-EXPORT = {"streamed": True, "broke_off": DETACHED}
-SMALL = {"maker": SCOPED_SESSION, "born_in": 0}
+EXPORT = {"streamed": True, "stream_exception": DETACHED}
+SMALL = {"maker": Maker.SCOPED_SESSION, "born_in": 0}
 
 
 def of_startup(
-    kept_by: t.Sequence[str], maker: str = LITE, admin: str = "2.2.1"
+    kept_by: t.Sequence[str], maker: str = Maker.LITE, admin: str = "2.2.1"
 ) -> Recording:
     given = session(0, maker=maker, kept=True, kept_by=kept_by, **LEAK)
     return recording(alone(0), [given], admin=admin)
@@ -618,7 +639,7 @@ def deleting(**more: t.Any) -> Request:
 
 
 def scoped(**more: t.Any) -> Session:
-    return session(0, maker=SCOPED_SESSION, **more)
+    return session(0, maker=Maker.SCOPED_SESSION, **more)
 
 
 # By its name: what shows a cause, and what looks like it but is another one, or none.
@@ -635,13 +656,13 @@ KNOWN: dict[str, tuple[Recording, list[Recording]]] = {
     ),
     "a lost connection leaves its session in the registry": (
         recording(
-            [request(0, 0, failed="ROLLBACK"), request(1, 0)],
+            [request(0, 0, injected=ROLLED_BACK), request(1, 0)],
             [session(0, kept=True, kept_by=[REGISTRY], close_error="gone")],
         ),
         [
-            shared(SCOPED_SESSION, [REGISTRY]),
+            shared(Maker.SCOPED_SESSION, [REGISTRY]),
             recording(
-                [request(0, 0, failed="ROLLBACK")],
+                [request(0, 0, injected=ROLLED_BACK)],
                 [session(0, kept=True, kept_by=["class UserView"], close_error="gone")],
             ),
             recording(
@@ -659,16 +680,16 @@ KNOWN: dict[str, tuple[Recording, list[Recording]]] = {
         [recording([request(n, 0) for n in (0, 1)], [session(0)])],
     ),
     "`db.session()` given to a view": (
-        held(SCOPED_SESSION),
-        [held(BY_HAND), shared(SCOPED_SESSION)],
+        held(Maker.SCOPED_SESSION),
+        [held(Maker.HAND), shared(Maker.SCOPED_SESSION)],
     ),
     "Flask-SQLAlchemy-Lite's `db.session` given to a view": (
-        held(LITE),
-        [held(""), shared(LITE)],
+        held(Maker.LITE),
+        [held(""), shared(Maker.LITE)],
     ),
     "a raw session given to a view": (
-        held(BY_HAND),
-        [held(SCOPED_SESSION), shared(BY_HAND)],
+        held(Maker.HAND),
+        [held(Maker.SCOPED_SESSION), shared(Maker.HAND)],
     ),
     "Flask-Admin 2.1.0 and 2.2.0: the Unique validator keeps the session of startup": (
         of_startup(UNIQUE, admin="2.2.0"),
@@ -677,7 +698,7 @@ KNOWN: dict[str, tuple[Recording, list[Recording]]] = {
             of_startup(UNIQUE, admin="2.0.2"),
             of_startup(UNIQUE, admin=""),
             of_startup(["Admin → UserView", "cache"], admin="2.2.0"),
-            of_startup(UNIQUE, FLASK_SQLALCHEMY, admin="2.2.0"),
+            of_startup(UNIQUE, Maker.FLASK_SQLALCHEMY, admin="2.2.0"),
         ],
     ),
     "`db.session.remove()` or `close()` in the middle of a request": (
@@ -685,7 +706,7 @@ KNOWN: dict[str, tuple[Recording, list[Recording]]] = {
         [
             MANY,
             recording(
-                alone(use(0, ended_early=OWN)),
+                alone(use(0, closed_early=OWN)),
                 [session(0)],
                 late_commits=[LateCommit(0, 0, OWN)],
             ),
@@ -695,13 +716,13 @@ KNOWN: dict[str, tuple[Recording, list[Recording]]] = {
         recording(alone(0, **EXPORT), [session(0)], flask="3.1.2"),
         [
             recording(alone(0, **EXPORT), [session(0)], flask="3.1.1"),
-            recording(alone(0, broke_off=DETACHED), [session(0)], flask="3.1.2"),
+            recording(alone(0, stream_exception=DETACHED), [session(0)], flask="3.1.2"),
             recording(
                 alone(use(0, closed=False), streamed=True), [session(0)], flask="3.1.2"
             ),
             # it breaks off, but this is about something else
             recording(
-                alone(0, 1, streamed=True, broke_off="OSError: gone"),
+                alone(0, 1, streamed=True, stream_exception="OSError: gone"),
                 [session(0), session(1, **HAND)],
                 flask="3.1.2",
             ),
@@ -720,9 +741,9 @@ KNOWN: dict[str, tuple[Recording, list[Recording]]] = {
         recording(alone(0, 1), [session(n, **SMALL) for n in (0, 1)]),
         [
             MANY,
-            shared(SCOPED_SESSION),
+            shared(Maker.SCOPED_SESSION),
             # one of the two is older
-            recording(alone(0, 1), [scoped(born_in=NOBODY), session(1, **SMALL)]),
+            recording(alone(0, 1), [scoped(born_in=None), session(1, **SMALL)]),
             # one of the two is not of its making
             recording(alone(0, 1), [session(0), session(1, **SMALL)]),
             # both are, but this is about something else
@@ -734,10 +755,10 @@ KNOWN: dict[str, tuple[Recording, list[Recording]]] = {
         ],
     ),
     "a `scoped_session` that is never removed": (
-        shared(SCOPED_SESSION),
+        shared(Maker.SCOPED_SESSION),
         [
-            shared(FLASK_SQLALCHEMY),
-            recording(alone(use(0, revived=OWN)), [scoped()]),
+            shared(Maker.FLASK_SQLALCHEMY),
+            recording(alone(use(0, used_after_close=OWN)), [scoped()]),
             recording(alone(0), [scoped(kept=True, kept_by=NAME)]),
         ],
     ),
@@ -750,18 +771,21 @@ KNOWN: dict[str, tuple[Recording, list[Recording]]] = {
         ],
     ),
     "a failed statement that nobody has rolled back": (
-        recording(alone(0, error=PENDING, status=500), [session(0)]),
+        recording(alone(0, exception=PENDING, status=500), [session(0)]),
         [CASES["a session that another request broke"].broken],
     ),
     "Flask-Admin itself": (
         recording(
             alone(closed_by(LIBRARY)),
             [session(0)],
-            unasked=[Unasked(COMMIT, 0, LIBRARY), Unasked(PAST, 0, LIBRARY)],
+            unsolicited=[
+                Unsolicited(Deed.COMMIT, 0, LIBRARY),
+                Unsolicited(Deed.PAST_THE_SESSION, 0, LIBRARY),
+            ],
         ),
         [recording(alone(closed_by(OWN)), [session(0)])],
     ),
-    "a session made by hand": (STRAY, [MANY, shared(BY_HAND, NAME)]),
+    "a session made by hand": (STRAY, [MANY, shared(Maker.HAND, NAME)]),
     "a session kept beyond its request": (KEPT, [OPEN, COMMITS]),
     "rows kept beyond their request": (ROW, [OPEN, KEPT]),
 }
@@ -795,14 +819,14 @@ ALSO_KNOWN = {
         "startup",
         recording(
             alone(Use(0, VALIDATORS, closed=True)),
-            [session(0, maker=LITE, **LEAK)],
+            [session(0, maker=Maker.LITE, **LEAK)],
             admin="2.1.0",
         ),
     ),
     "a stream that opens its session anew": (
         "Flask 3.1.2 and newer: a streamed export outlives its session",
         recording(
-            alone(use(0, revived=LIBRARY, closed=False), streamed=True),
+            alone(use(0, used_after_close=LIBRARY, closed=False), streamed=True),
             [session(0, closed=False)],
             flask="3.1.3",
         ),
@@ -815,7 +839,7 @@ ALSO_KNOWN = {
         "a lost connection leaves its session in the registry",
         recording(
             [
-                request(0, 0, failed="ROLLBACK"),
+                request(0, 0, injected=ROLLED_BACK),
                 request(1, use(0, close_error="gone"), status=500),
             ],
             [session(0)],
@@ -825,14 +849,25 @@ ALSO_KNOWN = {
         "a `scoped_session` that is never removed",
         recording(
             alone(0),
-            [session(0, maker=SCOPED_SESSION, kept=True, kept_by=["app", REGISTRY])],
+            [
+                session(
+                    0, maker=Maker.SCOPED_SESSION, kept=True, kept_by=["app", REGISTRY]
+                )
+            ],
         ),
     ),
     "a scoped_session that somebody else keeps": (
         "a session kept beyond its request",
         recording(
             alone(0),
-            [session(0, maker=SCOPED_SESSION, kept=True, kept_by=["module shop", "s"])],
+            [
+                session(
+                    0,
+                    maker=Maker.SCOPED_SESSION,
+                    kept=True,
+                    kept_by=["module shop", "s"],
+                )
+            ],
         ),
     ),
     "one made by hand that the app keeps": (
@@ -877,7 +912,7 @@ def two_views(first: Recording, second: Recording) -> Recording:
         replace(
             one,
             number=one.number + sessions,
-            born_in=one.born_in + requests,
+            born_in=(one.born_in or 0) + requests,
         )
         for one in second.sessions
     ]
@@ -895,7 +930,7 @@ def two_views(first: Recording, second: Recording) -> Recording:
 
 
 def test_what_one_cause_breaks_in_one_view_is_one_finding() -> None:
-    [finding] = judge(shared(SCOPED_SESSION)).findings
+    [finding] = judge(shared(Maker.SCOPED_SESSION)).findings
     assert finding.rules == ["fresh", "released"]
 
 
@@ -906,7 +941,9 @@ def test_what_one_cause_breaks_in_two_views_is_two_findings() -> None:
 
 
 def test_what_one_cause_breaks_beneath_two_views_is_one_finding() -> None:
-    verdict = judge(two_views(shared(SCOPED_SESSION), shared(SCOPED_SESSION)))
+    verdict = judge(
+        two_views(shared(Maker.SCOPED_SESSION), shared(Maker.SCOPED_SESSION))
+    )
     assert [(one.views, one.rules) for one in verdict.findings] == [
         ([0, 1], ["fresh", "released"])
     ]
@@ -915,7 +952,7 @@ def test_what_one_cause_breaks_beneath_two_views_is_one_finding() -> None:
 def test_two_causes_in_one_view_are_two_findings() -> None:
     seen = recording(
         [request(0, 0), request(1, 1, 2)],
-        [session(0), session(1), session(2, maker=BY_HAND, born_in=1)],
+        [session(0), session(1), session(2, maker=Maker.HAND, born_in=1)],
         late_commits=[LateCommit(0, 0, OWN)],
     )
     assert len(judge(seen).findings) == 2
@@ -928,7 +965,7 @@ def test_what_has_no_known_cause_is_grouped_by_what_it_is() -> None:
 
 
 WORST_FIRST = {
-    "that breaks more rules": (shared(SCOPED_SESSION), [1, 0]),
+    "that breaks more rules": (shared(Maker.SCOPED_SESSION), [1, 0]),
     "that breaks as many, in more requests": (
         recording(
             [request(n, 2 * n, 2 * n + 1) for n in range(2)],
@@ -1006,12 +1043,13 @@ PLACES: dict[str, tuple[Recording, str]] = {
     ),
     "where it was closed too early": (
         recording(
-            alone(use(0, own=OTHER, revived=LIBRARY, ended_early=OWN)), [session(0)]
+            alone(use(0, own=OTHER, used_after_close=LIBRARY, closed_early=OWN)),
+            [session(0)],
         ),
         f"own {OWN}",
     ),
     "where it is used after the answer": (
-        recording(alone(use(0, own=OTHER, revived=LIBRARY)), [session(0)]),
+        recording(alone(use(0, own=OTHER, used_after_close=LIBRARY)), [session(0)]),
         f"own {OTHER}",
     ),
     "the view that ran while a thread worked": (
@@ -1026,7 +1064,7 @@ PLACES: dict[str, tuple[Recording, str]] = {
         recording(
             alone(), [session(0, closed=False, outside=[Outside(OWN, OWN, "worker")])]
         ),
-        f"view {NOBODY}",
+        f"view {None}",
     ),
 }
 
@@ -1056,7 +1094,7 @@ def test_connections_from_two_lines_are_told_apart() -> None:
 
 def test_a_violation_without_an_operation_is_told_by_its_request() -> None:
     late = [LateCommit(0, 0, OWN)]
-    seen = recording(alone(0, operation=""), [session(0)], late_commits=late)
+    seen = recording(alone(0, operation=None), [session(0)], late_commits=late)
     [one] = judge(seen).violations
     assert one.operations == ("GET /admin/user/",)
 
@@ -1065,8 +1103,8 @@ def test_a_violation_without_an_operation_is_told_by_its_request() -> None:
 
 CELLS = {
     "seen": (staircase(), "single", "holds"),
-    "seen, and broken": (shared(LITE), "fresh", "broken"),
-    "another rule is broken": (shared(LITE), "single", "holds"),
+    "seen, and broken": (shared(Maker.LITE), "fresh", "broken"),
+    "another rule is broken": (shared(Maker.LITE), "single", "holds"),
     "no request": (recording([], []), "single", "not reached"),
     "sent to a login": (recording(alone(status=302), []), "single", "not reached"),
     "failed": (recording(alone(**CRASH), []), "single", "not reached"),
@@ -1087,7 +1125,7 @@ CELLS = {
         "not reached",
     ),
     "broken, though never seen": (
-        replace(held(BY_HAND), requests=[]),
+        replace(held(Maker.HAND), requests=[]),
         "handle",
         "broken",
     ),
@@ -1113,12 +1151,15 @@ CELLS = {
 
 @pytest.mark.parametrize(("seen", "rule", "cell"), CELLS.values(), ids=list(CELLS))
 def test_a_cell_says_what_is_known(seen: Recording, rule: str, cell: str) -> None:
-    assert judge(seen).cell(0, rule) == cell
+    assert judge(seen).cell(Rule(rule), 0).state == cell
 
 
 def test_a_cell_is_about_one_view() -> None:
-    verdict = judge(two_views(staircase(), shared(LITE)))
-    assert [verdict.cell(number, "fresh") for number in (0, 1)] == ["holds", "broken"]
+    verdict = judge(two_views(staircase(), shared(Maker.LITE)))
+    assert [verdict.cell(Rule.FRESH, number).state for number in (0, 1)] == [
+        "holds",
+        "broken",
+    ]
 
 
 def test_requests_at_the_same_time_in_two_views_try_neither() -> None:
@@ -1127,20 +1168,20 @@ def test_requests_at_the_same_time_in_two_views_try_neither() -> None:
     )
     seen.requests[1].view = 1
     seen.views.append(view())
-    assert judge(seen).cell(1, "isolated") == "not tried"
+    assert judge(seen).cell(Rule.ISOLATED, 1).state == "not tried"
 
 
 FAILURES = {
-    "an exception": ({"error": "ValueError: no"}, True),
-    "an answer that broke off": ({"broke_off": "OSError: gone"}, True),
-    "no effect": ({"wrong": "the row is not there"}, True),
+    "an exception": ({"exception": "ValueError: no"}, True),
+    "an answer that broke off": ({"stream_exception": "OSError: gone"}, True),
+    "no effect": ({"unexpected": "the row is not there"}, True),
     "nothing": ({}, False),
-    "a step that was made to fail": ({"error": "no", "failed": "SELECT 1"}, False),
+    "a step that was made to fail": ({"exception": "no", "injected": STRUCK}, False),
     "a write that was stopped": (
-        {"error": "no", "stopped": [Stopped("DELETE")]},
+        {"exception": "no", "stopped": [Stopped("DELETE")]},
         False,
     ),
-    "what a rule tells": ({"broke_off": DETACHED}, False),
+    "what a rule tells": ({"stream_exception": DETACHED}, False),
 }
 
 
@@ -1150,22 +1191,82 @@ def test_a_failure_is_what_no_rule_tells(more: dict[str, t.Any], told: bool) -> 
     assert judge(seen).failures == (seen.requests if told else [])
 
 
-def test_a_broken_rule_does_not_hold() -> None:
-    assert not judge(shared(LITE)).holds
+WRITES = recording(alone(0, stopped=[Stopped("DELETE", OWN, OWN)]), [session(0)])
+OUTCOMES = {
+    "every view holds": (staircase(), Outcome.HOLDS),
+    "a rule is broken": (shared(Maker.LITE), Outcome.BROKEN),
+    "a broken rule counts more than what was not seen": (
+        replace(held(Maker.HAND), requests=[]),
+        Outcome.BROKEN,
+    ),
+    "no request": (recording([], []), Outcome.NOTHING_SEEN),
+    "a login": (recording(alone(status=302), []), Outcome.NOTHING_SEEN),
+    "a failure": (recording(alone(0, **CRASH), [session(0)]), Outcome.NOTHING_SEEN),
+    "a page that uses no session": (recording(alone(), []), Outcome.NOTHING_SEEN),
+    "a page that tries to write": (WRITES, Outcome.WRITES),
+}
 
 
-def test_a_failure_breaks_no_rule() -> None:
-    assert judge(recording(alone(**CRASH), [])).holds
+@pytest.mark.parametrize(("seen", "outcome"), OUTCOMES.values(), ids=list(OUTCOMES))
+def test_the_outcome_of_a_verdict(seen: Recording, outcome: Outcome) -> None:
+    verdict = judge(seen)
+    assert verdict.outcome == outcome
+    assert verdict.holds == (outcome == Outcome.HOLDS)
 
 
-def test_a_write_that_was_stopped_is_as_bad_as_a_broken_rule() -> None:
-    verdict = judge(recording(alone(stopped=[Stopped("DELETE")]), []))
-    assert (verdict.stopped, verdict.holds) == (verdict.recording.requests, False)
+def test_a_verdict_that_holds_raises_nothing() -> None:
+    judge(staircase()).raise_for_violations()
+
+
+def test_a_broken_rule_raises_with_its_line_and_its_fix() -> None:
+    seen = recording(alone(0, 1), [session(0), session(1, **HAND, own=OWN)])
+    with pytest.raises(RulesBroken) as caught:
+        judge(seen).raise_for_violations()
+    said = str(caught.value)
+    assert said.startswith(
+        "1 of 7 rules is broken: single\nUserView: A session made by hand\n"
+    )
+    assert "\n  single: session 1 is not the one that the handle gives (" in said
+    assert "self.session.query(User)" in said
+
+
+def test_a_page_that_tries_to_write_raises_with_its_line() -> None:
+    with pytest.raises(RulesBroken, match=r"DELETE \(shop/admin\.py:17 in create_app"):
+        judge(WRITES).raise_for_violations()
+
+
+def test_a_verdict_on_nothing_raises_too() -> None:
+    with pytest.raises(CannotTell, match="nothing was seen"):
+        judge(Recording()).raise_for_violations()
+
+
+SENTENCES = {
+    "sessions are request-scoped": staircase(),
+    "sessions are request-scoped, in 1 of 2 views": replace(
+        staircase(), views=[view(), view()]
+    ),
+    "sessions are request-scoped, but 1 request did not work": recording(
+        [request(0, 0), request(1, **CRASH)], [session(0)]
+    ),
+    "sessions are request-scoped, but a page that is read tries to write": WRITES,
+    "2 of 7 rules are broken: handle, fresh": recording(
+        alone(0), [session(0, **LEAK)], [view(replaced=True)]
+    ),
+    "1 of 7 rules is broken, in 1 of 2 views: handle": recording(
+        alone(), [], [view(replaced=True), view()]
+    ),
+    "nothing was seen: no view that uses a session has answered": Recording(),
+}
+
+
+@pytest.mark.parametrize(("sentence", "seen"), SENTENCES.items(), ids=list(SENTENCES))
+def test_a_verdict_in_a_sentence(sentence: str, seen: Recording) -> None:
+    assert judge(seen).sentence == sentence
 
 
 def test_seen_are_the_views_that_answered() -> None:
-    seen = [request(0), request(1, view=1, status=302), request(2, view=NOBODY)]
-    assert judge(recording(seen, [], [view(), view()])).seen == {0, NOBODY}
+    seen = [request(0), request(1, view=1, status=302), request(2, view=None)]
+    assert judge(recording(seen, [], [view(), view()])).seen == {0, None}
 
 
 PROVEN = {
@@ -1173,7 +1274,7 @@ PROVEN = {
     "a view has used none": (recording(alone(), []), False),
     "a view has failed": (recording(alone(0, **CRASH), [session(0)]), False),
     "somebody else has used a session": (
-        recording(alone(0, view=NOBODY), [session(0)]),
+        recording(alone(0, view=None), [session(0)]),
         False,
     ),
     "nothing": (Recording(), False),
@@ -1193,7 +1294,10 @@ SAVED = {
     **{name: case.broken for name, case in CASES.items()},
     **HEALTHY,
     "all that a request can tell": recording(
-        alone(use(0, own=OWN, revived=OTHER), stopped=[Stopped("DELETE", OWN, OTHER)]),
+        alone(
+            use(0, own=OWN, used_after_close=OTHER),
+            stopped=[Stopped("DELETE", OWN, OTHER)],
+        ),
         [session(0, place=LIBRARY, own=OWN)],
     ),
 }
@@ -1218,7 +1322,7 @@ def test_a_saved_recording_is_whole(seen: Recording, tmp_path: Path) -> None:
 
 
 def test_a_saved_verdict_is_a_saved_recording(tmp_path: Path) -> None:
-    verdict = judge(shared(SCOPED_SESSION))
+    verdict = judge(shared(Maker.SCOPED_SESSION))
     (tmp_path / "seen.json").write_text(json.dumps(verdict.to_json()))
     assert (
         judge(Recording.load(tmp_path / "seen.json")).violations == verdict.violations
@@ -1226,6 +1330,8 @@ def test_a_saved_verdict_is_a_saved_recording(tmp_path: Path) -> None:
 
 
 WHOLE = staircase().to_json()
+DANCE = {"kind": "dance", "subject": "", "variant": ""}
+UNKNOWN = {"view": 0, "operation": DANCE, "why": ""}
 NO_RECORDINGS = {
     "not JSON": ("no", "is not JSON: Expecting value"),
     "not a text": (b"\xff\xfe", "is not JSON: 'utf-8' codec can't decode"),
@@ -1249,6 +1355,10 @@ NO_RECORDINGS = {
     "another type": (
         json.dumps({"recording": {**WHOLE, "requests": 1}}),
         ": not a whole recording: 'int' object is not iterable",
+    ),
+    "an unknown word": (
+        json.dumps({"recording": {**WHOLE, "unseen": [UNKNOWN]}}),
+        ": not a whole recording: 'dance' is not a valid OperationKind",
     ),
 }
 

@@ -12,16 +12,14 @@ from session_scoping import bookshop
 from session_scoping.commands import main
 from session_scoping.compare import survey as surveys
 from session_scoping.compare.survey import Survey
-from session_scoping.recording import FLASK_SQLALCHEMY
-from session_scoping.recording import LITE
-from session_scoping.recording import NOBODY
+from session_scoping.recording import Maker
 from session_scoping.recording import Recording
 from session_scoping.report.survey import html
 from session_scoping.report.survey import render
 from session_scoping.rules.cells import State
 from session_scoping.rules.handles import HANDLES
-from session_scoping.rules.rules import NAMES
-from session_scoping.rules.verdict import judge
+from session_scoping.rules.judge import judge
+from session_scoping.rules.rules import Rule
 from tests.test_rules import alone
 from tests.test_rules import EXPORT
 from tests.test_rules import recording
@@ -41,7 +39,11 @@ def seen() -> Recording:
 
 def test_the_bookshop_works(seen: Recording) -> None:
     verdict = judge(seen)
-    assert [one.wrong for one in seen.requests if one.wrong and not one.broke_off] == []
+    assert [
+        one.unexpected
+        for one in seen.requests
+        if one.unexpected and not one.stream_exception
+    ] == []
     assert {one.rule for one in verdict.violations if one.defect is None} == set()
     assert seen.unseen == []
     assert seen.notes == []
@@ -57,17 +59,17 @@ DRIVEN = {
 
 @pytest.mark.parametrize("method", DRIVEN)
 def test_every_kind_of_operation_is_driven(method: str, seen: Recording) -> None:
-    names = {one.operation for one in seen.requests if one.method == method}
+    names = {one.does for one in seen.requests if one.method == method}
     for kind in DRIVEN[method]:
         assert any(name.startswith(kind) for name in names), kind
 
 
 def test_operations_are_overtaken(seen: Recording) -> None:
-    numbers = {one.overtakes for one in seen.requests} - {NOBODY}
+    numbers = {one.overtakes for one in seen.requests if one.overtakes is not None}
     overtaken = {
-        seen.requests[number].operation
+        seen.requests[number].does
         for number in numbers
-        if seen.views[seen.requests[number].view].endpoint == "bookview"
+        if seen.views[seen.requests[number].view or 0].endpoint == "bookview"
     }
     assert overtaken >= {
         *("list", "list, searched", "details", "edit form"),
@@ -109,10 +111,10 @@ def survey(
 
 EXPORTED = recording(alone(0, **EXPORT), [session(0)], flask="3.1.3")
 UNIQUE = replace(
-    shared(LITE, ["Admin → UserView", "Unique.db_session"]),
+    shared(Maker.LITE, ["Admin → UserView", "Unique.db_session"]),
     stack={"Flask-Admin": "2.1.0"},
 )
-WRONG = recording(alone(0, wrong="does not show 'Dune'"), [session(0)])
+WRONG = recording(alone(0, unexpected="does not show 'Dune'"), [session(0)])
 
 SURVEYS: dict[str, tuple[Survey, int, str]] = {
     "all holds": (survey(staircase()), 0, "sessions are request-scoped."),
@@ -122,7 +124,7 @@ SURVEYS: dict[str, tuple[Survey, int, str]] = {
         "sessions are request-scoped, but for the numbers above.",
     ),
     "a defect that an upgrade fixes": (survey(UNIQUE), 1, "a rule is broken."),
-    "a broken rule": (survey(shared(FLASK_SQLALCHEMY)), 1, "a rule is broken."),
+    "a broken rule": (survey(shared(Maker.FLASK_SQLALCHEMY)), 1, "a rule is broken."),
     "an operation that does not work": (survey(WRONG), 2, "could not tell."),
     "nothing": (survey(), 2, "could not tell."),
     "no import": (
@@ -156,14 +158,14 @@ def test_a_known_defect_has_its_number_and_its_link() -> None:
 
 
 def test_a_broken_rule_says_what_was_seen() -> None:
-    text = shown(survey(shared(FLASK_SQLALCHEMY)))
+    text = shown(survey(shared(Maker.FLASK_SQLALCHEMY)))
     assert "fresh is broken with db:\n" in text
     assert "session 0 has served request 0 before" in text
 
 
 def test_a_handle_that_is_not_installed_is_not_tried() -> None:
     found = survey(staircase(), not_tried={"lite": "needs Flask-SQLAlchemy-Lite"})
-    assert found.cell("single", "lite").state is State.NOT_TRIED
+    assert found.cell(Rule.SINGLE, "lite").state is State.NOT_TRIED
     assert "lite was not tried: it needs Flask-SQLAlchemy-Lite" in shown(found)
 
 
@@ -185,7 +187,7 @@ def test_the_command_prints_and_saves_the_table(
     done = CliRunner().invoke(main, ["verdict", *options])
     assert (done.exit_code, done.stderr) == (0, "")
     first = [line.partition(" ")[0] for line in done.stdout.splitlines()]
-    assert [word for word in first if word in NAMES] == NAMES
+    assert [word for word in first if word in {*Rule}] == list(Rule)
     assert Survey.from_json(json.loads(saved.read_text())).cells == found.cells
     assert "known broken [1]" in page.read_text()
 

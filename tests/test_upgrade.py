@@ -17,10 +17,10 @@ from session_scoping.compare.environments import in_a_line
 from session_scoping.compare.environments import name_of
 from session_scoping.compare.environments import only_before
 from session_scoping.compare.upgrade import bisect
+from session_scoping.compare.upgrade import ChangeKind
 from session_scoping.compare.upgrade import Comparison
 from session_scoping.compare.upgrade import Culprit
 from session_scoping.compare.upgrade import Job
-from session_scoping.compare.upgrade import Kind
 from session_scoping.compare.upgrade import requirements
 from session_scoping.compare.upgrade import Side
 from session_scoping.errors import CannotTell
@@ -30,16 +30,14 @@ from session_scoping.report.upgrade import render
 from session_scoping.report.upgrade import sentence
 from session_scoping.rules.cells import Cell
 from session_scoping.rules.cells import State
-from session_scoping.rules.rules import NAMES
+from session_scoping.rules.rules import Rule
 from tests.conftest import Sdist
 
 
 def side(*cells: Cell, release: str = "1.0", failures: t.Sequence[str] = ()) -> Side:
     """All rules hold with the handle ``db``, but for these cells."""
     other = {(one.rule, one.subject) for one in cells}
-    rest = [
-        Cell(rule, "db", State.HOLDS) for rule in NAMES if (rule, "db") not in other
-    ]
+    rest = [Cell(rule, "db", State.HOLDS) for rule in Rule if (rule, "db") not in other]
     return Side(release, {"Shop": release}, [*cells, *rest], [*failures])
 
 
@@ -48,7 +46,7 @@ def comparison(before: Side, after: Side) -> Comparison:
 
 
 def cell(state: State, why: str = "", *defects: str, seen: str = "") -> Cell:
-    return Cell("released", "db", state, why, defects, (seen,) if seen else ())
+    return Cell(Rule.RELEASED, "db", state, why, defects, (seen,) if seen else ())
 
 
 LEAK = cell(State.BROKEN, seen="session 1 is not closed (shop.py:3)")
@@ -60,7 +58,7 @@ GONE = Side(
     {"Shop": "2.0"},
     [
         Cell(rule, "db", State.NOT_TRIED, "it does not import: X", ("does-not-import",))
-        for rule in NAMES
+        for rule in Rule
     ],
     [],
 )
@@ -72,28 +70,28 @@ NOT_WORKING = ["db, merge: TypeError: no such argument"]
 @pytest.mark.parametrize(
     ("before", "after", "kind", "status"),
     [
-        (side(), side(), Kind.SAME, 0),
-        (side(), side(LEAK), Kind.BROKEN, 1),
-        (side(), side(ONE), Kind.BROKEN, 1),
-        (side(ONE), side(), Kind.FIXED, 0),
-        (side(LEAK), side(), Kind.FIXED, 0),
-        (side(ONE), side(ONE), Kind.SAME, 0),
-        (side(LEAK), side(LEAK), Kind.SAME, 0),
-        (side(ONE), side(LEAK), Kind.BROKEN, 1),
-        (side(ONE), side(TWO), Kind.BROKEN, 1),
-        (side(TWO), side(ONE), Kind.FIXED, 0),
-        (side(UNTRIED), side(), Kind.INCOMPARABLE, 0),
-        (side(), side(UNTRIED), Kind.INCOMPARABLE, 0),
-        (side(), side(cell(State.NOT_REACHED)), Kind.INCOMPARABLE, 0),
-        (side(), GONE, Kind.INCOMPARABLE, 2),
-        (side(), side(failures=NOT_WORKING), Kind.SAME, 2),
+        (side(), side(), ChangeKind.SAME, 0),
+        (side(), side(LEAK), ChangeKind.BROKEN, 1),
+        (side(), side(ONE), ChangeKind.BROKEN, 1),
+        (side(ONE), side(), ChangeKind.FIXED, 0),
+        (side(LEAK), side(), ChangeKind.FIXED, 0),
+        (side(ONE), side(ONE), ChangeKind.SAME, 0),
+        (side(LEAK), side(LEAK), ChangeKind.SAME, 0),
+        (side(ONE), side(LEAK), ChangeKind.BROKEN, 1),
+        (side(ONE), side(TWO), ChangeKind.BROKEN, 1),
+        (side(TWO), side(ONE), ChangeKind.FIXED, 0),
+        (side(UNTRIED), side(), ChangeKind.INCOMPARABLE, 0),
+        (side(), side(UNTRIED), ChangeKind.INCOMPARABLE, 0),
+        (side(), side(cell(State.NOT_REACHED)), ChangeKind.INCOMPARABLE, 0),
+        (side(), GONE, ChangeKind.INCOMPARABLE, 2),
+        (side(), side(failures=NOT_WORKING), ChangeKind.SAME, 2),
     ],
 )
 def test_a_change_is_what_it_is(
-    before: Side, after: Side, kind: Kind, status: int
+    before: Side, after: Side, kind: ChangeKind, status: int
 ) -> None:
     found = comparison(before, after)
-    assert (found.change("released", "db").kind, found.status) == (kind, status)
+    assert (found.change(Rule.RELEASED, "db").kind, found.status) == (kind, status)
 
 
 def test_a_request_that_did_not_work_before_is_nothing_new() -> None:
@@ -102,9 +100,12 @@ def test_a_request_that_did_not_work_before_is_nothing_new() -> None:
 
 
 def test_a_view_that_is_not_there_any_more_is_not_reached() -> None:
-    view = Cell("fresh", "BookView", State.HOLDS)
-    found = comparison(side(view), side()).change("fresh", "BookView")
-    assert (found.kind, found.after.state) == (Kind.INCOMPARABLE, State.NOT_REACHED)
+    view = Cell(Rule.FRESH, "BookView", State.HOLDS)
+    found = comparison(side(view), side()).change(Rule.FRESH, "BookView")
+    assert (found.kind, found.after.state) == (
+        ChangeKind.INCOMPARABLE,
+        State.NOT_REACHED,
+    )
     assert found.after.why == "there is no such view"
 
 
@@ -142,7 +143,7 @@ def test_what_does_not_import_is_printed_once() -> None:
 
 
 def test_views_have_a_table_of_their_own() -> None:
-    views = [Cell(rule, "BookView", State.HOLDS) for rule in NAMES]
+    views = [Cell(rule, "BookView", State.HOLDS) for rule in Rule]
     text = plain(render(comparison(side(*views), side(*views))))
     assert "\nview      handle  single" in text
     assert "\nBookView  holds   holds" in text

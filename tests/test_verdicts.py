@@ -14,7 +14,7 @@ from session_scoping.rules.defects import expected
 from session_scoping.rules.defects import not_importing
 from session_scoping.rules.handles import HANDLES
 from session_scoping.rules.handles import missing
-from session_scoping.rules.rules import NAMES
+from session_scoping.rules.rules import Rule
 from tools import verdicts
 from tools.verdicts import changed
 from tools.verdicts import DATA
@@ -53,7 +53,7 @@ def unexpected(one: Environment) -> list[str]:
     if one.does_not_import or not_importing(one.versions):
         return [] if one.does_not_import and not_importing(one.versions) else [one.name]
     found = []
-    for rule in NAMES:
+    for rule in Rule:
         for handle in HANDLES:
             cell = one.cell(rule, handle)
             known = {defect.id for defect in expected(rule, handle, one.versions)}
@@ -79,11 +79,12 @@ LITE = "lite"
 NAME = "9.0-neither-sa2.1-flask3.1.1"
 UNTRIED = [
     Cell(rule, handle, State.NOT_TRIED)
-    for rule in NAMES
+    for rule in Rule
     for handle in HANDLES
     if handle != "scoped_session"
 ]
-KNOWN = Cell("alive", "scoped_session", State.KNOWN, "", ("streams-too-late",))
+OTHER = Cell(Rule.ALIVE, "scoped_session", State.KNOWN, "", ("other",))
+KNOWN = Cell(Rule.ALIVE, "scoped_session", State.KNOWN, "", ("streams-too-late",))
 
 
 @pytest.mark.parametrize(
@@ -91,10 +92,13 @@ KNOWN = Cell("alive", "scoped_session", State.KNOWN, "", ("streams-too-late",))
     [
         ([*UNTRIED, KNOWN], 0),
         (UNTRIED, 1),  # a known defect that does not show
-        ([*UNTRIED, Cell("alive", "scoped_session", State.BROKEN)], 1),
-        ([*UNTRIED, KNOWN, Cell("fresh", "scoped_session", State.BROKEN)], 1),
+        ([*UNTRIED, Cell(Rule.ALIVE, "scoped_session", State.BROKEN)], 1),
+        ([*UNTRIED, KNOWN, Cell(Rule.FRESH, "scoped_session", State.BROKEN)], 1),
         ([*UNTRIED[1:], KNOWN], 1),  # a handle that is tried without what it needs
-        ([*UNTRIED, Cell("alive", "scoped_session", State.KNOWN, "", ("other",))], 1),
+        (
+            [*UNTRIED, Cell(Rule.ALIVE, "scoped_session", State.KNOWN, "", ("other",))],
+            1,
+        ),
     ],
 )
 def test_a_cell_that_is_not_what_the_defects_say_is_found(
@@ -139,7 +143,7 @@ def test_the_investigation_describes_it(defect: Defect) -> None:
 def test_a_defect_names_rules_and_handles_and_ends_where_it_is_fixed(
     defect: Defect,
 ) -> None:
-    assert {*defect.rules} <= {*NAMES}
+    assert {*defect.rules} <= {*Rule}
     assert {*defect.handles} <= {*HANDLES}
     assert not defect.fixed_in or not defect.is_in(defect.fixed_in)
 
@@ -164,7 +168,7 @@ BEFORE = environment("2.2.1-both-sa2.1-flask3.1.3")
 def test_a_new_release_that_changes_a_cell_is_reported(
     state: State, number: int
 ) -> None:
-    now = environment("newest-both-sa2.1-flask3.1.3", Cell("fresh", LITE, state))
+    now = environment("newest-both-sa2.1-flask3.1.3", Cell(Rule.FRESH, LITE, state))
     found = [*changed(now, BEFORE)]
     assert len(found) == number
     assert all("fresh with lite: holds in 2.2.1-both" in one for one in found)
@@ -172,7 +176,7 @@ def test_a_new_release_that_changes_a_cell_is_reported(
 
 def test_another_defect_in_the_same_cell_is_reported() -> None:
     one, other = (
-        Cell("alive", LITE, State.KNOWN, "", (name,)) for name in [*BY_ID][:2]
+        Cell(Rule.ALIVE, LITE, State.KNOWN, "", (name,)) for name in [*BY_ID][:2]
     )
     before, now = (
         environment("2.2.1-both-sa2.1-flask3.1.3", it) for it in (one, other)
@@ -182,15 +186,15 @@ def test_another_defect_in_the_same_cell_is_reported() -> None:
 
 
 def test_a_break_that_no_defect_explains_is_in_the_table() -> None:
-    known = Cell("alive", LITE, State.KNOWN, "", ("streams-too-late",))
-    cells = [Cell("fresh", LITE, State.BROKEN), known]
+    known = Cell(Rule.ALIVE, LITE, State.KNOWN, "", ("streams-too-late",))
+    cells = [Cell(Rule.FRESH, LITE, State.BROKEN), known]
     broken = environment("9.0-both-sa2.1-flask3.1.3", *cells)
     said = verdict([broken], LITE)
     assert said.startswith("**fresh broken**; all but `alive` [1]")
 
 
 def test_a_red_cell_of_the_picture_leads_to_its_finding() -> None:
-    known = Cell("alive", LITE, State.KNOWN, "", ("streams-too-late",))
+    known = Cell(Rule.ALIVE, LITE, State.KNOWN, "", ("streams-too-late",))
     drawn = picture([environment("9.0-both-sa2.1-flask3.1.3", known)])
     target = "../SESSION_SCOPING_INVESTIGATION.md#1-an-export-outlives-its-session"
     assert f'<a href="{target}">' in drawn

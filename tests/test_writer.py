@@ -27,10 +27,9 @@ from session_scoping.drive.ledger import databases
 from session_scoping.drive.record import record
 from session_scoping.fixes.close_fails_and_is_kept import ClosingSession
 from session_scoping.fixes.close_fails_and_is_kept import FlaskClosingSession
-from session_scoping.recording import NOBODY
 from session_scoping.recording import Recording
 from session_scoping.recording import Request
-from session_scoping.rules.verdict import judge
+from session_scoping.rules.judge import judge
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:Passing a session object:DeprecationWarning"),
@@ -263,15 +262,15 @@ def posts(recording: Recording) -> list[Request]:
 
 def names(recording: Recording) -> Counter[str]:
     """What is done by the requests that overtake no other."""
-    return Counter(one.operation for one in posts(recording) if one.overtakes == NOBODY)
+    return Counter(one.does for one in posts(recording) if one.overtakes is None)
 
 
 def reasons(recording: Recording) -> dict[str, str]:
-    return {one.operation: one.why for one in recording.unseen}
+    return {str(one.operation): one.why for one in recording.unseen}
 
 
 def wrongs(recording: Recording) -> dict[str, str]:
-    return {one.operation: one.wrong for one in recording.requests if one.wrong}
+    return {one.does: one.unexpected for one in recording.requests if one.unexpected}
 
 
 def line_of(marker: str) -> int:
@@ -325,9 +324,9 @@ def test_a_duplicate_is_refused_or_a_second_row(shop: Shop) -> None:
     shop.add(CategoryView, shop.models.category)
     recording = record(shop.app, write=True)
     statuses = {
-        (recording.views[one.view].model, one.status)
+        (recording.views[one.view or 0].model, one.status)
         for one in posts(recording)
-        if one.operation == "create, duplicate" and not one.failed
+        if one.does == "create, duplicate" and not one.injected
     }
     assert statuses == {("Product", 200), ("Category", 302)}
 
@@ -359,8 +358,8 @@ def test_each_step_of_what_writes_fails_in_turn(shop: Shop) -> None:
     recording = record(shop.app, write=True, faults=True)
     failed: dict[str, set[str]] = {name: set() for name in names(recording)}
     for one in posts(recording):
-        if one.failed and one.operation in failed:
-            failed[one.operation].add(one.failed.split()[0])
+        if one.injected and one.does in failed:
+            failed[one.does].add(one.injected.step.split()[0])
     assert {"INSERT", "COMMIT"} <= failed["create"]
     assert {"UPDATE", "COMMIT"} <= failed["edit, changed"]
     assert {"UPDATE", "COMMIT"} <= failed["inline edit"]
@@ -434,7 +433,7 @@ def test_what_the_admin_does_not_delete_is_removed_and_noted(shop: Shop) -> None
     assert set(wrong) == {"bulk delete", "delete"}
     assert "the row is still there" in wrong["delete"]
     assert "not on a Monday" in wrong["delete"]
-    assert {one.operation for one in judge(recording).failures} == set(wrong)
+    assert {one.does for one in judge(recording).failures} == set(wrong)
     [note] = recording.notes
     assert note.startswith("category: 4 rows that the admin did not delete")
     assert shop.rows == before
@@ -471,10 +470,10 @@ def test_a_request_that_overtakes_another_writes_nothing(shop: Shop) -> None:
     before = shop.rows
     recording = record(shop.app, write=True)
     for operation in ("create", "edit, changed", "bulk delete", "delete"):
-        done = [one for one in recording.requests if one.operation == operation]
-        overtaking = [one for one in done if one.overtakes != NOBODY]
+        done = [one for one in recording.requests if one.does == operation]
+        overtaking = [one for one in done if one.overtakes is not None]
         assert overtaking
-        assert all(one.failed for one in overtaking)
+        assert all(one.injected for one in overtaking)
         assert {one.overtakes for one in overtaking} < {one.number for one in done}
     assert judge(recording).holds
     assert recording.notes == []
@@ -584,7 +583,7 @@ def test_what_tells_the_class_of_a_row_is_not_made_up(shop: Shop) -> None:
     before = shop.rows
     recording = record(shop.app, write=True)
     assert {"create", "edit, changed", "delete"} <= {*names(recording)}
-    assert [one.error for one in recording.requests if one.error] == []
+    assert [one.exception for one in recording.requests if one.exception] == []
     assert shop.rows == before
 
 
@@ -617,7 +616,7 @@ def test_what_a_view_does_not_allow_is_noted(shop: Shop) -> None:
     before = shop.rows
     recording = record(shop.app, write=True)
     left_out = {
-        (recording.views[one.view].name, one.operation): one.why
+        (recording.views[one.view].name, str(one.operation)): one.why
         for one in recording.unseen
     }
     assert left_out == {
@@ -702,7 +701,7 @@ def test_a_row_that_fails_after_it_is_written_is_removed(shop: Shop) -> None:
     shop.add(View, shop.models.category)
     before = shop.rows
     recording = record(shop.app, write=True)
-    assert "no mail server" in judge(recording).failures[0].error
+    assert "no mail server" in judge(recording).failures[0].exception
     assert shop.rows == before
 
 

@@ -23,7 +23,7 @@ from session_scoping import judge
 from session_scoping import record
 from session_scoping import Recording
 from session_scoping import Verdict
-from session_scoping.drive.faults import FAULTS
+from session_scoping.recording import Fault
 from tests.apps import APPS
 from tests.apps import Example
 from tests.apps import LEFT_IN_REGISTRY
@@ -38,8 +38,8 @@ class Tally:
     """How often what was failed, and how often a rule broke by it."""
 
     def __init__(self) -> None:
-        self.made: Counter[tuple[str, str]] = Counter()
-        self.broke: Counter[tuple[str, str]] = Counter()
+        self.made: Counter[tuple[str, Fault]] = Counter()
+        self.broke: Counter[tuple[str, Fault]] = Counter()
         self.causes: Counter[str] = Counter()
 
     def add(self, verdict: Verdict) -> None:
@@ -47,8 +47,8 @@ class Tally:
         for one in verdict.violations:
             self.causes[one.cause.name if one.cause else one.what] += 1
         for request in verdict.recording.requests:
-            if request.fault:
-                key = request.operation.partition(",")[0], request.fault
+            if request.operation and request.injected:
+                key = request.operation.kind, request.injected.fault
                 self.made[key] += 1
                 self.broke[key] += request.number in broken
 
@@ -57,7 +57,7 @@ class Tally:
             yield f"| {operation} | {' | '.join(self._cells(operation))} |"
 
     def _cells(self, operation: str) -> t.Iterator[str]:
-        for fault in FAULTS:
+        for fault in Fault:
             made, broke = self.made[operation, fault], self.broke[operation, fault]
             yield f"{made}, **{broke} broke**" if broke else str(made or "–")
 
@@ -103,7 +103,7 @@ def of_example(example: Example, url: str) -> Verdict:
 
 def told(verdicts: list[Verdict]) -> str:
     requests = (one for verdict in verdicts for one in verdict.recording.requests)
-    faults = sum(bool(one.fault) for one in requests)
+    faults = sum(bool(one.injected) for one in requests)
     return f"{faults} faults, {sum(len(one.violations) for one in verdicts)} violations"
 
 
@@ -136,8 +136,8 @@ def main() -> int:
         ("the library", library),
         (f"{len(fixed)} fixed example apps", examples),
     ):
-        print(f"\n| {title} | {' | '.join(FAULTS)} |")
-        print("|---|" + "---|" * len(FAULTS))
+        print(f"\n| {title} | {' | '.join(Fault)} |")
+        print("|---|" + "---|" * len(Fault))
         print("\n".join(tally.rows()))
         for cause, number in tally.causes.most_common():
             print(f"\n{number} violations by: {json.dumps(cause)}")

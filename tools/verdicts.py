@@ -33,7 +33,7 @@ from session_scoping.rules.defects import DEFECTS
 from session_scoping.rules.defects import not_importing
 from session_scoping.rules.defects import word
 from session_scoping.rules.handles import HANDLES
-from session_scoping.rules.rules import NAMES
+from session_scoping.rules.rules import Rule
 
 ROOT = Path(__file__).parent.parent
 DATA = ROOT / "verdicts.json"
@@ -79,7 +79,7 @@ class Environment(t.NamedTuple):
 
     name: str  # release-extensions-SQLAlchemy-Flask
     versions: dict[str, str]
-    cells: dict[tuple[str, str], Cell]  # by rule and handle: those that do not hold
+    cells: dict[tuple[Rule, str], Cell]  # by rule and handle: those that do not hold
     does_not_import: str = ""
 
     @property
@@ -93,13 +93,13 @@ class Environment(t.NamedTuple):
         _, extensions, sqlalchemy, flask = self.name.split("-")
         return extensions, sqlalchemy, flask
 
-    def cell(self, rule: str, handle: str) -> Cell:
+    def cell(self, rule: Rule, handle: str) -> Cell:
         """What is known of a rule with a handle."""
         if self.does_not_import:
             return Cell(rule, handle, State.NOT_TRIED, self.does_not_import)
         return self.cells.get((rule, handle), Cell(rule, handle, State.HOLDS))
 
-    def defects(self, rule: str, handle: str) -> list[Defect]:
+    def defects(self, rule: Rule, handle: str) -> list[Defect]:
         """The known defects that break a rule with a handle here."""
         return [BY_ID[one] for one in self.cell(rule, handle).defects]
 
@@ -152,7 +152,7 @@ def save(found: t.Iterable[Environment]) -> None:
 def _pack(one: Environment) -> dict[str, t.Any]:
     """The versions, and what does not hold: a state, defects, rules and handles."""
     handles: dict[t.Any, list[str]] = defaultdict(list)
-    for rule, handle in product(NAMES, HANDLES):
+    for rule, handle in product(Rule, HANDLES):
         if cell := one.cells.get((rule, handle)):
             handles[rule, cell.state.value, cell.defects].append(handle)
     rules: dict[t.Any, list[str]] = defaultdict(list)
@@ -175,7 +175,7 @@ def _unpack(
     found = {
         (rule, handle): Cell(rule, handle, State(state), "", tuple(defects))
         for state, defects, rules, handles in cells
-        for rule, handle in product(rules, handles)
+        for rule, handle in product(map(Rule, rules), handles)
     }
     return Environment(name, versions, found, does_not_import)
 
@@ -215,7 +215,7 @@ def verdict(runs: t.Sequence[Environment], handle: str) -> str:
     unknown: list[str] = []  # that no documented defect explains
     tried = False
     for one in runs:
-        for rule in NAMES:
+        for rule in Rule:
             cell = one.cell(rule, handle)
             tried |= cell.state != State.NOT_TRIED
             if cell.state == State.BROKEN and rule not in unknown:
@@ -228,7 +228,7 @@ def verdict(runs: t.Sequence[Environment], handle: str) -> str:
         return f"does not import {found}" if why else State.NOT_TRIED.value
     said = []
     by_defects: dict[tuple[Defect, ...], list[str]] = defaultdict(list)
-    for rule in NAMES:
+    for rule in Rule:
         if rule in broken:
             ordered = sorted(broken[rule], key=lambda defect: defect.finding)
             by_defects[tuple(ordered)].append(rule)
@@ -333,9 +333,9 @@ SIZE, GAP, LEFT, TOP = 30, 4, 210, 64
 def picture(found: t.Sequence[Environment]) -> str:
     """Releases across, rules and handles down; a broken cell leads to its finding."""
     groups = _by_release(found)
-    rows = [(rule, handle) for rule in NAMES for handle in HANDLES]
+    rows = [(rule, handle) for rule in Rule for handle in HANDLES]
     width = LEFT + len(groups) * (58 + GAP) + 16
-    height = TOP + len(rows) * (SIZE - 12 + GAP) + len(NAMES) * 10 + 66
+    height = TOP + len(rows) * (SIZE - 12 + GAP) + len(Rule) * 10 + 66
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" '
         f'width="{width}" height="{height}" role="img" aria-labelledby="title">',
@@ -365,7 +365,7 @@ def picture(found: t.Sequence[Environment]) -> str:
 
 
 def _square(
-    x: int, y: int, rule: str, handle: str, runs: t.Sequence[Environment]
+    x: int, y: int, rule: Rule, handle: str, runs: t.Sequence[Environment]
 ) -> str:
     cells = [(one, one.cell(rule, handle)) for one in runs]
     tried = [(one, cell) for one, cell in cells if cell.state != State.NOT_TRIED]
@@ -446,7 +446,7 @@ STYLE = """
 
 def changed(now: Environment, before: Environment) -> t.Iterator[str]:
     """The cells that are not as they are written down."""
-    for rule in NAMES:
+    for rule in Rule:
         for handle in HANDLES:
             was, cell = before.cell(rule, handle), now.cell(rule, handle)
             if (was.state, {*was.defects}) != (cell.state, {*cell.defects}):

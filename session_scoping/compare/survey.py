@@ -24,8 +24,8 @@ from session_scoping.rules.defects import BY_ID
 from session_scoping.rules.defects import not_importing
 from session_scoping.rules.handles import HANDLES
 from session_scoping.rules.handles import missing
-from session_scoping.rules.rules import NAMES
-from session_scoping.rules.verdict import judge
+from session_scoping.rules.judge import judge
+from session_scoping.rules.rules import Rule
 from session_scoping.rules.verdict import Verdict
 from session_scoping.watch.stack import stack
 
@@ -52,11 +52,11 @@ class Survey:
         Such an operation does not prove that a rule holds.
         """
         return [
-            f"{handle}: {verdict.recording.views[request.view].name}, "
-            f"{request.operation}: {request.wrong}"
+            f"{handle}: {verdict.label(request.view)}, {request.does}: "
+            f"{request.unexpected}"
             for handle, verdict in self.verdicts.items()
             for request in verdict.failures
-            if request.wrong
+            if request.unexpected
         ]
 
     @property
@@ -77,9 +77,9 @@ class Survey:
     @property
     def cells(self) -> list[Cell]:
         """The state of each rule with each handle."""
-        return [self.cell(rule, handle) for rule in NAMES for handle in HANDLES]
+        return [self.cell(rule, handle) for rule in Rule for handle in HANDLES]
 
-    def cell(self, rule: str, handle: str) -> Cell:
+    def cell(self, rule: Rule, handle: str) -> Cell:
         """Return the state of a rule with a handle."""
         if handle in self.verdicts:
             return self.verdicts[handle].summed(rule, handle)

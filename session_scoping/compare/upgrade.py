@@ -7,7 +7,6 @@ from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures import wait
 from dataclasses import asdict
 from dataclasses import dataclass
-from enum import Enum
 from functools import cached_property
 from pathlib import Path
 
@@ -17,16 +16,17 @@ from packaging.version import Version
 
 from session_scoping.compare import environments
 from session_scoping.errors import CannotTell
+from session_scoping.recording import Word
 from session_scoping.rules.cells import Cell
 from session_scoping.rules.cells import State
-from session_scoping.rules.rules import NAMES
-from session_scoping.rules.verdict import judge
+from session_scoping.rules.judge import judge
+from session_scoping.rules.rules import Rule
 from session_scoping.rules.verdict import Verdict
 
 Progress = t.Callable[[str], object]  # takes what is being done
 
 
-class Kind(str, Enum):
+class ChangeKind(Word):
     """How an upgrade changes a cell."""
 
     SAME = "same"
@@ -64,10 +64,10 @@ class Side:
     failures: list[str]  # the requests that no rule explains
 
     @cached_property
-    def _by_place(self) -> dict[tuple[str, str], Cell]:
+    def _by_place(self) -> dict[tuple[Rule, str], Cell]:
         return {(cell.rule, cell.subject): cell for cell in self.cells}
 
-    def cell(self, rule: str, subject: str) -> Cell:
+    def cell(self, rule: Rule, subject: str) -> Cell:
         """Return a cell. It is ``not reached`` if this side does not have the view."""
         not_there = Cell(rule, subject, State.NOT_REACHED, "there is no such view")
         return self._by_place.get((rule, subject), not_there)
@@ -81,23 +81,23 @@ class Change:
     after: Cell
 
     @property
-    def kind(self) -> Kind:
+    def kind(self) -> ChangeKind:
         """What has changed.
 
         It is ``BROKEN``, too, if a defect breaks the rule after another defect did.
         """
         if not (_tried(self.before) and _tried(self.after)):
-            return Kind.INCOMPARABLE
+            return ChangeKind.INCOMPARABLE
         before, after = _reasons(self.before), _reasons(self.after)
         if after - before:
-            return Kind.BROKEN
-        return Kind.FIXED if before - after else Kind.SAME
+            return ChangeKind.BROKEN
+        return ChangeKind.FIXED if before - after else ChangeKind.SAME
 
     @property
     def reason(self) -> Cell:
         """The cell of the side that explains the change."""
-        untried = self.kind == Kind.INCOMPARABLE and not _tried(self.before)
-        return self.before if untried or self.kind == Kind.FIXED else self.after
+        untried = self.kind == ChangeKind.INCOMPARABLE and not _tried(self.before)
+        return self.before if untried or self.kind == ChangeKind.FIXED else self.after
 
 
 def _tried(cell: Cell) -> bool:
@@ -123,7 +123,7 @@ class Comparison:
         cells = [*self.before.cells, *self.after.cells]
         return list(dict.fromkeys(cell.subject for cell in cells))
 
-    def change(self, rule: str, subject: str) -> Change:
+    def change(self, rule: Rule, subject: str) -> Change:
         """A cell, before and after."""
         return Change(self.before.cell(rule, subject), self.after.cell(rule, subject))
 
@@ -131,10 +131,10 @@ class Comparison:
     def changes(self) -> list[Change]:
         """Every cell, before and after."""
         return [
-            self.change(rule, subject) for rule in NAMES for subject in self.subjects
+            self.change(rule, subject) for rule in Rule for subject in self.subjects
         ]
 
-    def of(self, kind: Kind) -> list[Change]:
+    def of(self, kind: ChangeKind) -> list[Change]:
         """Return the changes of a kind."""
         return [change for change in self.changes if change.kind == kind]
 
@@ -161,9 +161,9 @@ class Comparison:
     @property
     def status(self) -> int:
         """0: nothing that held is broken; 1: a rule is broken; 2: it could not tell."""
-        if self.of(Kind.BROKEN):
+        if self.of(ChangeKind.BROKEN):
             return 1
-        compared = self.of(Kind.SAME) or self.of(Kind.FIXED)
+        compared = self.of(ChangeKind.SAME) or self.of(ChangeKind.FIXED)
         return 0 if compared and not self.failures else 2
 
     def to_json(self) -> dict[str, t.Any]:
@@ -284,16 +284,15 @@ def attempt(package: str, side: str, job: Job, progress: Progress) -> Side:
 
 def _of_views(verdict: Verdict) -> t.Iterator[Cell]:
     for number in range(len(verdict.recording.views)):
-        for rule in NAMES:
-            yield verdict.summed(rule, verdict.label(number), number)
+        for rule in Rule:
+            yield verdict.cell(rule, number)
 
 
 def _failures(verdicts: dict[str, Verdict]) -> t.Iterator[str]:
     """Yield the requests that did not work, worded alike on each side."""
     for subject, verdict in verdicts.items():
         lines = (
-            f"{subject}, {request.operation or request.path}: "
-            f"{request.error or request.broke_off or request.wrong}"
+            f"{subject}, {request.does}: {request.failure}"
             for request in verdict.failures
         )
         yield from dict.fromkeys(
@@ -340,7 +339,7 @@ def bisect(first: str, last: str, job: Job, progress: Progress) -> Culprit | Com
 
     good, bad = 0, len(releases) - 1
     whole = Comparison(package, outcome(good), outcome(bad))
-    if not whole.of(Kind.BROKEN):
+    if not whole.of(ChangeKind.BROKEN):
         return whole
     untried: set[int] = set()
     while candidates := [n for n in range(good + 1, bad) if n not in untried]:

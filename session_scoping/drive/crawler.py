@@ -22,10 +22,11 @@ from session_scoping.drive.driven import refuse_write
 from session_scoping.drive.driven import Writing
 from session_scoping.drive.faults import Faults
 from session_scoping.drive.faults import in_memory
-from session_scoping.drive.operations import Operation
 from session_scoping.drive.operations import plan
+from session_scoping.drive.operations import Task
 from session_scoping.errors import CannotTell
-from session_scoping.recording import NOBODY
+from session_scoping.recording import Fault
+from session_scoping.recording import LIST
 from session_scoping.recording import Request
 from session_scoping.recording import Unseen
 from session_scoping.watch.hooks import DRIVE
@@ -40,7 +41,7 @@ class Reference(t.Protocol):
     Its pages are allowed to write to its database.
     """
 
-    def operations(self, views: dict[str, int]) -> t.Iterable[Operation]:
+    def tasks(self, views: dict[str, int]) -> t.Iterable[Task]:
         """Yield operations that the crawler does not find.
 
         ``views``: the numbers of the views by endpoint.
@@ -61,7 +62,7 @@ class Crawler:
         app: flask.Flask,
         recorder: Recorder,
         make_client: MakeClient | None,
-        faults: t.Collection[str] = (),
+        faults: t.Collection[Fault] = (),
         reference: "Reference | None" = None,
     ) -> None:
         """``faults``: the kinds of faults to inject at each step of an operation."""
@@ -80,9 +81,9 @@ class Crawler:
     def _client(self) -> FlaskClient:
         return self.make_client(self.app)
 
-    def plan(self) -> list[Operation]:
+    def plan(self) -> list[Task]:
         """Return what there is to drive. Raises ``CannotTell`` if there is nothing."""
-        operations = plan(self.app, self.recorder)
+        tasks = plan(self.app, self.recorder)
         recording = self.recorder.recording
         if not self.app.extensions.get("admin"):
             raise CannotTell(
@@ -94,7 +95,7 @@ class Crawler:
                 f"{self.app.import_name} has an Admin without a SQLAlchemy view: "
                 "there is no session to watch"
             )
-        return operations
+        return tasks
 
     def refuse(self, sql: str) -> None:
         """Stop a write that does not belong to a driven request.
@@ -104,34 +105,34 @@ class Crawler:
         """
         refuse_write(self.recorder.recording.requests[-1], sql, self.recorder.places)
 
-    def drive(self, operation: Operation) -> None:
+    def drive(self, task: Task) -> None:
         """Do an operation twice. The second time concurrent requests overtake it."""
         if self.reference is None:
             self.recorder.refuse = self.refuse
         try:
-            self._drive(operation)
+            self._drive(task)
         finally:
             self.recorder.refuse = None
 
-    def _drive(self, operation: Operation) -> None:
-        if operation.view in self.refused:
+    def _drive(self, task: Task) -> None:
+        if task.view in self.refused:
             return
-        resolved = operation.resolve(self.pages.get(operation.view, ""))
+        resolved = task.resolve(self.pages.get(task.view, ""))
         if resolved is None:
-            self.unseen(operation, "the list shows no row to do it with")
+            self.unseen(task, "the list shows no row to do it with")
             return
         first, page = self.send(resolved)
-        if operation.name == "list":
-            self.pages[operation.view] = page
-        if resolved.absent and first.error:
-            self.unseen(operation, first.error)
+        if task.operation == LIST:
+            self.pages[task.view] = page
+        if resolved.absent and first.exception:
+            self.unseen(task, first.exception)
         elif not (resolved.absent or resolved.data) and (why := self.refusal(first)):
-            self.unseen(operation, why)
-            if operation.name == "list":
-                self.refused.add(operation.view)
+            self.unseen(task, why)
+            if task.operation == LIST:
+                self.refused.add(task.view)
             return
         self.send_overtaken(resolved, first)
-        if self.fails(operation.view):
+        if self.fails(task.view):
             self.inject_faults(resolved)
 
     def fails(self, view: int) -> bool:
@@ -141,13 +142,13 @@ class Crawler:
             self.reference is None or self.reference.fails(endpoint)
         )
 
-    def unseen(self, operation: Operation, why: str) -> None:
-        unseen = Unseen(operation.view, operation.name, why)
+    def unseen(self, task: Task, why: str) -> None:
+        unseen = Unseen(task.view, task.operation, why)
         self.recorder.recording.unseen.append(unseen)
 
     def refusal(self, request: Request) -> str:
         """Return why the client is not allowed to see this, or an empty string."""
-        if request.error or request.wrong or request.status == 200:
+        if request.exception or request.unexpected or request.status == 200:
             return ""
         where = f" and leads to {self.leads_to}" if self.leads_to else ""
         return f"answers {request.status}{where}"
@@ -172,28 +173,26 @@ class Crawler:
         if note not in notes:
             notes.append(note)
 
-    def send(self, operation: Operation, fail_at: int = 0) -> tuple[Request, str]:
+    def send(self, task: Task, fail_at: int = 0) -> tuple[Request, str]:
         """Make a request, outside of any app context. Returns it and its page."""
-        client = self.other_client if operation.absent else self.client
-        return self._send(self._driven(operation), client, fail_at)
+        client = self.other_client if task.absent else self.client
+        return self._send(self._driven(task), client, fail_at)
 
-    def send_overtaken(
-        self, operation: Operation, first: Request
-    ) -> tuple[Request, str]:
+    def send_overtaken(self, task: Task, first: Request) -> tuple[Request, str]:
         """Make a request, and a concurrent request before each of its statements.
 
         The concurrent requests do the same. Where the request writes, they fail before
         they write. ``first`` is an earlier request, which shows where the database is.
         """
         if self.in_memory(first):
-            return self.send(operation)
-        driven = self._driven(operation)
+            return self.send(task)
+        driven = self._driven(task)
         with ThreadPoolExecutor(1) as pool:
 
             def overtake(number: int) -> "Future[object] | None":
                 if any(map(is_exhausted, self.recorder.engines)):
                     return None
-                other = self._driven(operation, number)
+                other = self._driven(task, number)
                 return pool.submit(self._send, other, self.other_client)
 
             driven.overtaken = Overtaken(overtake)
@@ -207,18 +206,18 @@ class Crawler:
             )
         return answer
 
-    def _driven(self, operation: Operation, overtakes: int = NOBODY) -> Driven:
-        if operation.data is not None:
-            kind = Writing if overtakes == NOBODY else Failing
-            return kind(operation, overtakes)
+    def _driven(self, task: Task, overtakes: int | None = None) -> Driven:
+        if task.data is not None:
+            kind = Writing if overtakes is None else Failing
+            return kind(task, overtakes)
         if self.reference is not None:
-            return Driven(operation, overtakes)
-        return Reading(operation, self.recorder.places, overtakes)
+            return Driven(task, overtakes)
+        return Reading(task, self.recorder.places, overtakes)
 
     def _send(
         self, driven: Driven, client: FlaskClient, fail_at: int = 0
     ) -> tuple[Request, str]:
-        operation = driven.does
+        task = driven.task
         engines = self.recorder.engines
         driven.disturbed = bool(fail_at) or driven.overtaken is not None
         page = b""
@@ -228,17 +227,17 @@ class Crawler:
         ):
             # The recorder has seen the exception.
             response = client.open(
-                operation.url,
-                method="GET" if operation.data is None else "POST",
-                data=operation.data,
+                task.url,
+                method="GET" if task.data is None else "POST",
+                data=task.data,
                 environ_overrides={DRIVE: driven},
             )
             self.leads_to = response.headers.get("Location", "")
             try:
-                page = b"".join(islice(response.iter_encoded(), operation.chunks))
+                page = b"".join(islice(response.iter_encoded(), task.chunks))
             finally:
                 response.close()
-        if driven.overtakes == NOBODY and driven.overtaken is None:
+        if driven.overtakes is None and driven.overtaken is None:
             self.refill()
         if driven.request is None:
             raise CannotTell(
@@ -263,13 +262,13 @@ class Crawler:
             if is_drained(engine):
                 engine.dispose(close=False)
 
-    def inject_faults(self, operation: Operation) -> None:
+    def inject_faults(self, task: Task) -> None:
         """Inject a fault at each step in turn, and repeat the operation after each."""
         for fail_at in count(1):
-            request, _ = self.send(operation, fail_at=fail_at)
-            if not request.failed:
+            request, _ = self.send(task, fail_at=fail_at)
+            if not request.injected:
                 break
-            self.send(operation)
+            self.send(task)
 
 
 def is_drained(engine: sa.engine.Engine) -> bool:

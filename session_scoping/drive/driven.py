@@ -7,8 +7,9 @@ from concurrent.futures import TimeoutError as FutureTimeout
 
 from session_scoping.drive.faults import driver_error
 from session_scoping.drive.faults import shorten
-from session_scoping.drive.operations import Operation
-from session_scoping.recording import NOBODY
+from session_scoping.drive.operations import Task
+from session_scoping.recording import Fault
+from session_scoping.recording import Injected
 from session_scoping.recording import Request
 from session_scoping.recording import Stopped
 from session_scoping.watch.places import Places
@@ -51,11 +52,11 @@ class Driven:
 
     writes = False
 
-    def __init__(self, operation: Operation, overtakes: int = NOBODY) -> None:
+    def __init__(self, task: Task, overtakes: int | None = None) -> None:
         """``overtakes``: the number of the request that this request overtakes."""
-        self.does = operation
-        self.view = operation.view
-        self.operation = operation.name
+        self.task = task
+        self.view = task.view
+        self.operation = task.operation
         self.overtakes = overtakes
         self.request: Request | None = None  # the first, if it is redirected
         self.overtaken: Overtaken | None = None
@@ -65,7 +66,7 @@ class Driven:
     def begun(self, request: Request) -> None:
         """The request begins, or a request that it is redirected to begins."""
         self.request = self.request or request
-        request.absent = self.does.absent
+        request.absent = self.task.absent
         request.overtakes = self.overtakes
 
     def step(self, request: Request, sql: str) -> None:
@@ -79,9 +80,9 @@ class Reading(Driven):
     """A request that must not write."""
 
     def __init__(
-        self, operation: Operation, places: Places, overtakes: int = NOBODY
+        self, task: Task, places: Places, overtakes: int | None = None
     ) -> None:
-        super().__init__(operation, overtakes)
+        super().__init__(task, overtakes)
         self.places = places
 
     def step(self, request: Request, sql: str) -> None:
@@ -100,7 +101,7 @@ class Failing(Driven):
 
     def step(self, request: Request, sql: str) -> None:
         if not READS.match(sql):
-            request.failed = shorten(sql)
+            request.injected = Injected(Fault.BEFORE, shorten(sql))
             raise driver_error(sql)
 
 

@@ -7,16 +7,10 @@ from sqlalchemy import event
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.pool import QueuePool
 
+from session_scoping.recording import Fault
+from session_scoping.recording import Injected
 from session_scoping.watch.hooks import Drive
 from session_scoping.watch.hooks import RUNNING
-
-EXHAUSTED = "the pool is exhausted"
-BEFORE = "before a statement"
-AFTER = "after a statement"
-LOST = "the connection is lost"
-COMMIT = "at the commit"
-ROLLBACK = "at the rollback"
-FAULTS = (EXHAUSTED, BEFORE, AFTER, LOST, COMMIT, ROLLBACK)
 
 
 class Faults:
@@ -31,7 +25,7 @@ class Faults:
         self,
         drive: Drive,
         fail_at: int,
-        faults: t.Collection[str],
+        faults: t.Collection[Fault],
         engines: t.Iterable[sa.engine.Engine],
     ) -> None:
         """``faults``: the kinds to inject. ``engines``: the pools to exhaust."""
@@ -59,7 +53,7 @@ class Faults:
         for listener in self._listeners:
             event.remove(*listener)
 
-    def _is_turn(self, fault: str, at: str) -> bool:
+    def _is_turn(self, fault: Fault, at: str) -> bool:
         """Count a step. Is the fault to be injected at this step?"""
         running = RUNNING.get()
         if running is None or running.drive is not self.drive:
@@ -69,34 +63,34 @@ class Faults:
         self.steps += 1
         if self.steps != self.fail_at:
             return False
-        running.request.fault, running.request.failed = fault, shorten(at)
+        running.request.injected = Injected(fault, shorten(at))
         return True
 
     def _on_checkout(self, *_: object) -> None:
-        if self._is_turn(EXHAUSTED, "QueuePool limit"):
+        if self._is_turn(Fault.EXHAUSTED, "QueuePool limit"):
             raise sa.exc.TimeoutError("QueuePool limit: failed by session_scoping")
 
     def _on_statement(
         self, connection: t.Any, cursor: object, sql: str, *_: object
     ) -> None:
-        if self._is_turn(BEFORE, sql):
+        if self._is_turn(Fault.BEFORE, sql):
             raise driver_error(sql)
-        self._lose(connection, LOST, sql)
+        self._lose(connection, Fault.LOST, sql)
 
     def _on_result(
         self, connection: object, cursor: object, sql: str, *_: object
     ) -> None:
-        if self._is_turn(AFTER, sql):
+        if self._is_turn(Fault.AFTER, sql):
             raise driver_error(sql)
 
     def _on_commit(self, connection: object) -> None:
-        if self._is_turn(COMMIT, "COMMIT"):
+        if self._is_turn(Fault.COMMIT, "COMMIT"):
             raise driver_error("COMMIT")
 
     def _on_rollback(self, connection: t.Any) -> None:
-        self._lose(connection, ROLLBACK, "ROLLBACK")
+        self._lose(connection, Fault.ROLLBACK, "ROLLBACK")
 
-    def _lose(self, connection: t.Any, fault: str, at: str) -> None:
+    def _lose(self, connection: t.Any, fault: Fault, at: str) -> None:
         if in_memory(str(connection.engine.url)) or connection.invalidated:
             return
         if self._is_turn(fault, at):

@@ -113,7 +113,7 @@ class Ledger:
             return
         expected = self.expected
         if expected is None or not expected.wants(mapper):
-            view = self.views[running.request.view].name
+            view = self.views[running.drive.view].name
             self.unexpected.setdefault(mapper.local_table, set()).add(view)
             return
         identity = tuple(mapper.primary_key_from_instance(target))

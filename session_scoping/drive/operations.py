@@ -13,6 +13,8 @@ from werkzeug.routing import BuildError
 from werkzeug.routing import MapAdapter
 
 from flask_admin.contrib.sqla import ModelView
+from session_scoping.recording import Operation
+from session_scoping.recording import OperationKind
 from session_scoping.watch.recorder import Recorder
 
 # The endpoints of a ModelView that need no generic request: they are driven below, or
@@ -49,17 +51,17 @@ FILTER_VALUES = (
 )
 
 
-class Operation(t.NamedTuple):
-    """A thing that a person does in the admin."""
+class Task(t.NamedTuple):
+    """An operation to drive, and how."""
 
     view: int
-    name: str
+    operation: Operation
     url: str  # may hold ID or TERM
     chunks: int | None = None  # of the response to read before the client leaves
     data: t.Mapping[str, t.Any] | None = None  # what is posted
     absent: bool = False  # does it ask for a row that does not exist?
 
-    def resolve(self, page: str) -> "Operation | None":
+    def resolve(self, page: str) -> "Task | None":
         """Fill in what the list shows. Returns ``None`` if it shows no such thing."""
         url = self.url
         if ID in url:
@@ -102,70 +104,74 @@ def word(page: str) -> str:
     return "a"
 
 
-def plan(app: flask.Flask, recorder: Recorder) -> list[Operation]:
-    """Return all operations that only read, view by view, each list first."""
+def plan(app: flask.Flask, recorder: Recorder) -> list[Task]:
+    """Return what there is to read, view by view, each list first."""
     urls = app.url_map.bind("localhost")
-    operations: list[Operation] = []
-    others: list[Operation] = []
+    tasks: list[Task] = []
+    others: list[Task] = []
     for number in recorder.learn(app).values():
         view = recorder.view(number)
         if isinstance(view, ModelView):
-            operations += _of_model(number, view, urls, bool(app.secret_key))
+            tasks += _of_model(number, view, urls, bool(app.secret_key))
         others += _of_other(number, view, app, urls)
-    return operations + others  # last: an operation may log the client out
+    return tasks + others  # last: an operation may log the client out
 
 
 def _of_model(
     number: int, view: t.Any, urls: MapAdapter, speaks: bool
-) -> t.Iterator[Operation]:
+) -> t.Iterator[Task]:
     """``speaks``: can the app flash a message that there is no such row?"""
 
-    def operation(
-        name: str, endpoint: str, query: str = "", **more: t.Any
-    ) -> Operation:
+    def task(
+        operation: Operation, endpoint: str, query: str = "", **more: t.Any
+    ) -> Task:
         values = more.pop("values", {})
         url = urls.build(f"{view.endpoint}.{endpoint}", values)
-        return Operation(number, name, f"{url}?{query}" if query else url, **more)
+        return Task(number, operation, f"{url}?{query}" if query else url, **more)
 
-    def of_row(name: str, endpoint: str) -> t.Iterator[Operation]:
+    def of_list(variant: str = "", query: str = "") -> Task:
+        return task(Operation(OperationKind.LIST, variant=variant), "index_view", query)
+
+    def of_row(kind: OperationKind, endpoint: str) -> t.Iterator[Task]:
         """Ask for the existing row last: a view that keeps a row goes on with it."""
         absent = absent_id(view.model)
         if speaks and absent:
-            query = f"id={absent}"
-            yield operation(f"{name}, no such row", endpoint, query, absent=True)
-        yield operation(name, endpoint, f"id={ID}")
+            operation = Operation(kind, variant="no such row")
+            yield task(operation, endpoint, f"id={absent}", absent=True)
+        yield task(Operation(kind), endpoint, f"id={ID}")
 
-    yield operation("list", "index_view")
-    yield operation("list, second page", "index_view", "page=1")
+    yield of_list()
+    yield of_list("second page", "page=1")
     if allows(view, "column_searchable_list"):
-        yield operation("list, searched", "index_view", f"search={TERM}")
+        yield of_list("searched", f"search={TERM}")
     for index, (name, _) in enumerate(view._list_columns):
         if view.is_sortable(name):
-            yield operation(f"list, sorted by {name}", "index_view", f"sort={index}")
+            yield of_list(f"sorted by {name}", f"sort={index}")
     for argument, (_, column_filter) in (view._filter_args or {}).items():
-        name = f"list, filtered by {column_filter.name} {_operation(column_filter)}"
-        query = f"flt0_{quote(str(argument))}={quote(_value(column_filter), safe='{}')}"
-        yield operation(name, "index_view", query)
+        variant = f"filtered by {column_filter.name} {_condition(column_filter)}"
+        value = quote(_value(column_filter), safe="{}")
+        yield of_list(variant, f"flt0_{quote(str(argument))}={value}")
     if allows(view, "can_view_details"):
-        yield from of_row("details", "details_view")
+        yield from of_row(OperationKind.DETAILS, "details_view")
     if allows(view, "can_create"):
-        yield operation("create form", "create_view")
+        yield task(Operation(OperationKind.CREATE_FORM), "create_view")
     if allows(view, "can_edit"):
-        yield from of_row("edit form", "edit_view")
+        yield from of_row(OperationKind.EDIT_FORM, "edit_view")
     for name in getattr(view, "_form_ajax_refs", None) or {}:
-        query = f"name={quote(name)}&query={TERM}"
-        yield operation(f"look-up of {name}", "ajax_lookup", query)
+        operation = Operation(OperationKind.LOOK_UP, name)
+        yield task(operation, "ajax_lookup", f"name={quote(name)}&query={TERM}")
     if allows(view, "can_export"):
         for kind in view.export_types:
+            whole = Operation(OperationKind.EXPORT, kind)
+            dropped = Operation(OperationKind.EXPORT, kind, "dropped")
             values = {"export_type": kind}
-            yield operation(f"export {kind}", "export", values=values)
-            dropped = f"export {kind}, dropped"
-            yield operation(dropped, "export", values=values, chunks=1)
+            yield task(whole, "export", values=values)
+            yield task(dropped, "export", values=values, chunks=1)
 
 
 def _of_other(
     number: int, view: t.Any, app: flask.Flask, urls: MapAdapter
-) -> t.Iterator[Operation]:
+) -> t.Iterator[Task]:
     """Yield the page of a view, and custom pages that need no argument."""
     known = KNOWN if isinstance(view, ModelView) else {"static"}
     for rule in app.url_map.iter_rules():
@@ -179,7 +185,8 @@ def _of_other(
         if "GET" not in (rule.methods or ()) or wanting:
             continue
         try:
-            yield Operation(number, f"page {endpoint}", urls.build(rule.endpoint))
+            operation = Operation(OperationKind.PAGE, endpoint)
+            yield Task(number, operation, urls.build(rule.endpoint))
         except BuildError:
             continue
 
@@ -192,7 +199,7 @@ def allows(view: t.Any, option: str) -> bool:
         return True
 
 
-def _operation(column_filter: t.Any) -> str:
+def _condition(column_filter: t.Any) -> str:
     return str(getattr(column_filter, "operation", lambda: "")())
 
 

@@ -10,9 +10,10 @@ import flask
 from session_scoping.drive.crawler import Crawler
 from session_scoping.drive.crawler import MakeClient
 from session_scoping.drive.crawler import Reference
-from session_scoping.drive.faults import FAULTS
 from session_scoping.drive.writer import Writer
 from session_scoping.errors import CannotTell
+from session_scoping.recording import Fault
+from session_scoping.recording import LIST
 from session_scoping.recording import Recording
 from session_scoping.watch.recorder import Recorder
 
@@ -37,7 +38,7 @@ def record(
     app: flask.Flask,
     *,
     client: MakeClient | None = None,
-    faults: bool | t.Collection[str] = False,
+    faults: bool | t.Collection[Fault] = False,
     write: bool = False,
     leave_alone: t.Sequence[str] = (),
     progress: Progress = lambda name, done, total: None,
@@ -49,7 +50,7 @@ def record(
     :param client: A function that takes the app and returns a test client. The client
         has to be logged in if the admin needs that.
     :param faults: Inject a fault at each step of each operation: ``True`` for all
-        kinds of faults, or the kinds of ``session_scoping.drive.faults``.
+        kinds of faults, or the kinds of ``session_scoping.recording.Fault``.
     :param write: Drive the operations that write, too, on rows that it creates and
         deletes. Otherwise nothing is written to the database.
     :param leave_alone: Patterns of sessions that break no rule: see ``Recorder``.
@@ -65,32 +66,32 @@ def record(
         recorder = Recorder(leave_alone)
         recorder.start()
     try:
-        kinds = FAULTS if faults is True else faults or ()
+        kinds = tuple(Fault) if faults is True else faults or ()
         crawler = Crawler(app, recorder, client, kinds, reference)
-        operations = crawler.plan()
+        tasks = crawler.plan()
         if reference is not None:
-            operations += reference.operations(recorder.learn(app))
+            tasks += reference.tasks(recorder.learn(app))
         with silence():
-            for done, operation in enumerate(operations):
-                progress(operation.name, done, len(operations))
-                crawler.drive(operation)
+            for done, task in enumerate(tasks):
+                progress(str(task.operation), done, len(tasks))
+                crawler.drive(task)
             if write:
                 recorder.find_kept()  # before writing replaces what is kept
                 with Writer(app, crawler) as writer:
                     for done, number in enumerate(writer.views):
                         progress("create, edit, delete", done, len(writer.views))
                         writer.drive(number)
-        progress("", len(operations), len(operations))
+        progress("", len(tasks), len(tasks))
     finally:
         recording = recorder.stop()
     lists = [
         request
         for request in recording.requests
-        if request.operation == "list" and not request.failed
+        if request.operation == LIST and not request.injected
     ]
-    if lists and all(UNANSWERED.search(request.error) for request in lists):
+    if lists and all(UNANSWERED.search(request.exception) for request in lists):
         raise CannotTell(
-            f"no list can be read: {lists[0].error}: is the database there, and has it "
-            "its tables?"
+            f"no list can be read: {lists[0].exception}: is the database there, "
+            "and has it its tables?"
         )
     return recording

@@ -28,7 +28,10 @@ from session_scoping.drive.ledger import Expected
 from session_scoping.drive.ledger import Ledger
 from session_scoping.drive.ledger import OwnRow
 from session_scoping.drive.operations import allows
-from session_scoping.drive.operations import Operation
+from session_scoping.drive.operations import Task
+from session_scoping.recording import LIST
+from session_scoping.recording import Operation
+from session_scoping.recording import OperationKind
 from session_scoping.recording import Request
 from session_scoping.recording import Unseen
 from session_scoping.watch.places import describe
@@ -40,6 +43,18 @@ else:
 
 # Plain values; small values that follow the form's errors; required fields only.
 ATTEMPTS = 3
+
+CREATE = Operation(OperationKind.CREATE)
+DUPLICATE = Operation(OperationKind.CREATE, variant="duplicate")
+INVALID = Operation(OperationKind.CREATE, variant="invalid")
+AGAINST = Operation(OperationKind.CREATE, variant="against a constraint")
+CREATE_FORM = Operation(OperationKind.CREATE_FORM)
+EDIT = Operation(OperationKind.EDIT)
+EDIT_CHANGED = Operation(OperationKind.EDIT, variant="changed")
+EDIT_FORM = Operation(OperationKind.EDIT_FORM)
+INLINE_EDIT = Operation(OperationKind.INLINE_EDIT)
+BULK_DELETE = Operation(OperationKind.BULK, "delete")
+DELETE = Operation(OperationKind.DELETE)
 
 Data = dict[str, list[str]]
 # Takes the step to inject a fault at. Returns ``None`` if it cannot be done.
@@ -68,13 +83,13 @@ class Writer:
             mapper: Mapper = sa.inspect(view.model)
             table = mapper.local_table
             if not isinstance(table, sa.Table):
-                self.unseen(number, "create", "its model is mapped to no single table")
+                self.unseen(number, CREATE, "its model is mapped to no single table")
                 continue
             try:
                 found = engines(self.app, view, table.metadata.tables.values())
             except Exception as error:  # raised by the app's own code
                 why = f"there is no engine outside of a request: {describe(error)}"
-                self.unseen(number, "create", why)
+                self.unseen(number, CREATE, why)
                 continue
             self.ledger.tables |= found
             self.views.append(number)
@@ -88,7 +103,7 @@ class Writer:
     def drive(self, number: int) -> None:
         ViewWriter(self, number).drive()
 
-    def unseen(self, number: int, operation: str, why: str) -> None:
+    def unseen(self, number: int, operation: Operation, why: str) -> None:
         # What SQLAlchemy appends to an error is long, and differs each time.
         why = re.split(r" \[SQL: | \(Background on this error", why)[0][:200]
         unseen = Unseen(number, operation, why)
@@ -122,13 +137,13 @@ class ViewWriter:
         self.view: t.Any = writer.crawler.recorder.view(number)
         self.mapper: Mapper = sa.inspect(self.view.model)
         self.urls = writer.app.url_map.bind("localhost")
-        self.trials: dict[str, Trial] = {}
+        self.trials: dict[Operation, Trial] = {}
         self.created: Data = {}  # what the last row was created with
         self.overtaken: Request | None = None  # the last before it is overtaken
 
     def drive(self) -> None:
         self.drive_all()
-        listed = Operation(self.number, "list", self.url("index_view"))
+        listed = Task(self.number, LIST, self.url("index_view"))
         # Leave the view with what it keeps after reading, and show both clients the
         # messages of the app.
         last, _ = self.crawler.send(listed)
@@ -136,11 +151,11 @@ class ViewWriter:
 
     def drive_all(self) -> None:
         if not allows(self.view, "can_create"):
-            self.unseen("create", "can_create is False")
+            self.unseen(CREATE, "can_create is False")
             self.note_no_row()
             return
         if self.mapper.tables[0] not in self.ledger.before:
-            self.unseen("create", f"{self.mapper.tables[0]} cannot be read")
+            self.unseen(CREATE, f"{self.mapper.tables[0]} cannot be read")
             return
         if not self.repeat(self.create):
             self.note_no_row()
@@ -150,11 +165,11 @@ class ViewWriter:
         if allows(self.view, "can_edit"):
             self.edit_all()
         else:
-            self.unseen("edit", "can_edit is False")
+            self.unseen(EDIT, "can_edit is False")
         if allows(self.view, "column_editable_list"):
             self.edit_inline()
         if not allows(self.view, "can_delete"):
-            self.unseen("delete", "can_delete is False")
+            self.unseen(DELETE, "can_delete is False")
             return
         self.repeat(self.bulk_delete)
         self.repeat(self.delete)
@@ -164,15 +179,15 @@ class ViewWriter:
 
     # ---------------------------------------------------------------------- helpers
 
-    def unseen(self, operation: str, why: str) -> None:
+    def unseen(self, operation: Operation, why: str) -> None:
         self.writer.unseen(self.number, operation, why)
 
     def note_no_row(self) -> None:
         for operation, option in (
-            ("edit", "can_edit"),
-            ("inline edit", "column_editable_list"),
-            ("bulk delete", "can_delete"),
-            ("delete", "can_delete"),
+            (EDIT, "can_edit"),
+            (INLINE_EDIT, "column_editable_list"),
+            (BULK_DELETE, "can_delete"),
+            (DELETE, "can_delete"),
         ):
             if allows(self.view, option):
                 self.unseen(operation, "there is no row of its own to do it with")
@@ -193,7 +208,7 @@ class ViewWriter:
             return False
         for fail_at in count(1) if self.crawler.fails(self.number) else ():
             request = do(fail_at)
-            if request is None or not request.failed:
+            if request is None or not request.injected:
                 break
             do(0)
         return True
@@ -202,15 +217,15 @@ class ViewWriter:
         url = self.urls.build(f"{self.view.endpoint}.{endpoint}")
         return f"{url}?id={quote(key)}" if key else url
 
-    def open(self, operation: str, url: str) -> Page | None:
+    def open(self, operation: Operation, url: str) -> Page | None:
         """Return a page, or record why it does not open, and return ``None``."""
-        request, page = self.crawler.send(Operation(self.number, operation, url))
+        request, page = self.crawler.send(Task(self.number, operation, url))
         if request.status != 200:
-            self.unseen(operation, request.error or f"answers {request.status}")
+            self.unseen(operation, request.exception or f"answers {request.status}")
             return None
         return Page(page)
 
-    def open_form(self, operation: str, url: str) -> Form | None:
+    def open_form(self, operation: Operation, url: str) -> Form | None:
         page = self.open(operation, url)
         if page is None:
             return None
@@ -222,7 +237,7 @@ class ViewWriter:
 
     def post(
         self,
-        operation: str,
+        operation: Operation,
         url: str,
         data: Data,
         fail_at: int,
@@ -241,7 +256,7 @@ class ViewWriter:
             expected = Expected(self.number, key, inserts, tuple(inlines), found, most)
             self.ledger.expected = expected
         try:
-            posted = Operation(self.number, operation, url, data=data)
+            posted = Task(self.number, operation, url, data=data)
             if self.overtaken is not None:
                 request, page = self.crawler.send_overtaken(posted, self.overtaken)
             else:
@@ -334,7 +349,8 @@ class ViewWriter:
 
     def look_up(self, field: Field) -> list[str]:
         page = self.open(
-            f"look-up of {self.owner(field.name)[1]}", f"{field.url}&query="
+            Operation(OperationKind.LOOK_UP, self.owner(field.name)[1]),
+            f"{field.url}&query=",
         )
         return [str(found[0]) for found in json.loads(page.html)] if page else []
 
@@ -342,8 +358,8 @@ class ViewWriter:
 
     def insert(
         self,
-        operation: str,
-        form_at: tuple[str, str],
+        operation: Operation,
+        form_at: tuple[Operation, str],
         fill: t.Callable[[Form, RowValues, Trial], Data],
         mapper: Mapper,
         fail_at: int,
@@ -363,17 +379,17 @@ class ViewWriter:
             request, answer, row = self.post(
                 operation, form.action, data, fail_at, mapper
             )
-            if request.failed:
+            if request.injected:
                 return request
             if row is not None:
                 if request.status == 200:
-                    request.wrong = "the form is shown again, but the row is there"
-                if operation == "create":
+                    request.unexpected = "the form is shown again, but the row is there"
+                if operation == CREATE:
                     self.created = data
                 return request
-            if request.error or request.status != 200:
+            if request.exception or request.status != 200:
                 self.not_there(request)
-                self.unseen(operation, request.error or request.wrong)
+                self.unseen(operation, request.exception or request.unexpected)
                 return None
             page = Page(answer)
             if trial.attempt == ATTEMPTS - 1:
@@ -384,13 +400,13 @@ class ViewWriter:
                 trial.said = {field.name: field.errors for field in page.form.fields}
 
     def not_there(self, request: Request) -> None:
-        if not request.error:
-            request.wrong = f"answers {request.status}, but the row is not there"
+        if not request.exception:
+            request.unexpected = f"answers {request.status}, but the row is not there"
 
     def create(self, fail_at: int) -> Request | None:
         return self.insert(
-            "create",
-            ("create form", self.url("create_view")),
+            CREATE,
+            (CREATE_FORM, self.url("create_view")),
             lambda form, made, trial: self.fill(form.fields, made, trial),
             self.mapper,
             fail_at,
@@ -398,61 +414,60 @@ class ViewWriter:
 
     def duplicate(self, fail_at: int) -> Request | None:
         """Post the same again: it is refused, or it inserts a second row."""
-        form = self.open_form("create form", self.url("create_view"))
+        form = self.open_form(CREATE_FORM, self.url("create_view"))
         if form is None:
             return None
         data = {**self.created, **form.hidden}
-        name = "create, duplicate"
+        name = DUPLICATE
         request, _, row = self.post(name, form.action, data, fail_at, self.mapper)
         if row is None:
             self.should_show_again(request)
         return request
 
     def should_show_again(self, request: Request) -> None:
-        if not request.failed and not request.error and request.status != 200:
-            request.wrong = (
+        if not request.injected and not request.exception and request.status != 200:
+            request.unexpected = (
                 f"answers {request.status}, not with the form and its errors"
             )
 
     def create_broken(self) -> None:
         """Post what the form, or the database, has to refuse."""
-        form = self.open_form("create form", self.url("create_view"))
+        form = self.open_form(CREATE_FORM, self.url("create_view"))
         broken = list(self.breakages(form)) if form else []
-        if not any(name == "create, invalid" for name, _ in broken):
-            self.unseen("create, invalid", "the form has nothing to refuse")
+        if not any(name == INVALID for name, _ in broken):
+            self.unseen(INVALID, "the form has nothing to refuse")
         for name, changes in broken:
 
             def refuse(
-                fail_at: int, name: str = name, changes: Data = changes
+                fail_at: int, name: Operation = name, changes: Data = changes
             ) -> Request | None:
                 return self.refuse(name, changes, fail_at)
 
             self.repeat(refuse)
 
-    def breakages(self, form: Form) -> t.Iterator[tuple[str, Data]]:
-        invalid, against = "create, invalid", "create, against a constraint"
+    def breakages(self, form: Form) -> t.Iterator[tuple[Operation, Data]]:
         plain = [field for field in form.fields if self.is_plain(field)]
         for field in plain:
             if field.required and field.kind != "checkbox":
-                yield invalid, {field.name: []}
+                yield INVALID, {field.name: []}
                 break
         for field in plain:
             if self.is_number(field):
-                yield invalid, {field.name: ["ss, not a number"]}
+                yield INVALID, {field.name: ["ss, not a number"]}
                 break
         for field in plain:
             if field.maxlength:
-                yield invalid, {field.name: ["s" * (field.maxlength + 1)]}
+                yield INVALID, {field.name: ["s" * (field.maxlength + 1)]}
                 break
         for field in plain:
             if not field.required and self.needs_value(field):
                 yield (
-                    against,
+                    AGAINST,
                     {field.name: ["__None"] if field.kind == "select" else [""]},
                 )
         for field in plain:
             if self.is_number(field) and self.is_checked(field):
-                yield against, {field.name: ["-7000"]}
+                yield AGAINST, {field.name: ["-7000"]}
 
     def is_plain(self, field: Field) -> bool:
         hidden = field.kind in {"hidden", "file"} or field.fixed
@@ -482,11 +497,13 @@ class ViewWriter:
             return False
         return not any(column.nullable for column in relation.local_columns)
 
-    def refuse(self, operation: str, changes: Data, fail_at: int) -> Request | None:
-        form = self.open_form("create form", self.url("create_view"))
+    def refuse(
+        self, operation: Operation, changes: Data, fail_at: int
+    ) -> Request | None:
+        form = self.open_form(CREATE_FORM, self.url("create_view"))
         if form is None:
             return None
-        trial = self.trials["create"]
+        trial = self.trials[CREATE]
         made = self.writer.values.next(modest=trial.attempt > 0)
         data = {**self.fill(form.fields, made, trial), **changes}
         request, _, row = self.post(operation, form.action, data, fail_at, self.mapper)
@@ -505,11 +522,14 @@ class ViewWriter:
         self.repeat(self.edit_changed)
         row = self.row()
         form = (
-            self.open_form("edit form", self.url("edit_view", row.key)) if row else None
+            self.open_form(EDIT_FORM, self.url("edit_view", row.key)) if row else None
         )
         for inline in form.inlines if form else ():
             if inline.name not in self.mapper.relationships:
-                self.unseen(f"inline child of {inline.name}", "it is no relationship")
+                self.unseen(
+                    Operation(OperationKind.INLINE_CHILD, inline.name),
+                    "it is no relationship",
+                )
                 continue
 
             def add(fail_at: int, name: str = inline.name) -> Request | None:
@@ -523,23 +543,23 @@ class ViewWriter:
 
     def edit(self, fail_at: int) -> Request | None:
         """Post exactly what the form shows."""
-        return self.edit_with("edit", lambda form: form.shown, fail_at)
+        return self.edit_with(EDIT, lambda form: form.shown, fail_at)
 
     def edit_changed(self, fail_at: int) -> Request | None:
         def change(form: Form) -> Data | None:
-            made = self.writer.values.next(self.trials["create"].attempt > 0)
+            made = self.writer.values.next(self.trials[CREATE].attempt > 0)
             for field in form.fields:
                 if self.is_plain(field) and self.is_free(field):
-                    field.errors = self.trials["create"].said.get(field.name, [])
+                    field.errors = self.trials[CREATE].said.get(field.name, [])
                     column = self.mapper.columns[field.name]
                     return {
                         **form.shown,
                         field.name: [made.value(field, type_name(column))],
                     }
-            self.unseen("edit, changed", "the form has no text and no number to change")
+            self.unseen(EDIT_CHANGED, "the form has no text and no number to change")
             return None
 
-        return self.edit_with("edit, changed", change, fail_at)
+        return self.edit_with(EDIT_CHANGED, change, fail_at)
 
     def is_free(self, field: Field) -> bool:
         """Is it a column that any value can be written to?"""
@@ -551,27 +571,30 @@ class ViewWriter:
         return not field.chooses and field.kind != "checkbox"
 
     def edit_with(
-        self, operation: str, change: t.Callable[[Form], Data | None], fail_at: int
+        self,
+        operation: Operation,
+        change: t.Callable[[Form], Data | None],
+        fail_at: int,
     ) -> Request | None:
         row = self.row()
         if row is None:
             return None
-        form = self.open_form("edit form", self.url("edit_view", row.key))
+        form = self.open_form(EDIT_FORM, self.url("edit_view", row.key))
         data = change(form) if form else None
         if form is None or data is None:
             return None
         before = self.ledger.content(row)
         request, answer, _ = self.post(operation, form.action, data, fail_at)
-        if request.failed or request.error:
+        if request.injected or request.exception:
             return request
         if request.status == 200:
             self.unseen(operation, f"the form refuses it: {Page(answer).complaints}")
             return None
         after = self.ledger.content(row)
         if not after:
-            request.wrong = f"answers {request.status}, but the row is gone"
+            request.unexpected = f"answers {request.status}, but the row is gone"
         elif data != form.shown and after == before:
-            request.wrong = f"answers {request.status}, but the row is as it was"
+            request.unexpected = f"answers {request.status}, but the row is as it was"
         return request
 
     def add_child(self, name: str, fail_at: int) -> Request | None:
@@ -590,8 +613,8 @@ class ViewWriter:
             return {**form.shown, **self.fill(fields, made, trial, prefix)}
 
         return self.insert(
-            f"inline child of {name}",
-            ("edit form", self.url("edit_view", row.key)),
+            Operation(OperationKind.INLINE_CHILD, name),
+            (EDIT_FORM, self.url("edit_view", row.key)),
             fill,
             self.mapper.relationships[name].mapper,
             fail_at,
@@ -599,22 +622,24 @@ class ViewWriter:
 
     def drop_child(self, name: str, fail_at: int) -> Request | None:
         """Tick the box that removes a child. The child is the guard's own."""
-        operation = f"inline child of {name}, removed"
+        operation = Operation(OperationKind.INLINE_CHILD, name, "removed")
         if not self.children(name):
             self.add_child(name, 0)
         row = self.row()
         child = next(iter(self.children(name)), None)
         if child is None or row is None:
             return None
-        form = self.open_form("edit form", self.url("edit_view", row.key))
+        form = self.open_form(EDIT_FORM, self.url("edit_view", row.key))
         box = _box(form, name, child) if form else ""
         if form is None or not box:
             self.unseen(operation, "the form does not show the child")
             return None
         data = {**form.shown, box: ["on"]}
         request, _, _ = self.post(operation, form.action, data, fail_at)
-        if not request.failed and not request.error and child in self.ledger.own:
-            request.wrong = f"answers {request.status}, but the child is still there"
+        if not request.injected and not request.exception and child in self.ledger.own:
+            request.unexpected = (
+                f"answers {request.status}, but the child is still there"
+            )
         return request
 
     def children(self, name: str) -> list[OwnRow]:
@@ -627,10 +652,10 @@ class ViewWriter:
         ]
 
     def edit_inline(self) -> None:
-        page = self.open("list", self.url("index_view"))
+        page = self.open(LIST, self.url("index_view"))
         cells = {cell.name: cell for cell in page.cells} if page else {}
         if not cells:
-            self.unseen("inline edit", "the list shows no cell that can be edited")
+            self.unseen(INLINE_EDIT, "the list shows no cell that can be edited")
         for cell in cells.values():
 
             def edit(fail_at: int, cell: Cell = cell) -> Request | None:
@@ -645,24 +670,24 @@ class ViewWriter:
         before = self.ledger.content(row)
         value = self.cell_value(cell, before)
         if value is None:
-            self.unseen("inline edit", f"{cell.name}: nothing to set it to")
+            self.unseen(INLINE_EDIT, f"{cell.name}: nothing to set it to")
             return None
         data = {"list_form_pk": [row.key], cell.name: [value]}
         if cell.csrf:
             data["csrf_token"] = [cell.csrf]
         url = self.url("ajax_update")
-        request, answer, _ = self.post("inline edit", url, data, fail_at)
-        if request.failed or request.error:
+        request, answer, _ = self.post(INLINE_EDIT, url, data, fail_at)
+        if request.injected or request.exception:
             return request
         if request.status != 200:
-            self.unseen("inline edit", f"{cell.name}: {answer[:200]}")
+            self.unseen(INLINE_EDIT, f"{cell.name}: {answer[:200]}")
             return None
         if cell.kind != "select2" and self.ledger.content(row) == before:
-            request.wrong = f"answers 200, but {cell.name} is as it was"
+            request.unexpected = f"answers 200, but {cell.name} is as it was"
         return request
 
     def cell_value(self, cell: Cell, content: dict[str, str]) -> str | None:
-        made = self.writer.values.next(self.trials["create"].attempt > 0)
+        made = self.writer.values.next(self.trials[CREATE].attempt > 0)
         column = self.mapper.columns.get(cell.name)
         relation = self.mapper.relationships.get(cell.name)
         if cell.kind == "boolean":
@@ -675,7 +700,7 @@ class ViewWriter:
         if cell.kind in {"text", "textarea", "number"}:
             length = getattr(getattr(column, "type", None), "length", 0) or 0
             field = Field(cell.name, cell.kind, maxlength=length)
-            field.errors = self.trials["create"].said.get(cell.name, [])
+            field.errors = self.trials[CREATE].said.get(cell.name, [])
             return made.value(field, type_name(column))
         if cell.kind != "select2" or (relation is not None and takes_over(relation)):
             return None
@@ -687,20 +712,20 @@ class ViewWriter:
 
     def bulk_delete(self, fail_at: int) -> Request | None:
         row = self.row()
-        page = self.open("list", self.url("index_view"))
+        page = self.open(LIST, self.url("index_view"))
         if row is None or page is None:
             return None
         for name in page.actions:
             if name != "delete":
                 why = "an action of its own: it may do more than write rows"
-                self.unseen(f"bulk {name}", why)
+                self.unseen(Operation(OperationKind.BULK, name), why)
         form = next((form for form in page.forms if form.id == "action_form"), None)
         if form is None or "delete" not in page.actions:
-            self.unseen("bulk delete", "the list does not offer it")
+            self.unseen(BULK_DELETE, "the list does not offer it")
             return None
         data = {**form.hidden, "action": ["delete"], "rowid": [row.key]}
         url = self.url("action_view")
-        request, _, _ = self.post("bulk delete", url, data, fail_at)
+        request, _, _ = self.post(BULK_DELETE, url, data, fail_at)
         self.should_be_gone(request, row)
         return request
 
@@ -709,23 +734,23 @@ class ViewWriter:
         return self.delete_row(row, fail_at) if row else None
 
     def delete_row(self, row: OwnRow, fail_at: int = 0) -> Request | None:
-        page = self.open("list", self.url("index_view"))
+        page = self.open(LIST, self.url("index_view"))
         if page is None:
             return None
         url = self.url("delete_view")
         forms = (form for form in page.forms if urljoin(url, form.action) == url)
         form = next(forms, Form())
         data = {**form.hidden, "id": [row.key]}
-        request, _, _ = self.post("delete", url, data, fail_at)
+        request, _, _ = self.post(DELETE, url, data, fail_at)
         self.should_be_gone(request, row)
         return request
 
     def should_be_gone(self, request: Request, row: OwnRow) -> None:
-        if request.failed or request.error or row not in self.ledger.own:
+        if request.injected or request.exception or row not in self.ledger.own:
             return
-        page = self.open("list", self.url("index_view"))
+        page = self.open(LIST, self.url("index_view"))
         complaints = f": {page.complaints}" if page and page.complaints else ""
-        request.wrong = (
+        request.unexpected = (
             f"answers {request.status}, but the row is still there{complaints}"
         )
 

@@ -10,8 +10,8 @@ def fix(app: Flask, db: t.Any, User: t.Any) -> None:
     # begin
     @app.get("/users")
     def stream():
-        names = [user.name for user in db.session.query(User)]  # read it all first
-        return Response(iter(names))  # then no stream_with_context() is needed
+        names = [user.name for user in db.session.query(User)]  # read them all first
+        return Response(iter(names))  # without stream_with_context()
 
     # or a server that closes a response on the thread that iterated over it
     # end

@@ -7,7 +7,7 @@ def fix(db: t.Any, ModelView: t.Any, User: t.Any) -> t.Any:
     # begin
     class UserView(ModelView):
         def get_query(self):
-            return db.session.query(User)  # each time; never keep what db.session() is
+            return db.session.query(User)  # ask db.session each time; keep no session
 
     # end
     return UserView

@@ -11,4 +11,6 @@ def fix(app: Flask, session: t.Any) -> None:
     def remove_session(error):
         session.remove()  # always, and not close(): that leaves it in the registry
 
+    # Async views run on another thread, so they need another scope as well:
+    # scoped_session(sessionmaker(engine), scopefunc=app_ctx._get_current_object)
     # end

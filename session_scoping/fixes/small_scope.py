@@ -9,7 +9,7 @@ from sqlalchemy.orm import sessionmaker
 
 def fix(engine: Engine) -> t.Any:
     # begin
-    # No scopefunc, or one with the same key all through a request, and one for each
+    # no scopefunc, or one that returns the same key all through a request
     session = scoped_session(sessionmaker(engine))
     # end
     return session

@@ -14,12 +14,12 @@ from jinja2 import StrictUndefined
 from markupsafe import escape
 from markupsafe import Markup
 
-from session_scoping.recording import NOBODY
+from session_scoping.recording import Operation
 from session_scoping.recording import Place
-from session_scoping.recording import Recording
 from session_scoping.recording import Request
 from session_scoping.rules.cells import State
-from session_scoping.rules.rules import RULES
+from session_scoping.rules.defects import word
+from session_scoping.rules.rules import Rule
 from session_scoping.rules.verdict import Verdict
 
 Tally = list[
@@ -42,13 +42,10 @@ def html(verdict: Verdict) -> str:
     page = environment.from_string(_part("report.html")).render(
         verdict=verdict,
         recording=recording,
-        state=_state(verdict),
-        sentence=_sentence(verdict),
+        sentence=f"{verdict.sentence[0].upper()}{verdict.sentence[1:]}.",
         remarks=_remarks(verdict),
-        rules=RULES,
-        sentences={rule.name: rule.sentence for rule in RULES},
-        views=_rows(recording),
-        label=verdict.label,
+        rules=list(Rule),
+        word=word,
         distinct=lambda values: list(dict.fromkeys(filter(None, values))),
         libraries=lambda finding: [
             violation.place
@@ -76,50 +73,17 @@ def _hash(text: str) -> str:
     return f"sha256-{base64.b64encode(digest).decode()}"
 
 
-def _state(verdict: Verdict) -> str:
-    if not verdict.holds:
-        return "broken"
-    return "holds" if verdict.proven else "not seen"
-
-
-def _sentence(verdict: Verdict) -> str:
-    known = _count(len(verdict.recording.views), "view")
-    seen = verdict.seen - {NOBODY}
-    if verdict.violations:
-        broken = {violation.rule for violation in verdict.violations}
-        text = f"{len(broken)} of {len(RULES)} rules "
-        text += "is broken" if len(broken) == 1 else "are broken"
-        within = {violation.view for violation in verdict.violations} - {NOBODY}
-        if within:
-            text += f", in {len(within)} of {known}"
-    elif verdict.proven:
-        text = f"Sessions are request-scoped, in {len(seen)} of {known}"
-    elif verdict.seen:
-        text = "No session was seen in a view of an admin, so little is known"
-    else:
-        text = "Nothing was seen, so nothing is known"
-    if verdict.stopped:
-        text += f"; {_count(len(verdict.stopped), 'request')} tried to write"
-    return f"{text}."
-
-
 def _remarks(verdict: Verdict) -> t.Iterator[str]:
     """Yield the limits of the sentence."""
-    seen = verdict.seen - {NOBODY}
+    seen = verdict.seen - {None}
     untried = [
-        rule.name
-        for rule in RULES
+        rule
+        for rule in Rule
         if seen
-        and all(verdict.cell(view, rule.name) is State.NOT_TRIED for view in seen)
+        and all(verdict.cell(rule, view).state is State.NOT_TRIED for view in seen)
     ]
     if untried:
         yield f"Not tried in any view: {', '.join(untried)}."
-    if verdict.failures:
-        yield f"{_count(len(verdict.failures), 'request')} did not work."
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number:,} {what}" + ("" if number == 1 else "s")
 
 
 def _with_code(text: str) -> Markup:
@@ -127,14 +91,8 @@ def _with_code(text: str) -> Markup:
     return Markup(re.sub("`([^`]+)`", r"<code>\1</code>", str(escape(text))))
 
 
-def _rows(recording: Recording) -> list[int]:
-    """Return the views, and ``NOBODY`` if requests came to no view."""
-    beside = any(request.view == NOBODY for request in recording.requests)
-    return [*range(len(recording.views)), *([NOBODY] if beside else [])]
-
-
 def _why(request: Request) -> list[str]:
-    return [request.error or request.broke_off or request.wrong]
+    return [request.failure]
 
 
 def _write(request: Request) -> list[str]:
@@ -148,12 +106,11 @@ def _tally(
     requests: list[Request], say: t.Callable[[Request], t.Iterable[str]]
 ) -> Tally:
     """Group requests that did the same."""
-    counts: Counter[tuple[int, str, str]] = Counter()
-    first: dict[tuple[int, str, str], Request] = {}
+    counts: Counter[tuple[int | None, str, str]] = Counter()
+    first: dict[tuple[int | None, str, str], Request] = {}
     for request in requests:
-        done = request.operation or f"{request.method} {request.path}"
         for what in say(request):
-            key = request.view, done, what
+            key = request.view, request.does, what
             counts[key] += 1
             first.setdefault(key, request)
     return [(first[key], key[2], number) for key, number in counts.most_common()]
@@ -168,7 +125,7 @@ def _data(verdict: Verdict) -> dict[str, t.Any]:
     recording = verdict.recording
     places: dict[str, int] = {}
     return {
-        "rules": {rule.name: rule.sentence for rule in RULES},
+        "rules": {rule: rule.sentence for rule in Rule},
         "engines": recording.engines,
         "views": [
             _slim(view, places) | {"label": verdict.label(number)}
@@ -185,6 +142,8 @@ def _data(verdict: Verdict) -> dict[str, t.Any]:
 
 
 def _slim(value: t.Any, places: dict[str, int]) -> t.Any:
+    if isinstance(value, Operation):
+        return str(value)
     if isinstance(value, Place):
         return places.setdefault(str(value), len(places))
     if is_dataclass(value):

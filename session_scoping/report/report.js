@@ -1,6 +1,6 @@
 "use strict";
 
-const NOBODY = -1, BUILDING = -2;
+const OUTSIDE = -1; // the place before the first request, and the view of no view
 const find = (id) => document.getElementById(id);
 const data = JSON.parse(find("data").textContent);
 const place = (number) => data.places[number] ?? "";
@@ -10,7 +10,7 @@ const clamp = (low, value, high) => Math.max(low, Math.min(high, value));
 /* What was seen: a column for each request, a bar for each session. */
 
 for (const request of data.requests) {
-  request.view ??= NOBODY;
+  request.view ??= OUTSIDE;
   request.uses ??= [];
 }
 const columns = data.requests.toSorted(
@@ -25,6 +25,7 @@ columns.forEach((request, column) => {
 });
 for (const violation of data.violations) {
   violation.sessions ??= [];
+  violation.view ??= OUTSIDE;
   for (const number of violation.sessions) bars[number].violations.push(violation);
 }
 for (const kept of data.kept_instances) bars[kept.session].instances.push(kept);
@@ -34,11 +35,10 @@ for (const bar of bars) {
   bar.broken = bar.violations.length > 0;
   bar.rules = [...new Set(bar.violations.map((violation) => violation.rule))];
   bar.open = Boolean(session.kept || !session.closed);
-  session.born_in ??= NOBODY;
-  bar.from = session.born_in < 0 ? NOBODY : (uses[0]?.column ?? columnOf[session.born_in]);
+  bar.from = session.born_in === undefined ? OUTSIDE : (uses[0]?.column ?? columnOf[session.born_in]);
   if (bar.open) bar.to = columns.length;
   else if (last?.closed) bar.to = last.column;
-  else if (bar.from === NOBODY && !last) bar.to = NOBODY;
+  else if (bar.from === OUTSIDE && !last) bar.to = OUTSIDE;
   else bar.to = Math.max(bar.from, last?.column ?? 0, columns.findLastIndex((one) => (one.started ?? 0) <= session.released));
   bar.views = new Set(uses.map((use) => use.request.view));
   for (const violation of bar.violations) bar.views.add(violation.view);
@@ -54,7 +54,7 @@ columns.forEach((request, column) => {
   else bands.push({ view: request.view, from: column, to: column });
 });
 
-const failed = (request) => Boolean(request.error || request.broke_off || request.status >= 500);
+const failed = (request) => Boolean(request.exception || request.stream_exception || request.status >= 500);
 
 /* What is asked for: it stands in the address, so that it can be linked. */
 
@@ -78,7 +78,7 @@ function go(changes, { remember = false } = {}) {
 /* Where things are drawn, in pixels. */
 
 const plot = find("plot"), drawing = find("drawing"), frame = find("frame"), overview = find("overview");
-const GUTTER = 56, OUTSIDE = 58, LEFT = GUTTER + OUTSIDE, RIGHT = 26, HEAD = 50;
+const GUTTER = 56, MARGIN = 58, LEFT = GUTTER + MARGIN, RIGHT = 26, HEAD = 50;
 const TALLEST = 22, WIDEST = 32, LEGIBLE = 14;
 
 let shown = []; // the bars that pass the filters
@@ -124,7 +124,7 @@ function layout() {
 
 /** The outline of a bar whose row is given; `x` gives the left edge of a column. */
 function outline(bar, x, top, height, before) {
-  const from = bar.from === NOBODY ? before : x(bar.from);
+  const from = bar.from === OUTSIDE ? before : x(bar.from);
   const gap = Math.min(3, height * 0.2);
   const tall = Math.max(1, height - gap);
   const y = top + gap / 2;
@@ -132,7 +132,7 @@ function outline(bar, x, top, height, before) {
     const to = x(columns.length) + 6, tip = Math.min(10, tall);
     return `M${from} ${y}H${to}l${tip} ${tall / 2}l${-tip} ${tall / 2}H${from}z`;
   }
-  const to = bar.to === NOBODY ? x(0) - 8 : x(bar.to + 1);
+  const to = bar.to === OUTSIDE ? x(0) - 8 : x(bar.to + 1);
   return `M${from} ${y}h${Math.max(1.5, to - from)}v${tall}H${from}z`;
 }
 
@@ -172,7 +172,7 @@ function draw() {
   for (let row = rowAt(scrollTop); row < shown.length && y(row) < height; row++) {
     const bar = shown[row], top = y(row), tall = tops[row + 1] - tops[row];
     const kind = bar.broken ? "broken" : "healthy";
-    if (bar.to !== NOBODY && !bar.open && x(bar.to + 1) < 0) continue;
+    if (bar.to !== OUTSIDE && !bar.open && x(bar.to + 1) < 0) continue;
     if (x(bar.from) > width) continue;
     path[kind] += outline(bar, x, top, tall, GUTTER + 8 - scrollLeft);
     if (tall >= 5) path[`${kind}-use`] += notches(bar, x, top, tall, width);
@@ -211,10 +211,10 @@ function drawColumns(x, width, height) {
   for (let column = first; column <= last; column++) {
     const request = columns[column], middle = x(column) + wide / 2;
     if (column % step === 0) words.push(text(request.number, middle, 31, "middle"));
-    if (request.failed && middle >= lastCircle + 4) {
+    if (request.injected && middle >= lastCircle + 4) {
       circles += `M${middle - 3} 42a3 3 0 1 0 6 0a3 3 0 1 0 -6 0z`;
       lastCircle = middle;
-    } else if (!request.failed && failed(request) && middle >= lastCross + 4) {
+    } else if (!request.injected && failed(request) && middle >= lastCross + 4) {
       crosses += `M${middle - 3} 39l6 6m0 -6l-6 6`;
       lastCross = middle;
     }
@@ -283,7 +283,7 @@ function point() {
   const crosshair = part(".crosshair")[0], tip = find("tip"), bar = shown[cursor.row];
   const x = (column) => LEFT + column * wide - plot.scrollLeft;
   if (bar) {
-    const from = clamp(GUTTER, bar.from === NOBODY ? GUTTER + 8 - plot.scrollLeft : x(bar.from), plot.clientWidth - 12);
+    const from = clamp(GUTTER, bar.from === OUTSIDE ? GUTTER + 8 - plot.scrollLeft : x(bar.from), plot.clientWidth - 12);
     const to = clamp(from + 8, bar.open ? x(columns.length) + 16 : x(bar.to + 1), plot.clientWidth);
     const tall = tops[cursor.row + 1] - tops[cursor.row];
     Object.assign(find("bar").style, {
@@ -294,10 +294,10 @@ function point() {
     find("bar").setAttribute("aria-label", named(bar, cursor.row));
   }
   tip.hidden = !at;
-  crosshair.toggleAttribute("hidden", !at || at.column === NOBODY);
+  crosshair.toggleAttribute("hidden", !at || at.column === OUTSIDE);
   if (!at) return;
   set(crosshair, { x: x(at.column), y: 0, width: Math.max(1, wide), height: plot.clientHeight });
-  const lines = [at.column === NOBODY ? "" : told(columns[at.column]), at.row === null ? "" : short(shown[at.row])];
+  const lines = [at.column === OUTSIDE ? "" : told(columns[at.column]), at.row === null ? "" : short(shown[at.row])];
   tip.replaceChildren(...lines.filter(Boolean).map((line) => el("span", {}, line)));
   const box = plot.getBoundingClientRect();
   const left = at.x ?? Math.max(x(at.column), GUTTER), top = at.y ?? HEAD + tops[at.row + 1] - plot.scrollTop;
@@ -307,9 +307,11 @@ function point() {
 
 /* In words. */
 
+const injected = ({ injected: { fault, step } }) => `injected fault, ${fault}: ${step}`;
+
 function ended(request) {
-  if (request.failed) return `made to fail: ${request.failed}`;
-  return request.error || request.broke_off || request.wrong || "";
+  if (request.injected) return injected(request);
+  return request.exception || request.stream_exception || request.unexpected || "";
 }
 
 function told(request) {
@@ -321,7 +323,7 @@ function short(bar) {
   return `Session ${bar.session.number}` + (bar.broken ? ` · breaks ${bar.rules.join(", ")}` : "") + (bar.open ? " · open end" : "");
 }
 
-const spot = (column) => (column === NOBODY ? "outside of any request" : `request ${columns[column].number}`);
+const spot = (column) => (column === OUTSIDE ? "outside of any request" : `request ${columns[column].number}`);
 
 function named(bar, row) {
   const end = bar.open || bar.to === bar.from ? "" : `to ${spot(bar.to)}`;
@@ -396,7 +398,7 @@ function aboutSession(bar) {
     facts([
       ["Maker", code(session.maker)],
       ["Engine", (session.engines ?? []).map((engine) => code(data.engines[engine] ?? String(engine)))],
-      ["Made in", session.born_in === BUILDING ? "no request: the app was being built" : session.born_in === NOBODY ? "no request" : toRequest(session.born_in)],
+      ["Made in", session.at_startup ? "no request: the app was being built" : session.born_in === undefined ? "no request" : toRequest(session.born_in)],
       ["Made at", [code(place(session.own)), code(place(session.place))].filter(Boolean)],
       ["First used in the app’s own code", code(place(first?.own))],
       ["First used in a library", code(place(first?.place))],
@@ -433,17 +435,17 @@ function aboutRequest(request) {
       ["Statements", request.statements],
       ["Connections", request.taken && `${request.taken} taken, ${request.returned ?? 0} returned`],
       ["Not returned, taken at", code(place(data.unreturned.find((one) => one.request === request.number)?.place))],
-      ["Error", request.error],
-      ["Answer broke off", request.broke_off],
-      ["Made to fail", request.failed],
-      ["Wrong", request.wrong],
+      ["Exception", request.exception],
+      ["Exception in the stream", request.stream_exception],
+      ["Injected fault", request.injected && injected(request)],
+      ["Not as expected", request.unexpected],
       ["Stopped writes", list(request.stopped ?? [], (one) => [code(one.sql), " ", code(place(one.own ?? one.place))])],
       ["Sessions", list(request.uses, (use) => [
         toSession(use.session),
         use.closed ? "" : el("em", {}, " left open"),
         " ", code(place(use.own ?? use.place)),
-        use.ended_early !== undefined && [el("em", {}, " closed before the view had answered, at "), code(place(use.ended_early))],
-        use.revived !== undefined && [el("em", {}, " used once more after it was closed, at "), code(place(use.revived))],
+        use.closed_early !== undefined && [el("em", {}, " closed before the view had answered, at "), code(place(use.closed_early))],
+        use.used_after_close !== undefined && [el("em", {}, " used once more after it was closed, at "), code(place(use.used_after_close))],
         lateCommit(request, use) && [el("em", {}, " committed when the view had answered, at "), code(place(lateCommit(request, use).place))],
       ].flat())],
     ]),
@@ -474,7 +476,7 @@ panel.addEventListener("click", (event) => event.target === panel && panel.close
 /* Filters, zoom, mouse and keyboard. */
 
 function filter() {
-  const view = asked.view === "" ? null : Number(asked.view);
+  const view = asked.view === "" ? null : asked.view === "outside" ? OUTSIDE : Number(asked.view);
   const accused = new Set();
   for (const violation of data.violations) {
     if (violation.rule === asked.rule && (view === null || violation.view === view)) {
@@ -586,7 +588,7 @@ function under(event) {
   const column = Math.floor((x - LEFT + plot.scrollLeft) / wide);
   const depth = y - HEAD + plot.scrollTop;
   const row = y < HEAD || depth > tops.at(-1) ? null : rowAt(depth);
-  return { x, y, row, column: x < GUTTER || column < 0 || column >= columns.length ? NOBODY : column };
+  return { x, y, row, column: x < GUTTER || column < 0 || column >= columns.length ? OUTSIDE : column };
 }
 
 frame.addEventListener("pointermove", (event) => {
@@ -605,7 +607,7 @@ frame.addEventListener("click", (event) => {
     cursor.column = Math.max(0, column);
     find("bar").focus({ preventScroll: true });
     go({ session: String(shown[row].session.number), request: "" }, { remember: true });
-  } else if (column !== NOBODY) {
+  } else if (column !== OUTSIDE) {
     find("bar").focus({ preventScroll: true });
     go({ session: "", request: String(columns[column].number) }, { remember: true });
   }

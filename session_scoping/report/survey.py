@@ -15,7 +15,7 @@ from session_scoping.rules.cells import State
 from session_scoping.rules.defects import notes
 from session_scoping.rules.defects import word
 from session_scoping.rules.handles import HANDLES
-from session_scoping.rules.rules import NAMES
+from session_scoping.rules.rules import Rule
 from session_scoping.watch.stack import STACK
 
 STYLES = {
@@ -74,7 +74,7 @@ def _parts(survey: Survey) -> t.Iterator[RenderableType]:
     yield Text(versions(survey))
     yield Text()
     table = Table("rule", *HANDLES, box=None, pad_edge=False, padding=(0, 1, 0, 0))
-    for rule in NAMES:
+    for rule in Rule:
         cells = (survey.cell(rule, handle) for handle in HANDLES)
         table.add_row(rule, *(Text(word(cell), STYLES[cell.state]) for cell in cells))
     yield table
@@ -96,7 +96,7 @@ def html(survey: Survey) -> str:
         "survey.html",
         survey=survey,
         handles=HANDLES,
-        rules=NAMES,
+        rules=Rule,
         word=word,
         versions=versions(survey),
         sentence=sentence(survey),

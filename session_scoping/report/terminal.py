@@ -14,22 +14,25 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from session_scoping.recording import NOBODY
 from session_scoping.recording import Request
 from session_scoping.rules.cells import State
-from session_scoping.rules.rules import NAMES
+from session_scoping.rules.defects import notes
+from session_scoping.rules.defects import word
+from session_scoping.rules.rules import Rule
+from session_scoping.rules.verdict import count
 from session_scoping.rules.verdict import Finding
+from session_scoping.rules.verdict import listed
 from session_scoping.rules.verdict import Verdict
 
-CELLS = {
-    State.BROKEN: Text("BROKEN", "bold red"),
-    State.KNOWN: Text("BROKEN", "bold red"),
-    State.HOLDS: Text("holds", "green"),
-    State.NOT_REACHED: Text("not reached", "yellow"),
-    State.NOT_TRIED: Text("–", "dim"),
+STYLES = {
+    State.BROKEN: "bold red",
+    State.KNOWN: "yellow",
+    State.HOLDS: "green",
+    State.NOT_REACHED: "yellow",
+    State.NOT_TRIED: "dim",
 }
 WIDTH = 100  # of a verdict that is not for a terminal
-FEW = 4  # names to print in a line
+FEW = 4  # lines to print for a finding in several views
 
 
 def text(verdict: Verdict) -> str:
@@ -67,11 +70,14 @@ def _parts(verdict: Verdict) -> t.Iterator[RenderableType]:
         ", ".join(f"{name} {version}" for name, version in recording.stack.items())
     )
     yield Text(
-        f"{recording.app}: {_count(recording.requests, 'request')}, "
-        f"{_count(recording.sessions, 'session')}"
+        f"{recording.app}: {count(recording.requests, 'request')}, "
+        f"{count(recording.sessions, 'session')}"
     )
     yield Text()
     yield _table(verdict)
+    cells = [verdict.cell(rule, view) for rule in Rule for view in verdict.rows]
+    for note in notes(cells):
+        yield Text(note)
     for number, finding in enumerate(verdict.findings, 1):
         yield Text()
         yield from _finding(verdict, number, finding)
@@ -85,56 +91,34 @@ def _parts(verdict: Verdict) -> t.Iterator[RenderableType]:
             )
     for note in recording.notes:
         yield Text(f"\nNote: {note}.")
-    yield Text(f"\nVerdict: {conclusion(verdict)}", "bold")
-
-
-def conclusion(verdict: Verdict) -> str:
-    """Return the verdict in a sentence."""
-    if verdict.findings:
-        rules = [
-            name for name in NAMES if any(name in f.rules for f in verdict.findings)
-        ]
-        return (
-            f"broken: {', '.join(rules)}. {_count(verdict.findings, 'finding')} above."
-        )
-    if not verdict.proven:
-        return "could not tell: no view was seen to use a session."
-    if verdict.stopped:
-        return "sessions are request-scoped, but a page that is read tries to write."
-    known, seen = len(verdict.recording.views), len(verdict.shown - {NOBODY})
-    within = f", in {seen} of {known} views" if seen < known else ""
-    failed = _count(verdict.failures, "request")
-    but = f", but {failed} did not work" if verdict.failures else ""
-    return f"sessions are request-scoped{within}{but}."
+    yield Text(f"\nVerdict: {verdict.sentence}.", "bold")
 
 
 def _table(verdict: Verdict) -> Table:
-    table = Table("view", *NAMES, box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    numbers: list[int] = list(range(len(verdict.recording.views)))
-    if any(request.view == NOBODY for request in verdict.recording.requests):
-        numbers.append(NOBODY)
-    for number in numbers:
-        cells = [CELLS[verdict.cell(number, rule)] for rule in NAMES]
-        table.add_row(verdict.label(number), *cells)
+    table = Table("view", *Rule, box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for view in verdict.rows:
+        cells = (verdict.cell(rule, view) for rule in Rule)
+        words = (Text(word(cell), STYLES[cell.state]) for cell in cells)
+        table.add_row(verdict.label(view), *words)
     return table
 
 
 def _finding(
     verdict: Verdict, number: int, finding: Finding
 ) -> t.Iterator[RenderableType]:
-    cause, first = finding.cause, finding.violations[0]
-    title = cause.name if cause else first.what
-    title = f"{title[0].upper()}{title[1:]}"
+    cause = finding.cause
     yield Text.assemble(
-        (f"{number}. {title}", "bold red"), f" ({views_of(verdict, finding)})"
+        (f"{number}. {finding.title}", "bold red"), f" ({verdict.names(finding)})"
     )
     if cause:
         yield _line(cause.sentence)
     alike = {violation.rule: violation for violation in reversed(finding.violations)}
     # In several views it breaks the same rules: one violation of each rule is enough.
     seen = alike.values() if len(finding.views) > 1 else finding.violations
-    for violation in sorted(seen, key=lambda violation: NAMES.index(violation.rule)):
-        where = f", in {_few(violation.operations)}" if violation.operations else ""
+    order = list(Rule)
+    for violation in sorted(seen, key=lambda violation: order.index(violation.rule)):
+        operations = listed(violation.operations, separator="; ")
+        where = f", in {operations}" if operations else ""
         if len(finding.views) > 1:
             where += f" of {verdict.label(violation.view)}, for example"
         yield _line(
@@ -160,13 +144,6 @@ def _finding(
             yield _whole(f"   see {cause.link}", "dim")
 
 
-def views_of(verdict: Verdict, finding: Finding) -> str:
-    """Return the names of the views that a finding is about."""
-    names = [verdict.label(number) for number in finding.views]
-    more = len(names) - FEW
-    return ", ".join(names[:FEW]) + (f" and {more} more" if more > 0 else "")
-
-
 def _requests(
     title: str, requests: list[Request], describe: t.Callable[[Request], str]
 ) -> t.Iterator[RenderableType]:
@@ -185,23 +162,12 @@ def _stopped(request: Request) -> str:
 
 
 def _failure(request: Request) -> str:
-    return request.error or request.broke_off or request.wrong
+    return request.failure
 
 
 def _operation(request: Request) -> str:
-    name = request.operation
     path = f"{request.method} {request.path}"
-    return f"{path} ({name})" if name else path
-
-
-def _few(names: t.Sequence[str]) -> str:
-    more = len(names) - FEW
-    listed = "; ".join(islice(names, FEW))
-    return f"{listed} and {more} more" if more > 0 else listed
-
-
-def _count(things: t.Sequence[object], name: str) -> str:
-    return f"{len(things)} {name}{'' if len(things) == 1 else 's'}"
+    return f"{path} ({request.operation})" if request.operation else path
 
 
 def _whole(line: str, style: str) -> Text:

@@ -11,21 +11,25 @@ from rich.table import Table
 from rich.text import Text
 
 from session_scoping.compare.upgrade import Change
+from session_scoping.compare.upgrade import ChangeKind
 from session_scoping.compare.upgrade import Comparison
 from session_scoping.compare.upgrade import Culprit
-from session_scoping.compare.upgrade import Kind
 from session_scoping.report.page import render_page
 from session_scoping.rules.defects import notes
 from session_scoping.rules.defects import numbers
 from session_scoping.rules.defects import word
 from session_scoping.rules.handles import HANDLES
-from session_scoping.rules.rules import NAMES
+from session_scoping.rules.rules import Rule
 
-STYLES = {Kind.BROKEN: "bold red", Kind.FIXED: "green", Kind.INCOMPARABLE: "yellow"}
+STYLES = {
+    ChangeKind.BROKEN: "bold red",
+    ChangeKind.FIXED: "green",
+    ChangeKind.INCOMPARABLE: "yellow",
+}
 TITLES = {
-    Kind.BROKEN: "Broken",
-    Kind.FIXED: "No longer broken",
-    Kind.INCOMPARABLE: "Cannot be compared",
+    ChangeKind.BROKEN: "Broken",
+    ChangeKind.FIXED: "No longer broken",
+    ChangeKind.INCOMPARABLE: "Cannot be compared",
 }
 FEW = 3  # violations to print for a rule: --json has all
 
@@ -34,18 +38,18 @@ FEW = 3  # violations to print for a rule: --json has all
 class Changes:
     """The changes of a kind that have the same reason."""
 
-    kind: Kind
+    kind: ChangeKind
     why: str
-    rules: list[str] = field(default_factory=list)
+    rules: list[Rule] = field(default_factory=list)
     subjects: list[str] = field(default_factory=list)
-    seen: dict[str, list[str]] = field(
+    seen: dict[Rule, list[str]] = field(
         default_factory=dict
     )  # by rule, for the first subject
 
     @property
     def title(self) -> str:
         """The rules and the subjects, in a line."""
-        rules = "every rule" if len(self.rules) == len(NAMES) else ", ".join(self.rules)
+        rules = "every rule" if len(self.rules) == len(Rule) else ", ".join(self.rules)
         return f"{rules}: {', '.join(self.subjects)}"
 
     @property
@@ -61,12 +65,12 @@ class Changes:
 
 def by_reason(comparison: Comparison) -> list[Changes]:
     """Group the changes by kind and reason."""
-    groups: dict[tuple[Kind, str], Changes] = {}
+    groups: dict[tuple[ChangeKind, str], Changes] = {}
     for kind in TITLES:
         for change in comparison.of(kind):
             cell = change.reason
             why = word(cell)
-            if kind == Kind.INCOMPARABLE:
+            if kind == ChangeKind.INCOMPARABLE:
                 why = f"{cell.why} {numbers(cell)}".strip()
                 if not why:
                     continue  # the table says it all
@@ -100,7 +104,7 @@ def sentence(comparison: Comparison) -> str:
     name = f"{comparison.package} {before} → {after}"
     does = [
         f"{verb} {_rules(comparison, kind)}"
-        for verb, kind in (("breaks", Kind.BROKEN), ("fixes", Kind.FIXED))
+        for verb, kind in (("breaks", ChangeKind.BROKEN), ("fixes", ChangeKind.FIXED))
         if comparison.of(kind)
     ]
     if does:
@@ -110,7 +114,7 @@ def sentence(comparison: Comparison) -> str:
     return f"{name} breaks nothing that held."
 
 
-def _rules(comparison: Comparison, kind: Kind) -> str:
+def _rules(comparison: Comparison, kind: ChangeKind) -> str:
     rules = dict.fromkeys(change.after.rule for change in comparison.of(kind))
     return ", ".join(rules)
 
@@ -121,7 +125,7 @@ def render(found: Comparison | Culprit) -> RenderableType:
         return Group(*_parts(found), Text(f"\nVerdict: {sentence(found)}", "bold"))
     comparison = found.comparison
     change = f"{comparison.package} {comparison.after.release}"
-    broke = f"{change} broke {_rules(comparison, Kind.BROKEN)}"
+    broke = f"{change} broke {_rules(comparison, ChangeKind.BROKEN)}"
     parts = [Text(f"\nVerdict: {broke}.", "bold")]
     parts.append(Text(f"{found.tried} of {found.of} releases were tried.", "dim"))
     if found.untried:
@@ -147,7 +151,7 @@ def _parts(comparison: Comparison) -> t.Iterator[RenderableType]:
         for line in group.lines:
             yield _indented(line)
     if comparison.failures:
-        yield Text("\nWorked before, and does not work now", STYLES[Kind.BROKEN])
+        yield Text("\nWorked before, and does not work now", STYLES[ChangeKind.BROKEN])
         for line in comparison.failures:
             yield _indented(line)
 
@@ -156,15 +160,15 @@ def _tables(comparison: Comparison) -> t.Iterator[Table]:
     """Yield a table of rules and handles, and a table of the app's views and rules."""
     handles = [subject for subject in comparison.subjects if subject in HANDLES]
     table = _table("rule", handles)
-    for rule in NAMES:
+    for rule in Rule:
         table.add_row(
             rule, *(_cell(comparison.change(rule, handle)) for handle in handles)
         )
     yield table
     views = [subject for subject in comparison.subjects if subject not in HANDLES]
-    table = _table("view", NAMES)
+    table = _table("view", list(Rule))
     for view in views:
-        table.add_row(view, *(_cell(comparison.change(rule, view)) for rule in NAMES))
+        table.add_row(view, *(_cell(comparison.change(rule, view)) for rule in Rule))
     if views:
         yield table
 
@@ -186,7 +190,7 @@ def html(comparison: Comparison) -> str:
     return render_page(
         "upgrade.html",
         comparison=comparison,
-        rules=NAMES,
+        rules=Rule,
         written=written,
         groups=by_reason(comparison),
         titles=TITLES,

@@ -4,19 +4,16 @@ import typing as t
 from dataclasses import dataclass
 
 from session_scoping.fixes import code
-from session_scoping.recording import BY_HAND
-from session_scoping.recording import FLASK_SQLALCHEMY
-from session_scoping.recording import LITE
+from session_scoping.recording import Maker
 from session_scoping.recording import Recording
 from session_scoping.recording import REGISTRY
 from session_scoping.recording import Request
-from session_scoping.recording import SCOPED_SESSION
 from session_scoping.recording import Session
 from session_scoping.rules.defects import BY_ID
 from session_scoping.rules.defects import Defect
 from session_scoping.rules.defects import FLASK_ADMIN
 from session_scoping.rules.sight import Sight
-from session_scoping.rules.sight import UNSOLICITED
+from session_scoping.rules.sight import ViolationKind
 
 
 @dataclass(frozen=True)
@@ -31,7 +28,7 @@ class Cause:
     defect: Defect | None = None  # the documented defect of a release, if it is one
 
 
-Recognise = t.Callable[[str, Sight, Recording], bool]
+Recognise = t.Callable[[Sight, Recording], bool]
 CAUSES: list[tuple[Cause, Recognise]] = []
 
 
@@ -58,16 +55,16 @@ def _keep(known: Cause) -> t.Callable[[Recognise], Recognise]:
     return keep
 
 
-def cause_of(rule: str, sight: Sight, recording: Recording) -> Cause | None:
+def cause_of(sight: Sight, recording: Recording) -> Cause | None:
     """Return the first known cause that explains a broken rule, or ``None``."""
     for known, recognise in CAUSES:
-        if recognise(rule, sight, recording):
+        if recognise(sight, recording):
             return known
     return None
 
 
-def _maker(sight: Sight) -> str:
-    return sight.session.maker if sight.session else ""
+def _maker(sight: Sight) -> Maker | None:
+    return sight.session.maker if sight.session else None
 
 
 def _held(sight: Sight, recording: Recording) -> bool:
@@ -92,7 +89,7 @@ MASS_DELETE = BY_ID["mass-delete-not-rolled-back"]
     "https://github.com/pallets/flask/issues/6123",
     beneath_views=True,
 )
-def _ended_elsewhere(rule: str, sight: Sight, recording: Recording) -> bool:
+def _ended_elsewhere(sight: Sight, recording: Recording) -> bool:
     request = sight.request
     if request is None or not (request.outer_context or request.ended_on):
         return False
@@ -105,13 +102,20 @@ def _ended_elsewhere(rule: str, sight: Sight, recording: Recording) -> bool:
 @documented(
     "a lost connection leaves its session in the registry", UNCLOSED, beneath_views=True
 )
-def _unclosed(rule: str, sight: Sight, recording: Recording) -> bool:
+def _unclosed(sight: Sight, recording: Recording) -> bool:
     session = sight.session
     return (
         session is not None
         and (bool(session.close_error) or _was_unclosed(sight, session))
-        and session.maker in {FLASK_SQLALCHEMY, SCOPED_SESSION}
-        and sight.kind in {"kept", "again", "open", "overlap", "revived"}
+        and session.maker in {Maker.FLASK_SQLALCHEMY, Maker.SCOPED_SESSION}
+        and sight.kind
+        in {
+            ViolationKind.KEPT,
+            ViolationKind.AGAIN,
+            ViolationKind.OPEN,
+            ViolationKind.OVERLAP,
+            ViolationKind.REUSED,
+        }
         and (not sight.kept_by or sight.kept_by[-1] == REGISTRY)
     )
 
@@ -130,7 +134,7 @@ def _was_unclosed(sight: Sight, session: Session) -> bool:
     "https://flask.palletsprojects.com/en/stable/appcontext/",
     beneath_views=True,
 )
-def _outer_context(rule: str, sight: Sight, recording: Recording) -> bool:
+def _outer_context(sight: Sight, recording: Recording) -> bool:
     return sight.request is not None and sight.request.outer_context
 
 
@@ -144,10 +148,10 @@ OUTER_CONTEXT = CAUSES[-1][0]
     code("called_session"),
     f"{FLASK_ADMIN}/issues/1272",
 )
-def _called_session(rule: str, sight: Sight, recording: Recording) -> bool:
+def _called_session(sight: Sight, recording: Recording) -> bool:
     return _held(sight, recording) and _maker(sight) in {
-        FLASK_SQLALCHEMY,
-        SCOPED_SESSION,
+        Maker.FLASK_SQLALCHEMY,
+        Maker.SCOPED_SESSION,
     }
 
 
@@ -158,8 +162,8 @@ def _called_session(rule: str, sight: Sight, recording: Recording) -> bool:
     code("lite_session"),
     f"{FLASK_ADMIN}/issues/2585",
 )
-def _lite_session(rule: str, sight: Sight, recording: Recording) -> bool:
-    return _held(sight, recording) and _maker(sight) == LITE
+def _lite_session(sight: Sight, recording: Recording) -> bool:
+    return _held(sight, recording) and _maker(sight) == Maker.LITE
 
 
 @cause(
@@ -168,7 +172,7 @@ def _lite_session(rule: str, sight: Sight, recording: Recording) -> bool:
     code("raw_session"),
     f"{FLASK_ADMIN}/issues/1272",
 )
-def _raw_session(rule: str, sight: Sight, recording: Recording) -> bool:
+def _raw_session(sight: Sight, recording: Recording) -> bool:
     return _held(sight, recording)
 
 
@@ -176,10 +180,10 @@ def _raw_session(rule: str, sight: Sight, recording: Recording) -> bool:
     "Flask-Admin 2.1.0 and 2.2.0: the Unique validator keeps the session of startup",
     UNIQUE,
 )
-def _unique(rule: str, sight: Sight, recording: Recording) -> bool:
+def _unique(sight: Sight, recording: Recording) -> bool:
     return (
         UNIQUE.is_in(recording.stack.get(UNIQUE.package, ""))
-        and _maker(sight) == LITE
+        and _maker(sight) == Maker.LITE
         and (
             any("Unique" in step for step in sight.kept_by)
             or bool(sight.place and sight.place.file.endswith("sqla/validators.py"))
@@ -193,23 +197,28 @@ def _unique(rule: str, sight: Sight, recording: Recording) -> bool:
     "detached, what was not committed is lost.",
     "Delete the call: the session is removed when the request is over.",
 )
-def _closed_early(rule: str, sight: Sight, recording: Recording) -> bool:
+def _closed_early(sight: Sight, recording: Recording) -> bool:
     return (
-        sight.kind in {"many", "revived", "ended early"}
+        sight.kind
+        in {ViolationKind.MANY, ViolationKind.REUSED, ViolationKind.CLOSED_EARLY}
         and sight.request is not None
-        and any(use.ended_early for use in sight.request.uses)
+        and any(use.closed_early for use in sight.request.uses)
     )
 
 
 @documented("Flask 3.1.2 and newer: a streamed export outlives its session", STREAMED)
-def _streamed(rule: str, sight: Sight, recording: Recording) -> bool:
+def _streamed(sight: Sight, recording: Recording) -> bool:
     request = sight.request
     return (
         request is not None
         and request.streamed
         and STREAMED.is_in(recording.stack.get(STREAMED.package, ""))
-        and sight.kind in {"broke off", "revived", "open"}
-        and (bool(request.broke_off) or any(use.revived for use in request.uses))
+        and sight.kind
+        in {ViolationKind.STREAM, ViolationKind.REUSED, ViolationKind.OPEN}
+        and (
+            bool(request.stream_exception)
+            or any(use.used_after_close for use in request.uses)
+        )
     )
 
 
@@ -217,10 +226,10 @@ def _streamed(rule: str, sight: Sight, recording: Recording) -> bool:
     "Flask-Admin: a delete of several rows is not rolled back where its commit fails",
     MASS_DELETE,
 )
-def _mass_delete(rule: str, sight: Sight, recording: Recording) -> bool:
+def _mass_delete(sight: Sight, recording: Recording) -> bool:
     request = sight.request
     return (
-        sight.kind == "transaction"
+        sight.kind == ViolationKind.TRANSACTION
         and request is not None
         and request.method == "POST"
         and request.path.endswith("/action/")
@@ -235,8 +244,8 @@ def _mass_delete(rule: str, sight: Sight, recording: Recording) -> bool:
     code("commits"),
     beneath_views=True,
 )
-def _commits(rule: str, sight: Sight, recording: Recording) -> bool:
-    return sight.kind == "commit at end"
+def _commits(sight: Sight, recording: Recording) -> bool:
+    return sight.kind == ViolationKind.LATE_COMMIT
 
 
 @cause(
@@ -245,8 +254,8 @@ def _commits(rule: str, sight: Sight, recording: Recording) -> bool:
     code("thread"),
     "https://docs.sqlalchemy.org/en/20/orm/session_basics.html#session-faq-threadsafe",
 )
-def _thread(rule: str, sight: Sight, recording: Recording) -> bool:
-    return sight.kind == "thread"
+def _thread(sight: Sight, recording: Recording) -> bool:
+    return sight.kind == ViolationKind.THREAD
 
 
 @cause(
@@ -257,10 +266,10 @@ def _thread(rule: str, sight: Sight, recording: Recording) -> bool:
     f"{FLASK_ADMIN}/issues/2831",
     beneath_views=True,
 )
-def _small_scope(rule: str, sight: Sight, recording: Recording) -> bool:
+def _small_scope(sight: Sight, recording: Recording) -> bool:
     return (
-        _maker(sight) == SCOPED_SESSION
-        and sight.kind in {"many", "open", "kept"}
+        _maker(sight) == Maker.SCOPED_SESSION
+        and sight.kind in {ViolationKind.MANY, ViolationKind.OPEN, ViolationKind.KEPT}
         and sight.request is not None
         and len(_given(sight.request, recording)) > 1
     )
@@ -272,7 +281,7 @@ def _given(request: Request, recording: Recording) -> list[Session]:
     return [
         session
         for session in sessions
-        if session.maker == SCOPED_SESSION and session.born_in == request.number
+        if session.maker == Maker.SCOPED_SESSION and session.born_in == request.number
     ]
 
 
@@ -284,10 +293,17 @@ def _given(request: Request, recording: Recording) -> list[Session]:
     "https://docs.sqlalchemy.org/en/20/orm/contextual.html#using-thread-local-scope-with-web-applications",
     beneath_views=True,
 )
-def _never_removed(rule: str, sight: Sight, recording: Recording) -> bool:
+def _never_removed(sight: Sight, recording: Recording) -> bool:
     return (
-        _maker(sight) == SCOPED_SESSION
-        and sight.kind in {"open", "again", "overlap", "kept", "startup"}
+        _maker(sight) == Maker.SCOPED_SESSION
+        and sight.kind
+        in {
+            ViolationKind.OPEN,
+            ViolationKind.AGAIN,
+            ViolationKind.OVERLAP,
+            ViolationKind.KEPT,
+            ViolationKind.STARTUP,
+        }
         and (not sight.kept_by or sight.kept_by[-1] == REGISTRY)
     )
 
@@ -300,10 +316,10 @@ def _never_removed(rule: str, sight: Sight, recording: Recording) -> bool:
     "https://flask.palletsprojects.com/en/stable/appcontext/#storing-data",
     beneath_views=True,
 )
-def _never_closed(rule: str, sight: Sight, recording: Recording) -> bool:
+def _never_closed(sight: Sight, recording: Recording) -> bool:
     return (
-        _maker(sight) == BY_HAND
-        and sight.kind in {"open", "kept"}
+        _maker(sight) == Maker.HAND
+        and sight.kind in {ViolationKind.OPEN, ViolationKind.KEPT}
         and not sight.kept_by
         and sight.place is not None
         and sight.place.file.startswith("flask_admin")
@@ -320,8 +336,8 @@ def _never_closed(rule: str, sight: Sight, recording: Recording) -> bool:
     "https://docs.sqlalchemy.org/en/20/faq/sessions.html"
     "#this-session-s-transaction-has-been-rolled-back-due-to-a-previous-exception-during-flush-or-similar",
 )
-def _not_rolled_back(rule: str, sight: Sight, recording: Recording) -> bool:
-    return sight.kind == "not rolled back"
+def _not_rolled_back(sight: Sight, recording: Recording) -> bool:
+    return sight.kind == ViolationKind.NOT_ROLLED_BACK
 
 
 @cause(
@@ -332,8 +348,8 @@ def _not_rolled_back(rule: str, sight: Sight, recording: Recording) -> bool:
 session-scoping upgrade flask-admin==2.2.1 flask-admin==THIS_RELEASE""",
     f"{FLASK_ADMIN}/issues",
 )
-def _flask_admin(rule: str, sight: Sight, recording: Recording) -> bool:
-    return sight.kind == UNSOLICITED and bool(
+def _flask_admin(sight: Sight, recording: Recording) -> bool:
+    return sight.kind == ViolationKind.UNSOLICITED and bool(
         sight.place and sight.place.of_flask_admin
     )
 
@@ -344,8 +360,8 @@ def _flask_admin(rule: str, sight: Sight, recording: Recording) -> bool:
     "which does not see what this request has changed, and which nobody else closes.",
     code("by_hand"),
 )
-def _by_hand(rule: str, sight: Sight, recording: Recording) -> bool:
-    return _maker(sight) == BY_HAND and not sight.kept_by
+def _by_hand(sight: Sight, recording: Recording) -> bool:
+    return _maker(sight) == Maker.HAND and not sight.kept_by
 
 
 @cause(
@@ -355,9 +371,9 @@ def _by_hand(rule: str, sight: Sight, recording: Recording) -> bool:
     code("kept_session"),
     f"{FLASK_ADMIN}/issues/1272",
 )
-def _kept_session(rule: str, sight: Sight, recording: Recording) -> bool:
+def _kept_session(sight: Sight, recording: Recording) -> bool:
     return sight.session is not None and (
-        sight.session.kept or sight.kind in {"startup", "again"}
+        sight.session.kept or sight.kind in {ViolationKind.STARTUP, ViolationKind.AGAIN}
     )
 
 
@@ -367,5 +383,5 @@ def _kept_session(rule: str, sight: Sight, recording: Recording) -> bool:
     "and as old as that request.",
     code("kept_instance"),
 )
-def _kept_instance(rule: str, sight: Sight, recording: Recording) -> bool:
-    return sight.kind == "instance"
+def _kept_instance(sight: Sight, recording: Recording) -> bool:
+    return sight.kind == ViolationKind.INSTANCE

@@ -2,10 +2,12 @@
 
 import typing as t
 from dataclasses import dataclass
-from enum import Enum
+
+from session_scoping.recording import Word
+from session_scoping.rules.rules import Rule
 
 
-class State(str, Enum):
+class State(Word):
     """What is known of a rule, in the words of every report."""
 
     HOLDS = "holds"
@@ -19,7 +21,7 @@ class State(str, Enum):
 class Cell:
     """What is known of one rule, with one handle or in one view."""
 
-    rule: str
+    rule: Rule
     subject: str  # the handle or the view
     state: State
     why: str = ""  # why it was not tried
@@ -30,4 +32,11 @@ class Cell:
     def from_json(cls, data: dict[str, t.Any]) -> "Cell":
         """Make a cell from what ``dataclasses.asdict`` returned for it."""
         lists = {name: tuple(data[name]) for name in ("defects", "seen")}
-        return cls(**{**data, **lists, "state": State(data["state"])})
+        return cls(
+            **{
+                **data,
+                **lists,
+                "rule": Rule(data["rule"]),
+                "state": State(data["state"]),
+            }
+        )

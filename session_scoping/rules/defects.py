@@ -13,6 +13,7 @@ from session_scoping.fixes import code
 from session_scoping.rules.cells import Cell
 from session_scoping.rules.cells import State
 from session_scoping.rules.handles import HANDLES
+from session_scoping.rules.rules import Rule
 
 FLASK_ADMIN = "https://github.com/pallets-eco/flask-admin"
 SQLA = f"{FLASK_ADMIN}/blob/v2.2.1/flask_admin/contrib/sqla"
@@ -27,7 +28,7 @@ class Defect:
     package: str
     releases: str  # that have it, as a specifier
     handles: tuple[str, ...]  # of the bookshop; none: the bookshop works around it
-    rules: tuple[str, ...]  # none: Flask-Admin does not import
+    rules: tuple[Rule, ...]  # none: Flask-Admin does not import
     link: str  # upstream
     workaround: str  # code, or what to install
     finding: int  # in the investigation
@@ -53,7 +54,7 @@ DEFECTS = (
         "Flask",
         ">=3.1.2",
         HANDLES,
-        ("alive",),
+        (Rule.ALIVE,),
         "https://github.com/pallets/flask/pull/5799",
         code("streams_too_late"),
         1,
@@ -77,7 +78,7 @@ DEFECTS = (
         "Flask-Admin",
         ">=2.1,<2.2.1",
         ("lite",),
-        ("single", "fresh", "isolated", "released"),
+        (Rule.SINGLE, Rule.FRESH, Rule.ISOLATED, Rule.RELEASED),
         f"{FLASK_ADMIN}/pull/2953",
         'pip install "flask-admin>=2.2.1"',
         4,
@@ -90,7 +91,7 @@ DEFECTS = (
         "Flask-Admin",
         "<=2.2.1",
         HANDLES,
-        ("recovers",),
+        (Rule.RECOVERS,),
         f"{SQLA}/view.py",
         code("mass_delete_not_rolled_back"),
         8,
@@ -103,7 +104,7 @@ DEFECTS = (
         "SQLAlchemy",
         "<=2.1.9",
         (),
-        ("fresh", "released", "recovers"),
+        (Rule.FRESH, Rule.RELEASED, Rule.RECOVERS),
         "https://docs.sqlalchemy.org/en/20/orm/contextual.html#sqlalchemy.orm.scoped_session.remove",
         code("close_fails_and_is_kept"),
         9,
@@ -112,7 +113,7 @@ DEFECTS = (
 BY_ID = {defect.id: defect for defect in DEFECTS}
 
 
-def expected(rule: str, handle: str, versions: t.Mapping[str, str]) -> list[Defect]:
+def expected(rule: Rule, handle: str, versions: t.Mapping[str, str]) -> list[Defect]:
     """Return the known defects that break a rule with a handle of the bookshop.
 
     ``versions``: the releases that are installed, by package.
@@ -135,7 +136,7 @@ def not_importing(versions: t.Mapping[str, str]) -> list[Defect]:
 
 def word(cell: Cell) -> str:
     """Return the state of a cell as every report prints it: ``known broken [1, 8]``."""
-    state = str(cell.state.value)
+    state = str(cell.state)
     return f"{state} {numbers(cell)}" if cell.state == State.KNOWN else state
 
 

@@ -1,32 +1,55 @@
-"""The seven rules. Each is a pure function of a recording."""
+"""The seven rules. The check of each is a pure function of a recording."""
 
 import typing as t
 from collections import defaultdict
-from dataclasses import dataclass
 
-from session_scoping.recording import BUILDING
-from session_scoping.recording import BY_HAND
-from session_scoping.recording import COMMIT
-from session_scoping.recording import NOBODY
+from session_scoping.recording import Deed
+from session_scoping.recording import Injected
+from session_scoping.recording import Maker
+from session_scoping.recording import Operation
 from session_scoping.recording import Outside
-from session_scoping.recording import PAST
 from session_scoping.recording import Recording
 from session_scoping.recording import Request
 from session_scoping.recording import Session
 from session_scoping.recording import Use
+from session_scoping.recording import Word
 from session_scoping.rules.sight import Sight
-from session_scoping.rules.sight import UNSOLICITED
-
-Check = t.Callable[[Recording], t.Iterator[Sight]]
+from session_scoping.rules.sight import ViolationKind
 
 
-@dataclass(frozen=True)
-class Rule:
-    """A rule, what is right by it, and the check that finds where it is broken."""
+class Rule(Word):
+    """A rule. The sentence says what is right by it."""
 
-    name: str
-    sentence: str
-    check: Check
+    HANDLE = "handle"
+    SINGLE = "single"
+    FRESH = "fresh"
+    ISOLATED = "isolated"
+    ALIVE = "alive"
+    RELEASED = "released"
+    RECOVERS = "recovers"
+
+    @property
+    def sentence(self) -> str:
+        """What is right."""
+        return SENTENCES[self]
+
+
+SENTENCES = {
+    Rule.HANDLE: "A view keeps the handle it was given, and never a session.",
+    Rule.SINGLE: "One request uses one session for each database: the one that the "
+    "handle gives it.",
+    Rule.FRESH: "No session serves two requests, and building the app leaves none "
+    "open.",
+    Rule.ISOLATED: "What a request has not committed, no other request sees, and "
+    "nobody saves.",
+    Rule.ALIVE: "The session lives until the response is complete, a streamed one "
+    "included.",
+    Rule.RELEASED: "Then it is gone: closed, its connection back in the pool, and "
+    "nothing refers to it or to a row it loaded.",
+    Rule.RECOVERS: "After any error in a request the other rules still hold, and the "
+    "next request works.",
+}
+Done = tuple[int | None, Operation | None]  # an operation in a view
 
 
 def _uses(recording: Recording) -> dict[int, list[tuple[Request, Use]]]:
@@ -41,7 +64,7 @@ def _uses(recording: Recording) -> dict[int, list[tuple[Request, Use]]]:
 
 def _scope(recording: Recording, request: Request) -> int:
     """Return the number of the outermost request: a view may make nested requests."""
-    while request.parent != NOBODY:
+    while request.parent is not None:
         request = recording.requests[request.parent]
     return request.number
 
@@ -53,12 +76,12 @@ def _named(session: Session) -> str:
 def handle(recording: Recording) -> t.Iterator[Sight]:
     """Find views that hold a session instead of a handle."""
     for number, view in enumerate(recording.views):
-        if view.session != NOBODY:
+        if view.session is not None:
             session = recording.sessions[view.session]
             if session.left_alone:
                 continue
             yield Sight(
-                "raw",
+                ViolationKind.RAW,
                 f"{view.name} holds {_named(session)}, a {view.handle}, not a handle",
                 session=session,
                 view=number,
@@ -67,7 +90,7 @@ def handle(recording: Recording) -> t.Iterator[Sight]:
             )
         elif view.replaced:
             yield Sight(
-                "replaced",
+                ViolationKind.REPLACED,
                 f"{view.name}.session is another object than it was",
                 view=number,
                 own=view.place,
@@ -80,49 +103,46 @@ def single(recording: Recording) -> t.Iterator[Sight]:
     served = _served_by_handles(recording)
     for request in recording.requests:
         given: dict[int, int] = {}  # the handle's session for each engine
-        handles = served[request.view] if request.view != NOBODY else set()
+        handles = served[request.view] if request.view is not None else set()
         handles = handles | _engines_of_handles(recording, request)
         for use in request.uses:
             session = recording.sessions[use.session]
             if session.left_alone or session.number in held:
                 continue
-            about = (request, session, NOBODY, use.place, use.own, session.kept_by)
-            if session.maker == BY_HAND:
+            about = request, session, use
+            if session.maker == Maker.HAND:
                 if handles.intersection(session.engines):
                     what = f"{_named(session)} is not the one that the handle gives"
-                    yield Sight("stray", what, *about)
+                    yield Sight.of_use(ViolationKind.STRAY, what, *about)
                 continue
             for engine in session.engines:
                 other = given.setdefault(engine, session.number)
                 if other != session.number:
                     what = f"{_named(session)} is used beside session {other}"
-                    yield Sight("many", what, *about)
+                    yield Sight.of_use(ViolationKind.MANY, what, *about)
     used = {use.session for request in recording.requests for use in request.uses}
     for session in recording.sessions:
         if (
-            session.maker == BY_HAND
+            session.maker == Maker.HAND
             and not (session.number in used or session.left_alone)
             and session.place
             and session.place.of_flask_admin
         ):
-            numbers = [
-                session.born_in,
-                *(outside.request for outside in session.outside),
-            ]
-            number = max(numbers)
+            known = [session.born_in, *(at.request for at in session.outside)]
+            numbers = [number for number in known if number is not None]
             yield Sight(
-                UNSOLICITED,
+                ViolationKind.UNSOLICITED,
                 f"{_named(session)} is made by Flask-Admin itself",
-                recording.requests[number] if number != NOBODY else None,
+                recording.requests[max(numbers)] if numbers else None,
                 session,
                 place=session.place,
             )
     yield from _on_threads_of_flask_admin(recording)
-    for unsolicited in recording.unasked:
-        if unsolicited.kind == PAST:
+    for unsolicited in recording.unsolicited:
+        if unsolicited.deed == Deed.PAST_THE_SESSION:
             what = "Flask-Admin sends a statement past the session"
             yield Sight(
-                UNSOLICITED,
+                ViolationKind.UNSOLICITED,
                 what,
                 recording.requests[unsolicited.request],
                 place=unsolicited.place,
@@ -136,22 +156,28 @@ def _on_threads_of_flask_admin(recording: Recording) -> t.Iterator[Sight]:
     """
     for session in recording.sessions:
         for outside in session.outside:
-            if outside.unasked and not session.left_alone:
+            if outside.unsolicited and not session.left_alone:
                 what = f"{_named(session)} is used by Flask-Admin on another thread"
                 meanwhile = _meanwhile(recording, outside)
-                yield Sight(UNSOLICITED, what, meanwhile, session, place=outside.place)
+                yield Sight(
+                    ViolationKind.UNSOLICITED,
+                    what,
+                    meanwhile,
+                    session,
+                    place=outside.place,
+                )
 
 
 def _meanwhile(recording: Recording, outside: Outside) -> Request | None:
-    return recording.requests[outside.request] if outside.request != NOBODY else None
+    return recording.requests[outside.request] if outside.request is not None else None
 
 
-def _served_by_handles(recording: Recording) -> dict[int, set[int]]:
+def _served_by_handles(recording: Recording) -> dict[int | None, set[int]]:
     """Return the engines that each view uses through its handle.
 
     A session made by hand for another engine, as for another database, is no stray.
     """
-    found: dict[int, set[int]] = defaultdict(set)
+    found: dict[int | None, set[int]] = defaultdict(set)
     for request in recording.requests:
         found[request.view] |= _engines_of_handles(recording, request)
     return found
@@ -160,7 +186,10 @@ def _served_by_handles(recording: Recording) -> dict[int, set[int]]:
 def _engines_of_handles(recording: Recording, request: Request) -> set[int]:
     sessions = (recording.sessions[use.session] for use in request.uses)
     return {
-        n for session in sessions if session.maker != BY_HAND for n in session.engines
+        n
+        for session in sessions
+        if session.maker != Maker.HAND
+        for n in session.engines
     }
 
 
@@ -171,32 +200,23 @@ def fresh(recording: Recording) -> t.Iterator[Sight]:
         session = recording.sessions[number]
         first = served[0][0]
         for index, (request, use) in enumerate(served):
-            if session.born_in < 0:
-                kind = "startup"
+            if session.born_in is None:
+                kind = ViolationKind.STARTUP
                 what = f"{_named(session)} is older than the request"
             elif index and _scope(recording, request) != _scope(recording, first):
-                kind = "again"
+                kind = ViolationKind.AGAIN
                 what = f"{_named(session)} has served request {first.number} before"
             else:
                 continue
             if session.place:
                 what += f": it is from {session.own or session.place}"
-            yield Sight(
-                kind,
-                what,
-                request,
-                session,
-                NOBODY,
-                use.place,
-                use.own,
-                session.kept_by,
-            )
+            yield Sight.of_use(kind, what, request, session, use)
     for session in recording.sessions:
-        unused = session.number not in uses and session.born_in == BUILDING
+        unused = session.number not in uses and session.at_startup
         harmless = session.closed and _only_a_name(session.kept_by)
         if unused and session.kept and not (harmless or session.left_alone):
             yield Sight(
-                "startup",
+                ViolationKind.STARTUP,
                 f"{_named(session)} was opened by building the app, and is still there",
                 session=session,
                 place=session.place,
@@ -222,41 +242,50 @@ def isolated(recording: Recording) -> t.Iterator[Sight]:
                 _scope(recording, other) != scope for other in running
             ):
                 what = f"{_named(session)} serves two requests at the same time"
-                about = (request, session, NOBODY, use.place, use.own)
-                yield Sight("overlap", what, *about)
+                yield Sight.of_use(ViolationKind.OVERLAP, what, request, session, use)
             running.append(request)
     for request in recording.requests:
         if request.dirty_read:
             what = "shows a change that another request has not committed"
-            yield Sight("dirty read", what, request)
+            yield Sight(ViolationKind.DIRTY_READ, what, request)
         if request.dirty_write:
-            yield Sight("dirty write", "saves what nobody has committed", request)
+            yield Sight(
+                ViolationKind.DIRTY_WRITE, "saves what nobody has committed", request
+            )
     yield from _otherwise_when_overtaken(recording)
     for late in recording.late_commits:
         session = recording.sessions[late.session]
         request = recording.requests[late.request]
         if not session.left_alone:
             what = f"{_named(session)} commits when the view has answered"
-            place = late.place
-            yield Sight("commit at end", what, request, session, NOBODY, place, place)
-    for unsolicited in recording.unasked:
-        if unsolicited.kind == COMMIT:
+            yield Sight(
+                ViolationKind.LATE_COMMIT,
+                what,
+                request,
+                session,
+                place=late.place,
+                own=late.place,
+            )
+    for unsolicited in recording.unsolicited:
+        if unsolicited.deed == Deed.COMMIT:
             what = "Flask-Admin commits where it has nothing to save"
             request = recording.requests[unsolicited.request]
-            yield Sight(UNSOLICITED, what, request, place=unsolicited.place)
+            yield Sight(
+                ViolationKind.UNSOLICITED, what, request, place=unsolicited.place
+            )
 
 
 def _otherwise_when_overtaken(recording: Recording) -> t.Iterator[Sight]:
     """Find what goes wrong only beside a concurrent request."""
-    overtaken = {request.overtakes for request in recording.requests} - {NOBODY}
-    alone: dict[tuple[int, str], str] = {}
+    overtaken = {request.overtakes for request in recording.requests} - {None}
+    alone: dict[Done, str] = {}
     for request in recording.requests:
         name = request.view, request.operation
-        if request.overtakes == NOBODY and request.number not in overtaken:
-            alone.setdefault(name, request.wrong)
-        elif request.wrong and not alone.get(name, request.wrong):
-            what = f"does not work beside another request: {request.wrong}"
-            yield Sight("beside", what, request)
+        if request.overtakes is None and request.number not in overtaken:
+            alone.setdefault(name, request.unexpected)
+        elif request.unexpected and not alone.get(name, request.unexpected):
+            what = f"does not work beside another request: {request.unexpected}"
+            yield Sight(ViolationKind.CONCURRENT, what, request)
 
 
 def alive(recording: Recording) -> t.Iterator[Sight]:
@@ -264,28 +293,46 @@ def alive(recording: Recording) -> t.Iterator[Sight]:
     for request in recording.requests:
         for index, use in enumerate(request.uses):
             session = recording.sessions[use.session]
-            if session.maker == BY_HAND or session.left_alone:
+            if session.maker == Maker.HAND or session.left_alone:
                 continue
-            if use.revived:
+            if use.used_after_close:
                 what = f"{_named(session)} is used once more after it was closed"
-                own = use.ended_early or use.own
-                yield Sight("revived", what, request, session, NOBODY, use.revived, own)
-            elif use.ended_early and any(
+                yield Sight(
+                    ViolationKind.REUSED,
+                    what,
+                    request,
+                    session,
+                    place=use.used_after_close,
+                    own=use.closed_early or use.own,
+                )
+            elif use.closed_early and any(
                 {*session.engines}.intersection(
                     recording.sessions[later.session].engines
                 )
                 for later in request.uses[index + 1 :]
             ):
                 what = f"{_named(session)} is closed before the view has answered"
-                early = use.ended_early
-                yield Sight("ended early", what, request, session, NOBODY, early, early)
-            elif use.ended_unasked and request.status and not request.error:
+                yield Sight(
+                    ViolationKind.CLOSED_EARLY,
+                    what,
+                    request,
+                    session,
+                    place=use.closed_early,
+                    own=use.closed_early,
+                )
+            elif use.closed_unsolicited and request.status and not request.exception:
                 what = f"{_named(session)} is closed before the view has answered"
                 yield Sight(
-                    UNSOLICITED, what, request, session, NOBODY, use.ended_early
+                    ViolationKind.UNSOLICITED,
+                    what,
+                    request,
+                    session,
+                    place=use.closed_early,
                 )
-        if "DetachedInstanceError" in request.broke_off:
-            yield Sight("broke off", f"broke off: {request.broke_off}", request)
+        if "DetachedInstanceError" in request.stream_exception:
+            yield Sight(
+                ViolationKind.STREAM, f"broke off: {request.stream_exception}", request
+            )
 
 
 def released(recording: Recording) -> t.Iterator[Sight]:
@@ -295,26 +342,32 @@ def released(recording: Recording) -> t.Iterator[Sight]:
         session = recording.sessions[number]
         over = [pair for pair in served if pair[0].ended]
         # A nested request may leave a shared session to the outer request.
-        outer = [pair for pair in over if pair[0].parent == NOBODY]
+        outer = [pair for pair in over if pair[0].parent is None]
         last = outer or ([] if session.closed else over)
         still_open = [pair for pair in last if not pair[1].closed]
         for request, use in still_open or (outer if session.kept else []):
-            about = (request, session, NOBODY, use.place, use.own, session.kept_by)
+            kind, how = ViolationKind.KEPT, "still referred to"
             if still_open:
-                yield Sight("open", f"{_named(session)} is not closed", *about)
-            else:
-                yield Sight("kept", f"{_named(session)} is still referred to", *about)
+                kind, how = ViolationKind.OPEN, "not closed"
+            what = f"{_named(session)} is {how}"
+            yield Sight.of_use(kind, what, request, session, use)
     for session in recording.sessions:
         if session.outside and not session.closed and not session.left_alone:
             first = session.outside[0]
             what = f"{_named(session)}, used on thread {first.thread}, is not closed"
             meanwhile = _meanwhile(recording, first)
-            where = (NOBODY, first.place, first.own)
-            yield Sight("thread", what, meanwhile, session, *where)
+            yield Sight(
+                ViolationKind.THREAD,
+                what,
+                meanwhile,
+                session,
+                place=first.place,
+                own=first.own,
+            )
     for request in recording.requests:
         if request.left_in_transaction:
             what = "a connection is back in the pool with its transaction open"
-            yield Sight("transaction", what, request)
+            yield Sight(ViolationKind.TRANSACTION, what, request)
     taken_at = {
         unreturned.request: unreturned.place for unreturned in recording.unreturned
     }
@@ -323,90 +376,60 @@ def released(recording: Recording) -> t.Iterator[Sight]:
         if request.ended and request.taken != request.returned and all_closed:
             what = f"connections taken: {request.taken}, returned: {request.returned}"
             line = taken_at.get(request.number)
-            yield Sight("connection", what, request, place=line, own=line)
+            yield Sight(ViolationKind.CONNECTION, what, request, place=line, own=line)
     for kept in recording.kept_instances:
         request = recording.requests[kept.request]
         session = recording.sessions[kept.session]
         if request.ended and not session.left_alone:
             what = f"a {kept.model} that it loaded is still referred to"
-            yield Sight("instance", what, request, session, kept_by=kept.kept_by)
+            yield Sight(
+                ViolationKind.INSTANCE, what, request, session, kept_by=kept.kept_by
+            )
 
 
 def recovers(recording: Recording) -> t.Iterator[Sight]:
     """Find what goes wrong after a failure."""
-    worked: set[tuple[int, str]] = set()
-    failed: dict[tuple[int, str], Request] = {}
+    worked: set[Done] = set()
+    failed: dict[Done, Injected] = {}
     for request in recording.requests:
         name = request.view, request.operation
-        if not (request.in_trouble or request.wrong) and name not in failed:
+        if not (request.in_trouble or request.unexpected) and name not in failed:
             worked.add(name)
-        if request.failed and name in worked:
-            failed[name] = request
+        if request.injected and name in worked:
+            failed[name] = request.injected
         elif name in failed:
             before = failed.pop(name)
-            if request.error or request.wrong:
-                why = request.error or request.wrong
-                what = f"once `{before.failed}` has failed: {why}"
-                yield Sight("after", what, request)
+            if request.exception or request.unexpected:
+                why = request.exception or request.unexpected
+                what = f"once `{before.step}` has failed: {why}"
+                yield Sight(ViolationKind.AFTER_FAILURE, what, request)
             continue
-        if "PendingRollbackError" in request.error:
+        if "PendingRollbackError" in request.exception:
             yield from _pending_rollback(recording, request)
 
 
 def _pending_rollback(recording: Recording, request: Request) -> t.Iterator[Sight]:
     """Find the session of a request that fails by an earlier failure."""
-    what = f"fails by what an earlier request left: {request.error}"
+    what = f"fails by what an earlier request left: {request.exception}"
     if not request.uses:
-        yield Sight("pending rollback", what, request)
+        yield Sight(ViolationKind.PENDING_ROLLBACK, what, request)
     for use in request.uses:
         session = recording.sessions[use.session]
         if not session.left_alone:
-            kind = "pending rollback"
+            kind = ViolationKind.PENDING_ROLLBACK
             if session.born_in == request.number:
-                kind = "not rolled back"
-                what = f"goes on without rolling back what failed: {request.error}"
-            yield Sight(kind, what, request, session, NOBODY, use.place, use.own)
+                kind = ViolationKind.NOT_ROLLED_BACK
+                what = f"goes on without rolling back what failed: {request.exception}"
+            yield Sight.of_use(kind, what, request, session, use)
             break
 
 
-RULES = [
-    Rule(
-        "handle",
-        "A view keeps the handle it was given, and never a session.",
-        handle,
-    ),
-    Rule(
-        "single",
-        "One request uses one session for each database: the one that the handle gives "
-        "it.",
-        single,
-    ),
-    Rule(
-        "fresh",
-        "No session serves two requests, and building the app leaves none open.",
-        fresh,
-    ),
-    Rule(
-        "isolated",
-        "What a request has not committed, no other request sees, and nobody saves.",
-        isolated,
-    ),
-    Rule(
-        "alive",
-        "The session lives until the response is complete, a streamed one included.",
-        alive,
-    ),
-    Rule(
-        "released",
-        "Then it is gone: closed, its connection back in the pool, and nothing refers "
-        "to it or to a row it loaded.",
-        released,
-    ),
-    Rule(
-        "recovers",
-        "After any error in a request the other rules still hold, and the next request "
-        "works.",
-        recovers,
-    ),
-]
-NAMES = [rule.name for rule in RULES]
+CHECKS: dict[Rule, t.Callable[[Recording], t.Iterator[Sight]]] = {
+    Rule.HANDLE: handle,
+    Rule.SINGLE: single,
+    Rule.FRESH: fresh,
+    Rule.ISOLATED: isolated,
+    Rule.ALIVE: alive,
+    Rule.RELEASED: released,
+    Rule.RECOVERS: recovers,
+}

@@ -1,24 +1,26 @@
-"""What the rules say of a recording: the violations, grouped into findings."""
+"""The verdict on a recording: findings, cells and a sentence, as plain data.
+
+The terminal, the HTML report, the JSON file and pytest only lay it out.
+"""
 
 import typing as t
 from collections import defaultdict
 from dataclasses import asdict
 from dataclasses import dataclass
-from dataclasses import replace
 from functools import cached_property
 
-from session_scoping.recording import NOBODY
+from session_scoping.errors import CannotTell
+from session_scoping.errors import RulesBroken
+from session_scoping.recording import LIST
 from session_scoping.recording import Place
 from session_scoping.recording import Recording
 from session_scoping.recording import Request
+from session_scoping.recording import Word
 from session_scoping.rules.causes import Cause
-from session_scoping.rules.causes import cause_of
 from session_scoping.rules.cells import Cell
 from session_scoping.rules.cells import State
 from session_scoping.rules.defects import Defect
-from session_scoping.rules.rules import NAMES
-from session_scoping.rules.rules import RULES
-from session_scoping.rules.sight import Sight
+from session_scoping.rules.rules import Rule
 
 WORST_FIRST = (
     State.BROKEN,
@@ -27,15 +29,26 @@ WORST_FIRST = (
     State.NOT_TRIED,
     State.NOT_REACHED,
 )
+NEEDS_CONDITION = {Rule.ISOLATED, Rule.RECOVERS}  # a concurrent request; a failure
+OUTSIDE = "outside of the admin"
+
+
+class Outcome(Word):
+    """The verdict in two words."""
+
+    HOLDS = "holds"
+    BROKEN = "broken"
+    WRITES = "tries to write"  # while a page is read
+    NOTHING_SEEN = "nothing seen"  # no view that uses a session has answered
 
 
 @dataclass(frozen=True)
 class Violation:
     """A rule that is broken in one way at one place, however often."""
 
-    rule: str
+    rule: Rule
     what: str
-    view: int
+    view: int | None
     operations: tuple[str, ...]
     requests: tuple[int, ...]
     sessions: tuple[int, ...]
@@ -67,14 +80,21 @@ class Finding:
     violations: tuple[Violation, ...]
 
     @property
-    def views(self) -> list[int]:
+    def title(self) -> str:
+        """The cause, or what was seen where the cause is not known."""
+        title = self.cause.name if self.cause else self.violations[0].what
+        return f"{title[0].upper()}{title[1:]}"
+
+    @property
+    def views(self) -> list[int | None]:
+        """The numbers of its views."""
         return list(dict.fromkeys(violation.view for violation in self.violations))
 
     @property
-    def rules(self) -> list[str]:
-        return sorted(
-            {violation.rule for violation in self.violations}, key=NAMES.index
-        )
+    def rules(self) -> list[Rule]:
+        """The rules that it breaks, in their order."""
+        broken = {violation.rule for violation in self.violations}
+        return [rule for rule in Rule if rule in broken]
 
 
 @dataclass(frozen=True)
@@ -88,9 +108,77 @@ class Verdict:
     violations: tuple[Violation, ...]
 
     @property
+    def outcome(self) -> Outcome:
+        """The verdict in two words."""
+        if self.violations:
+            return Outcome.BROKEN
+        if not self.proven:
+            return Outcome.NOTHING_SEEN
+        return Outcome.WRITES if self.stopped else Outcome.HOLDS
+
+    @property
     def holds(self) -> bool:
-        """Is no rule broken, and did no request try to write while it was read?"""
-        return not self.violations and not self.stopped
+        """Did a view that uses a session answer, and is no rule broken?
+
+        It is false, too, if a request tried to write while it was read.
+        """
+        return self.outcome == Outcome.HOLDS
+
+    def raise_for_violations(self) -> None:
+        """Raise an error unless the verdict holds.
+
+        Use it in a test of your own: ``judge(record(app)).raise_for_violations()``.
+
+        :raises RulesBroken: A rule is broken, or a page that is read tries to write.
+        :raises CannotTell: Nothing was seen.
+        """
+        if self.outcome == Outcome.NOTHING_SEEN:
+            raise CannotTell(self.sentence)
+        if not self.holds:
+            raise RulesBroken("\n".join([self.sentence, *self._lines()]))
+
+    def _lines(self) -> t.Iterator[str]:
+        for finding in self.findings:
+            yield f"{self.names(finding)}: {finding.title}"
+            for violation in finding.violations:
+                yield f"  {violation.rule}: {violation}"
+            if finding.cause:
+                yield f"  Change: {finding.cause.fix}"
+        for request in self.stopped:
+            stopped = request.stopped[0]
+            yield f"  {stopped.sql[:60]} ({stopped.own or stopped.place})"
+
+    @property
+    def sentence(self) -> str:
+        """The verdict in a sentence."""
+        within = self._within
+        if self.outcome == Outcome.BROKEN:
+            found = {violation.rule for violation in self.violations}
+            broken = [rule for rule in Rule if rule in found]
+            are = "is" if len(broken) == 1 else "are"
+            rules = f"{len(broken)} of {len(Rule)} rules {are} broken"
+            return f"{rules}{within}: {', '.join(broken)}"
+        if self.outcome == Outcome.NOTHING_SEEN:
+            return "nothing was seen: no view that uses a session has answered"
+        sentence = f"sessions are request-scoped{within}"
+        if self.stopped:
+            sentence += ", but a page that is read tries to write"
+        if self.failures:
+            sentence += f", but {count(self.failures, 'request')} did not work"
+        return sentence
+
+    @property
+    def _within(self) -> str:
+        """In how many of the views that use a session, unless it is in all of them."""
+        users = self._using | {
+            number for number, view in enumerate(self.recording.views) if view.model
+        }
+        if self.violations:
+            views = {violation.view for violation in self.violations}
+        else:
+            views = self.shown & self._using
+        found, known = len(views - {None}), len(users - {None})
+        return f", in {found} of {known} views" if 0 < found < known else ""
 
     @cached_property
     def findings(self) -> list[Finding]:
@@ -127,39 +215,33 @@ class Verdict:
         return [
             request
             for request in self.recording.requests
-            if (request.error or request.broke_off or request.wrong)
-            and not (request.failed or request.stopped or request.number in explained)
-            and not request.absent
+            if request.failure
+            and not (request.injected or request.stopped or request.absent)
+            and request.number not in explained
         ]
 
     @cached_property
-    def seen(self) -> set[int]:
+    def seen(self) -> set[int | None]:
         """The numbers of the views that answered a request."""
         return {
-            request.view for request in self.recording.requests if _answered(request)
+            request.view for request in self.recording.requests if answered(request)
         }
 
     @cached_property
-    def shown(self) -> set[int]:
+    def shown(self) -> set[int | None]:
         """The numbers of the views that are judged.
 
         A view is judged if it has answered. If its list was requested, the list has to
         have answered.
         """
-        asked = {
-            request.view
-            for request in self.recording.requests
-            if request.operation == "list"
-        }
-        lists = {
-            request.view
-            for request in self.recording.requests
-            if request.operation == "list" and _answered(request)
-        }
-        return self.seen - (asked - lists)
+        lists = [
+            request for request in self.recording.requests if request.operation == LIST
+        ]
+        answers = {request.view for request in lists if answered(request)}
+        return self.seen - ({request.view for request in lists} - answers)
 
     @cached_property
-    def _using(self) -> set[int]:
+    def _using(self) -> set[int | None]:
         """The numbers of the views that used a session."""
         return {request.view for request in self.recording.requests if request.uses}
 
@@ -167,44 +249,79 @@ class Verdict:
     def proven(self) -> bool:
         """Did a view answer and use a session? If none did, nothing is proven."""
         return any(
-            request.view != NOBODY and _answered(request) and request.uses
+            request.view is not None and answered(request) and request.uses
             for request in self.recording.requests
         )
 
     @cached_property
-    def _tried(self) -> set[tuple[int, str]]:
+    def _tried(self) -> set[tuple[int | None, Rule]]:
         """The views and rules for which the condition that a rule needs has occurred.
 
         ``recovers`` needs a failure, and ``isolated`` needs a concurrent request.
         """
         tried = set()
-        latest: dict[int, float] = {}
+        latest: dict[int | None, float] = defaultdict(float)
         for request in self.recording.requests:
+            view = request.view
             if request.in_trouble and not request.absent:
-                tried.add((request.view, "recovers"))
-            if (
-                request.started < latest.get(request.view, 0)
-                and request.parent == NOBODY
-            ):
-                tried.add((request.view, "isolated"))
-            latest[request.view] = max(latest.get(request.view, 0), request.ended)
+                tried.add((view, Rule.RECOVERS))
+            if request.started < latest[view] and request.parent is None:
+                tried.add((view, Rule.ISOLATED))
+            latest[view] = max(latest[view], request.ended)
         return tried
 
-    def label(self, view: int) -> str:
+    @property
+    def rows(self) -> list[int | None]:
+        """The numbers of the views, and ``None`` if a request came to no view."""
+        beside = any(request.view is None for request in self.recording.requests)
+        return [*range(len(self.recording.views)), *([None] if beside else [])]
+
+    def label(self, view: int | None) -> str:
         """Return the name of a view: its class, and its model or endpoint if needed.
 
-        They are needed where several views have that class. ``view`` is a number, or
-        ``NOBODY``.
+        They are needed where several views have that class.
         """
-        if view == NOBODY:
-            return "outside of the admin"
+        if view is None:
+            return OUTSIDE
         views = self.recording.views
         name, model = views[view].name, views[view].model
         alone = sum(other.name == name for other in views) == 1
         return name if alone else f"{name}({model or views[view].endpoint})"
 
-    def cell(self, view: int, rule: str) -> State:
-        """Return the state of a rule in a view. ``view`` is a number, or ``NOBODY``."""
+    def names(self, finding: Finding, few: int = 4) -> str:
+        """Return the names of the views of a finding, ``few`` at most."""
+        return listed([self.label(view) for view in finding.views], few)
+
+    def cell(self, rule: Rule, view: int | None) -> Cell:
+        """Return what is known of a rule in a view."""
+        return self._cell(rule, self.label(view), [view])
+
+    def summed(self, rule: Rule, subject: str) -> Cell:
+        """Return what is known of a rule in all views together.
+
+        ``subject`` is the name that the cell gets. The cell has the worst state of all
+        views, where ``holds`` counts before ``not tried``.
+        """
+        return self._cell(rule, subject, [*range(len(self.recording.views)), None])
+
+    def _cell(self, rule: Rule, subject: str, views: t.Sequence[int | None]) -> Cell:
+        states = {self._state(rule, view) for view in views}
+        broken = [
+            violation
+            for violation in self.violations
+            if violation.rule == rule and violation.view in views
+        ]
+        return Cell(
+            rule,
+            subject,
+            next(state for state in WORST_FIRST if state in states),
+            defects=tuple(
+                dict.fromkeys(found.defect.id for found in broken if found.defect)
+            ),
+            seen=tuple(dict.fromkeys(map(str, broken))),
+        )
+
+    def _state(self, rule: Rule, view: int | None) -> State:
         broken = [violation for violation in self.violations if violation.view == view]
         by = [violation.defect for violation in broken if violation.rule == rule]
         if by:
@@ -213,154 +330,44 @@ class Verdict:
             return State.NOT_REACHED
         if view not in self._using:
             return State.NOT_TRIED
-        if rule in {"isolated", "recovers"} and (view, rule) not in self._tried:
+        if rule in NEEDS_CONDITION and (view, rule) not in self._tried:
             return State.NOT_TRIED
         rules = {violation.rule for violation in broken}
-        if rule == "isolated" and rules & {"fresh", "released"}:
+        if rule == Rule.ISOLATED and rules & {Rule.FRESH, Rule.RELEASED}:
             return State.NOT_TRIED  # the next request sees all that is in that session
         return State.HOLDS
 
-    def summed(self, rule: str, subject: str, view: int | None = None) -> Cell:
-        """Return a cell with the state of a rule in a view, or in all views together.
-
-        ``subject`` is the name that the cell gets. Without ``view`` it has the
-        worst state of all views, where ``holds`` counts before ``not tried``.
-        """
-        everywhere = [*range(len(self.recording.views)), NOBODY]
-        views = everywhere if view is None else [view]
-        states = {self.cell(number, rule) for number in views}
-        worst = next(state for state in WORST_FIRST if state in states)
-        broken = [
-            violation
-            for violation in self.violations
-            if violation.rule == rule and (view is None or violation.view == view)
-        ]
-        defects = dict.fromkeys(
-            violation.defect.id for violation in broken if violation.defect
-        )
-        seen = dict.fromkeys(map(str, broken))
-        return Cell(rule, subject, worst, "", tuple(defects), tuple(seen))
-
     def to_json(self) -> dict[str, t.Any]:
-        """Return the recording and the violations as plain data.
+        """Return the verdict and the recording as plain data.
 
-        Saved to a file as JSON, it can be read again by ``Recording.load``.
+        Saved to a file as JSON, the recording can be read by ``Recording.load``.
         """
         return {
-            "recording": self.recording.to_json(),
-            "holds": self.holds,
+            "outcome": self.outcome,
+            "sentence": self.sentence,
+            "cells": [
+                asdict(self.cell(rule, view)) for view in self.rows for rule in Rule
+            ],
             "violations": [asdict(violation) for violation in self.violations],
+            "recording": self.recording.to_json(),
         }
 
 
-def _answered(request: Request) -> bool:
+def answered(request: Request) -> bool:
     """Did the client get an answer? A page that redirects leads to a login."""
     if request.method == "GET":
         return request.status == 200
     return 0 < request.status < 400
 
 
-def judge(recording: Recording) -> Verdict:
-    """Check a recording against the seven rules, and return the verdict.
-
-    Violations of one rule that have the same kind, view, source and cause become one
-    violation. What breaks a rule only in requests that fail breaks ``recovers``.
-    Sessions that are ``left_alone`` break no rule.
-
-    The verdict depends on nothing but the recording, which is not changed. No error is
-    raised for a recording that ``record`` or ``Recorder`` made.
-    """
-    sights = [(rule.name, sight) for rule in RULES for sight in rule.check(recording)]
-    healthy = {
-        (rule, sight.kind, sight.place)
-        for rule, sight in sights
-        if not (sight.request and sight.request.in_trouble)
-    }
-    groups: dict[t.Any, list[Sight]] = defaultdict(list)
-    for rule, sight in sights:
-        if (
-            sight.request
-            and sight.request.in_trouble
-            and _breaks_by_failure(rule, sight.request)
-        ):
-            if (rule, sight.kind, sight.place) not in healthy:
-                sight = sight._replace(
-                    what=f"`{rule}` is broken when it fails: {sight.what}"
-                )
-                rule = "recovers"
-        cause = cause_of(rule, sight, recording)
-        view = sight.request.view if sight.request else sight.view
-        groups[rule, sight.kind, view, _source(sight), cause].append(sight)
-    violations = [
-        _violation(rule, view, cause, group)
-        for (rule, _, view, _, cause), group in groups.items()
-    ]
-    return Verdict(recording, tuple(_with_root_causes(violations)))
+def count(things: t.Sized, name: str) -> str:
+    """Return how many things there are: ``1 request``, ``1,200 requests``."""
+    number = len(things)
+    return f"{number:,} {name}{'' if number == 1 else 's'}"
 
 
-def _with_root_causes(violations: list[Violation]) -> t.Iterator[Violation]:
-    """Give violations without a cause the root cause of a related violation.
-
-    A violation is related if it is in the same view, and of the same session or
-    request; or if the same rule is broken by a session from the same line, and the
-    cause lies beneath the views.
-    """
-    explained = [other for other in violations if other.cause]
-    for violation in violations:
-        for other in explained:
-            if other.view == violation.view and violation.cause is None:
-                same = bool({*other.sessions} & {*violation.sessions})
-                same = same or bool({*other.requests} & {*violation.requests})
-            else:
-                same = bool(other.cause and other.cause.beneath_views and other.made)
-                same = same and (other.rule, other.made) == (
-                    violation.rule,
-                    violation.made,
-                )
-            if same:
-                violation = replace(violation, cause=other.cause)
-                break
-        yield violation
-
-
-def _violation(
-    rule: str, view: int, cause: Cause | None, sights: list[Sight]
-) -> Violation:
-    first = max(sights, key=lambda sight: len(sight.kept_by))
-    requests = dict.fromkeys(sight.request.number for sight in sights if sight.request)
-    operations = dict.fromkeys(
-        sight.request.operation or f"{sight.request.method} {sight.request.path}"
-        for sight in sights
-        if sight.request
-    )
-    sessions = dict.fromkeys(sight.session.number for sight in sights if sight.session)
-    return Violation(
-        rule,
-        first.what,
-        view,
-        tuple(operations),
-        tuple(requests),
-        tuple(sessions),
-        first.place,
-        first.own,
-        (first.session.own or first.session.place) if first.session else None,
-        tuple(first.kept_by),
-        cause,
-    )
-
-
-def _source(sight: Sight) -> Place | None:
-    """Return where a sight comes from: the sights of a source become one violation."""
-    session = sight.session
-    born = (session.own or session.place) if session else None
-    return born or sight.own or sight.place
-
-
-def _breaks_by_failure(rule: str, request: Request) -> bool:
-    """Is the failure of a request the reason why it breaks a rule?
-
-    It is not if the request overtakes another request, and the rule is about what they
-    share: they share it before the request fails.
-    """
-    shared = rule in {"single", "fresh", "isolated"}
-    return rule != "recovers" and not (shared and request.overtakes != NOBODY)
+def listed(names: t.Sequence[str], few: int = 4, separator: str = ", ") -> str:
+    """Return names in a line, ``few`` at most."""
+    more = len(names) - few
+    line = separator.join(names[:few])
+    return f"{line} and {more} more" if more > 0 else line

@@ -11,6 +11,7 @@ from weakref import ref
 import flask
 from sqlalchemy.orm import Session as SASession
 
+from session_scoping.recording import Operation
 from session_scoping.recording import Place
 from session_scoping.recording import Recording
 from session_scoping.recording import Request
@@ -23,7 +24,7 @@ class Drive(t.Protocol):
     """What drives a request, and follows its steps."""
 
     view: int
-    operation: str
+    operation: Operation
     writes: bool
 
     def begun(self, request: Request) -> None:

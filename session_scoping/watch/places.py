@@ -12,11 +12,8 @@ from types import FrameType
 
 import flask
 
-from session_scoping.recording import BY_HAND
-from session_scoping.recording import FLASK_SQLALCHEMY
-from session_scoping.recording import LITE
+from session_scoping.recording import Maker
 from session_scoping.recording import Place
-from session_scoping.recording import SCOPED_SESSION
 
 SQLALCHEMY = "sqlalchemy"  # and what makes sessions of it
 LIBRARY = "library"
@@ -32,7 +29,8 @@ BOOKSHOP = os.path.join(HERE, "bookshop.py")
 STDLIB = tuple(sysconfig.get_path(name) for name in ("stdlib", "platstdlib"))
 # However they are installed: they may be checkouts that are being worked on.
 LIBRARIES = {"flask", "flask_admin", "jinja2", "werkzeug", "wtforms"}
-FRAMEWORK = {*LIBRARIES, FLASK_SQLALCHEMY, LITE}
+EXTENSIONS = {str(maker): maker for maker in (Maker.FLASK_SQLALCHEMY, Maker.LITE)}
+FRAMEWORK = {*LIBRARIES, *EXTENSIONS}
 
 
 class Code(t.NamedTuple):
@@ -40,7 +38,7 @@ class Code(t.NamedTuple):
 
     owner: str  # SQLALCHEMY, LIBRARY, PYTHON or OWN
     file: str  # as a person would write it
-    maker: str  # of sessions
+    maker: Maker | None  # of sessions
 
 
 class Places:
@@ -118,7 +116,7 @@ class Places:
                 yield LIBRARY if package in FRAMEWORK else OTHERS
             frame = frame.f_back
 
-    def birth(self, depth: int) -> tuple[str, Place | None, Place | None]:
+    def birth(self, depth: int) -> tuple[Maker, Place | None, Place | None]:
         """Return the maker of a new session, the line, and the line in the app's code.
 
         The line is the first outside of SQLAlchemy. The last item is the same line,
@@ -126,13 +124,13 @@ class Places:
         """
         frame: FrameType | None = sys._getframe(depth)
         known = self.files
-        maker = BY_HAND
+        maker = Maker.HAND
         while frame is not None:
             code = known.get(frame.f_code.co_filename) or self.code(frame)
             if code.owner is not SQLALCHEMY:
                 place = self.at(frame, code)
                 return maker, place, place if code.owner is OWN else None
-            if code.maker and maker not in {FLASK_SQLALCHEMY, LITE}:
+            if code.maker and maker not in {Maker.FLASK_SQLALCHEMY, Maker.LITE}:
                 maker = code.maker
             frame = frame.f_back
         return maker, None, None
@@ -153,22 +151,21 @@ def _code(frame: FrameType) -> Code:
     module = str(frame.f_globals.get("__name__", ""))
     package = module.partition(".")[0]
     if path == BOOKSHOP:  # an app like any other
-        return Code(OWN, named(path), "")
-    if package in {SQLALCHEMY, FLASK_SQLALCHEMY, LITE} or path.startswith(HERE):
+        return Code(OWN, named(path), None)
+    if package in EXTENSIONS:
+        return Code(SQLALCHEMY, named(path), EXTENSIONS[package])
+    if package == SQLALCHEMY or path.startswith(HERE):
         scoping = path.endswith(("scoping.py", "_collections.py"))
-        maker = SCOPED_SESSION if scoping else ""
-        if package != SQLALCHEMY:
-            maker = package
-        return Code(SQLALCHEMY, named(path), maker)
+        return Code(SQLALCHEMY, named(path), Maker.SCOPED_SESSION if scoping else None)
     made_at_run_time = not path.endswith(".py")  # as a template is
     if package in LIBRARIES and not module.startswith("flask_admin.tests"):
         _, found, rest = path.rpartition(f"{os.sep}{package}{os.sep}")
-        return Code(LIBRARY, f"{package}/{rest}" if found else named(path), "")
+        return Code(LIBRARY, f"{package}/{rest}" if found else named(path), None)
     if made_at_run_time or in_packages(path):
-        return Code(LIBRARY, named(path), "")
+        return Code(LIBRARY, named(path), None)
     if path.startswith(STDLIB):
-        return Code(PYTHON, named(path), "")
-    return Code(OWN, named(path), "")
+        return Code(PYTHON, named(path), None)
+    return Code(OWN, named(path), None)
 
 
 def installed(path: str) -> bool:

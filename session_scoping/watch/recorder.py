@@ -20,21 +20,18 @@ from flask.globals import app_ctx
 from sqlalchemy import event
 from sqlalchemy.orm import Session as SASession
 
-from session_scoping.recording import BUILDING
-from session_scoping.recording import COMMIT
-from session_scoping.recording import FLASK_SQLALCHEMY
+from session_scoping.recording import Deed
 from session_scoping.recording import KeptInstance
 from session_scoping.recording import LateCommit
-from session_scoping.recording import NOBODY
+from session_scoping.recording import Maker
 from session_scoping.recording import Outside
-from session_scoping.recording import PAST
 from session_scoping.recording import Place
 from session_scoping.recording import Recording
 from session_scoping.recording import Request
 from session_scoping.recording import Session
 from session_scoping.recording import STATEMENT
-from session_scoping.recording import Unasked
 from session_scoping.recording import Unreturned
+from session_scoping.recording import Unsolicited
 from session_scoping.recording import Use
 from session_scoping.recording import View
 from session_scoping.watch.hooks import call
@@ -182,7 +179,7 @@ class Recorder:
             self._views, self._handles, self.recording.views, strict=True
         ):
             seen.replaced = _attribute(view, "session") is not handle
-            if seen.replaced or seen.session != NOBODY:
+            if seen.replaced or seen.session is not None:
                 seen.place = place_of(type(view))
         return self.recording
 
@@ -267,7 +264,12 @@ class Recorder:
     def _may_be_kept(self, number: int, used: set[int]) -> bool:
         """Does it matter what keeps a session? Not if no request has touched it."""
         session = self.recording.sessions[number]
-        return number in used or session.born_in != NOBODY or bool(session.outside)
+        return (
+            number in used
+            or session.born_in is not None
+            or session.at_startup
+            or bool(session.outside)
+        )
 
     def _drop_dead(self) -> None:
         self._living = [entry for entry in self._living if entry[1]() is not None]
@@ -328,7 +330,7 @@ class Recorder:
             path = f"{path}?{query}"
         drive: Drive | None = environ.get(DRIVE)
         request = Request(
-            NOBODY,
+            0,
             environ.get("REQUEST_METHOD", ""),
             self._paths.setdefault(path, path),
             started=perf_counter() - self._began,
@@ -367,9 +369,9 @@ class Recorder:
             self._now.pop(request.number, None)
         if error is not None:
             if running.answered:
-                request.broke_off = where(error)
+                request.stream_exception = where(error)
             else:
-                request.error, request.status = where(error), 500
+                request.exception, request.status = where(error), 500
         if running.unreturned is not None:
             unreturned = Unreturned(request.number, running.unreturned)
             self.recording.unreturned.append(unreturned)
@@ -388,17 +390,17 @@ class Recorder:
         if running.preserved:
             context: t.Any = app_ctx
             running.context = ref(context._get_current_object())
-        if request.view == NOBODY:
+        if request.view is None:
             endpoint = flask.request.endpoint or ""
             known = self._apps.get(app, {})
-            request.view = known.get(endpoint.rpartition(".")[0], NOBODY)
+            request.view = known.get(endpoint.rpartition(".")[0])
 
     def _on_exception(
         self, app: flask.Flask, exception: BaseException, **_: object
     ) -> None:
         running = self._current()
         if running is not None:
-            running.request.error = where(exception)
+            running.request.exception = where(exception)
 
     # ---------------------------------------------------------------------- sessions
 
@@ -412,11 +414,11 @@ class Recorder:
         """Record a session that is being made."""
         running = self._current()
         maker, place, own = self.places.birth(3)
-        seen = Session(NOBODY, maker, place=place, own=own)
+        seen = Session(0, maker, place=place, own=own)
         if running is not None:
             seen.born_in = running.request.number
         elif self.building:
-            seen.born_in = BUILDING
+            seen.at_startup = True
         self._write_down(session, seen)
 
     def _adopt(self, session: SASession, before: Watched | None) -> Watched:
@@ -424,11 +426,11 @@ class Recorder:
 
         What made it is known only if an earlier recording has seen that.
         """
-        seen = Session(NOBODY, _guess_maker(session))
+        seen = Session(0, _guess_maker(session))
         if before is not None:
             known = before.session
             seen.maker, seen.place, seen.own = known.maker, known.place, known.own
-            seen.born_in = min(known.born_in, NOBODY)
+            seen.at_startup = known.at_startup
         return self._write_down(session, seen)
 
     def _write_down(self, session: SASession, seen: Session) -> Watched:
@@ -467,10 +469,10 @@ class Recorder:
             request.uses = (*request.uses, use)
             watched.late = running.answered
             if watched.closed and watched.closed_in is running:
-                use.revived, use.ended_early = place, watched.closed_at
+                use.used_after_close, use.closed_early = place, watched.closed_at
         elif watched.closed:
-            use.revived, use.own, use.closed = place, own, False
-            use.ended_early = use.ended_early or watched.closed_at
+            use.used_after_close, use.own, use.closed = place, own, False
+            use.closed_early = use.closed_early or watched.closed_at
         watched.running, watched.use = running, use
         watched.closed = watched.session.closed = False
 
@@ -493,7 +495,7 @@ class Recorder:
                 )
                 == 1
             )
-            request = now[0].request.number if alike else NOBODY
+            request = now[0].request.number if alike else None
             place, own = self.places.here(4)
             by_admin = place is not None and place.of_flask_admin
             threads = {current.thread for current in now}
@@ -538,8 +540,8 @@ class Recorder:
             unsolicited = by_admin or not self.places.is_by_other_code(depth)
             watched.closed_at = place if unsolicited else own or place
         if user is not None and use is not None and not user.answered:
-            use.ended_early = watched.closed_at
-            use.ended_unasked = unsolicited
+            use.closed_early = watched.closed_at
+            use.closed_unsolicited = unsolicited
         if use is not None and user is not None and not user.over():
             use.closed = True
         else:
@@ -606,13 +608,13 @@ class Recorder:
         """Record a commit that Flask-Admin makes where it has nothing to save."""
         place = self.places.near(3)
         if place is not None and place.of_flask_admin and not _saving():
-            self._note_unasked(COMMIT, running.request, place)
+            self._note_unsolicited(Deed.COMMIT, running.request, place)
 
-    def _note_unasked(self, kind: str, request: Request, place: Place) -> None:
+    def _note_unsolicited(self, deed: Deed, request: Request, place: Place) -> None:
         """Record it once: a commit of a session is also a commit of its database."""
-        unsolicited = Unasked(kind, request.number, place)
-        if unsolicited not in self.recording.unasked[-1:]:
-            self.recording.unasked.append(unsolicited)
+        unsolicited = Unsolicited(deed, request.number, place)
+        if unsolicited not in self.recording.unsolicited[-1:]:
+            self.recording.unsolicited.append(unsolicited)
 
     def _on_statement(
         self, connection: t.Any, cursor: object, sql: str, *_: object
@@ -627,7 +629,9 @@ class Recorder:
             if session is None:
                 place = self.places.near(2)
                 if place is not None and place.of_flask_admin:
-                    self._note_unasked(PAST, running.request, place)
+                    self._note_unsolicited(
+                        Deed.PAST_THE_SESSION, running.request, place
+                    )
             if running.drive is not None:
                 running.drive.step(running.request, sql)
                 return
@@ -721,7 +725,7 @@ def _is_unanswered(running: Running | None) -> bool:
     return running is not None
 
 
-def _guess_maker(session: SASession) -> str:
+def _guess_maker(session: SASession) -> Maker | None:
     """Return what made a session that is older than the recording, if that is known."""
     package = type(session).__module__.partition(".")[0]
-    return package if package == FLASK_SQLALCHEMY else ""
+    return Maker.FLASK_SQLALCHEMY if package == Maker.FLASK_SQLALCHEMY else None

@@ -31,10 +31,6 @@ class Signal(Base):
     name = Column(String(40), nullable=False)
 
 
-def by_context() -> int:
-    return id(t.cast(t.Any, app_ctx)._get_current_object())
-
-
 class StatusView(BaseView):
     def __init__(self, session: t.Any, **options: t.Any) -> None:
         super().__init__(**options)
@@ -57,7 +53,8 @@ def create_app(broken: bool) -> Flask:
         seeding.add_all(Signal(name=f"Signal {letter}") for letter in "ABCDEF")
         seeding.commit()
 
-    scope = None if broken else by_context
+    current: t.Any = app_ctx
+    scope = None if broken else current._get_current_object
     session: t.Any = scoped_session(sessionmaker(engine), scopefunc=scope)
 
     @app.teardown_appcontext

@@ -8,6 +8,7 @@ import pytest
 from session_scoping import judge
 from session_scoping import Recording
 from session_scoping.report.terminal import text
+from session_scoping.rules.rules import Rule
 from tests.fire.monitor import Monitor
 from tests.fire.serving import SERVERS
 from tests.fire.serving import Serving
@@ -66,13 +67,13 @@ def test_under_load(
     for recording in running.recordings:
         verdict = judge(recording)
         [books] = [n for n, one in enumerate(recording.views) if one.name == "BookView"]
-        overlapped = verdict.cell(books, "isolated") == "holds"
+        overlapped = verdict.cell(Rule.ISOLATED, books).state == "holds"
         assert overlapped or (kind, server.name) == NEVER_YIELDS
     assert {status for one in done for status in one.answers} == {200, 302}
     kept = must_be_whole(monitor, done)
     figures(
-        f"load, {kind}, {server.name}: {counts(done)}; sessions left 0, connections in a "
-        f"transaction 0, rows kept {kept}, lost 0"
+        f"load, {kind}, {server.name}: {counts(done)}; sessions left 0, connections in "
+        f"a transaction 0, rows kept {kept}, lost 0"
     )
 
 
@@ -140,8 +141,8 @@ def test_workers_are_replaced_under_load(
     assert monitor.in_transaction() == []
     kept = must_be_whole(monitor, done)
     figures(
-        f"workers replaced, {GUNICORN}, {server.name}: {counts(done)}; {reloads} reloads "
-        f"of 2 workers; sessions left 0, rows kept {kept}, lost 0"
+        f"workers replaced, {GUNICORN}, {server.name}: {counts(done)}; {reloads} "
+        f"reloads of 2 workers; sessions left 0, rows kept {kept}, lost 0"
     )
 
 

@@ -16,7 +16,7 @@ import pytest
 from session_scoping.bookshop import recorded
 from session_scoping.bookshop import WAYS
 from session_scoping.rules.handles import HANDLES
-from session_scoping.rules.verdict import judge
+from session_scoping.rules.judge import judge
 from tools.mutants import Mutant
 from tools.mutants import NONE
 from tools.mutants.catalogue import MUTANTS
