@@ -4,6 +4,7 @@
 
 import threading
 import typing as t
+from contextlib import suppress
 from pathlib import Path
 from uuid import UUID
 
@@ -97,10 +98,8 @@ def in_the_view(shop: Shop) -> str:
 
 def on_a_thread(shop: Shop) -> str:
     def work() -> None:
-        try:
+        with suppress(Exception):
             shop.write()
-        except Exception:
-            pass
 
     thread = threading.Thread(target=work)
     thread.start()

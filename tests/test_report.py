@@ -323,7 +323,9 @@ def test_a_leak_is_one_long_bar_with_an_open_end(open_report: Open) -> None:
     assert "l" in path  # the tip of an open end
     box = page.locator("#drawing g > .broken").bounding_box()
     plot = page.locator("#plot").bounding_box()
-    assert box and plot and box["width"] > 0.9 * plot["width"]
+    assert box
+    assert plot
+    assert box["width"] > 0.9 * plot["width"]
     assert drawn(page, "broken-use") == 75  # the requests of its view
 
 

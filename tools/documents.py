@@ -154,7 +154,7 @@ def causes(text: str) -> str:
     """The page of causes, with the list as the code has it."""
     before, _, rest = text.partition(BEGIN)
     _, _, after = rest.partition(END)
-    parts = "\n".join(describe(one) for one, _ in CAUSES)
+    parts = "\n".join(describe(one) for one in CAUSES)
     return f"{before}{BEGIN}\n{parts}\n{END}{after}"
 
 
