@@ -20,7 +20,7 @@ from session_scoping import Recorder
 from session_scoping import Verdict
 from session_scoping.loading import load
 from session_scoping.loading import load_client
-from session_scoping.report.terminal import text
+from session_scoping.report.verdict import text
 from tests.apps import APPS
 from tests.apps import Example
 from tests.printed import runs

@@ -23,7 +23,7 @@ from session_scoping.fixes import ended_elsewhere
 from session_scoping.fixes import mass_delete_not_rolled_back
 from session_scoping.fixes import not_rolled_back
 from session_scoping.fixes import outer_context
-from session_scoping.report.terminal import text
+from session_scoping.report.verdict import text
 from session_scoping.rules.causes import CAUSES
 from tests.apps import APPS
 from tests.apps import CONTEXT

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 
 from session_scoping import judge
 from session_scoping import record
-from session_scoping.report.terminal import text
+from session_scoping.report.verdict import text
 from session_scoping.rules.rules import Rule
 from tests.apps import APPS
 from tests.apps import Example

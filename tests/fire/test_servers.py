@@ -7,7 +7,7 @@ import pytest
 
 from session_scoping import judge
 from session_scoping import Recording
-from session_scoping.report.terminal import text
+from session_scoping.report.verdict import text
 from session_scoping.rules.rules import Rule
 from tests.fire.monitor import Monitor
 from tests.fire.serving import SERVERS
