@@ -17,8 +17,8 @@ from session_scoping.report.html import html
 from session_scoping.report.lines import nothing_seen
 from session_scoping.report.output import Files
 from session_scoping.report.output import progress
-from session_scoping.report.terminal import render
 from session_scoping.report.terminal import show
+from session_scoping.report.verdict import summarize
 from session_scoping.rules.judge import judge
 from session_scoping.rules.verdict import Outcome
 from session_scoping.rules.verdict import Verdict
@@ -117,9 +117,9 @@ def report(recording: Recording, leave_alone: t.Sequence[str], files: Files) -> 
     """Judge a recording, and print the verdict. Save it if something was seen."""
     note_unmatched(recording, leave_alone)
     verdict = judge(recording)
-    show(render(verdict))
+    show(summarize(verdict))
     if verdict.outcome != Outcome.NOTHING_SEEN:
-        files.save(verdict, html)
+        files.save(lambda: html(verdict), verdict)
     return verdict
 
 

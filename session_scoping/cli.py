@@ -183,17 +183,15 @@ def verdict(html: str | None, json: str | None) -> int:
     not tell.
     """
     from session_scoping.compare.survey import survey
-    from session_scoping.report import survey as report
     from session_scoping.report.output import Files
     from session_scoping.report.output import progress
-    from session_scoping.report.terminal import show
+    from session_scoping.report.survey import summarize
 
     files = Files(html, json)
     with progress("the bookshop") as [doing]:
         doing("driving it on each handle")
         found = survey()
-    show(report.render(found))
-    files.save(found, report.html)
+    files.report(summarize(found), found)
     return found.status
 
 
@@ -240,13 +238,10 @@ def bisect(
 def report_comparison(found: "Comparison | Culprit", files: "Files") -> int:
     """Print and save a comparison, and return the exit status."""
     from session_scoping.compare.upgrade import Culprit
-    from session_scoping.report.terminal import show
-    from session_scoping.report.upgrade import html
-    from session_scoping.report.upgrade import render
+    from session_scoping.report.upgrade import summarize
 
-    show(render(found))
     comparison = found.comparison if isinstance(found, Culprit) else found
-    files.save(comparison, html)
+    files.report(summarize(found), comparison)
     return comparison.status
 
 

@@ -14,7 +14,7 @@ from session_scoping.recording import Maker
 from session_scoping.recording import Recording
 from session_scoping.report.lines import headline
 from session_scoping.report.lines import nothing_seen
-from session_scoping.report.terminal import text
+from session_scoping.report.verdict import text
 from session_scoping.rules.causes import outer_context
 from session_scoping.rules.judge import judge
 from session_scoping.rules.verdict import count

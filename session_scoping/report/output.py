@@ -1,4 +1,4 @@
-"""What a command shows while it works, and the files that it saves."""
+"""What a command prints and saves, and what it shows while it works."""
 
 import json
 import typing as t
@@ -9,8 +9,10 @@ from rich import progress as columns
 from rich.console import Console
 
 from session_scoping.errors import CannotTell
+from session_scoping.report.page import page
+from session_scoping.report.summary import Summary
+from session_scoping.report.terminal import show
 
-T = t.TypeVar("T", bound="Plain")
 Doing = t.Callable[[str], object]  # takes what is being done
 
 
@@ -33,10 +35,15 @@ class Files:
             if path is not None:
                 _check_writable(path)
 
-    def save(self, found: T, html: t.Callable[[T], str]) -> None:
-        """Save what was found. ``html`` makes the page of it."""
+    def report(self, summary: Summary, found: Plain) -> None:
+        """Print a summary, and save it. ``found`` is what it is about."""
+        show(summary)
+        self.save(lambda: page(summary), found)
+
+    def save(self, html: t.Callable[[], str], found: Plain) -> None:
+        """Save what was found. ``html`` makes the page, if it is wanted."""
         if self.html is not None:
-            _write(self.html, html(found))
+            _write(self.html, html())
         if self.json is not None:
             _write(self.json, json.dumps(found.to_json()))
 
