@@ -9,8 +9,8 @@ from sqlalchemy.pool import QueuePool
 
 from session_scoping.recording import Fault
 from session_scoping.recording import Injected
-from session_scoping.watch.hooks import Drive
-from session_scoping.watch.hooks import RUNNING
+from session_scoping.watch.running import Drive
+from session_scoping.watch.running import RUNNING
 
 
 class Faults:

@@ -15,8 +15,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from flask_admin.contrib.sqla import ModelView
 from session_scoping.drive.forms import ValueMaker
 from session_scoping.recording import View
-from session_scoping.watch.hooks import RUNNING
 from session_scoping.watch.places import describe
+from session_scoping.watch.running import RUNNING
 
 if t.TYPE_CHECKING:
     Mapper = orm.Mapper[t.Any]

@@ -4,6 +4,7 @@ import logging
 import re
 import typing as t
 from contextlib import contextmanager
+from contextlib import nullcontext
 
 import flask
 
@@ -56,16 +57,15 @@ def record(
     :param leave_alone: Patterns of sessions that break no rule: see ``Recorder``.
     :param progress: A function that is called before each operation, with its name,
         the number of operations that are done, and the number of all.
-    :param recorder: A running recorder to use, which may have watched the app being
-        built. It is stopped. Then ``leave_alone`` has no effect.
+    :param recorder: A recorder that the caller has started, before the app is built.
+        The caller stops it, too: the recording is complete then. ``leave_alone`` has
+        no effect on it.
     :param reference: What more to do in a throwaway app, and what it has to show.
     :raises CannotTell: There is no ``Admin``, no SQLAlchemy view, or no list that can
         be read; or the test client does not reach the app.
     """
-    if recorder is None:
-        recorder = Recorder(leave_alone)
-        recorder.start()
-    try:
+    with nullcontext(recorder) if recorder else Recorder(leave_alone) as recorder:
+        recording = recorder.recording
         kinds = tuple(Fault) if faults is True else faults or ()
         crawler = Crawler(app, recorder, client, kinds, reference)
         tasks = crawler.plan()
@@ -82,8 +82,6 @@ def record(
                         progress("create, edit, delete", done, len(writer.views))
                         writer.drive(number)
         progress("", len(tasks), len(tasks))
-    finally:
-        recording = recorder.stop()
     lists = [
         request
         for request in recording.requests
