@@ -24,10 +24,10 @@ from session_scoping.compare.upgrade import Job
 from session_scoping.compare.upgrade import requirements
 from session_scoping.compare.upgrade import Side
 from session_scoping.errors import CannotTell
+from session_scoping.report.page import page
 from session_scoping.report.terminal import plain
-from session_scoping.report.upgrade import html
-from session_scoping.report.upgrade import render
 from session_scoping.report.upgrade import sentence
+from session_scoping.report.upgrade import summarize
 from session_scoping.rules.cells import Cell
 from session_scoping.rules.cells import State
 from session_scoping.rules.rules import Rule
@@ -36,7 +36,7 @@ from tests.conftest import Sdist
 
 def side(*cells: Cell, release: str = "1.0", failures: t.Sequence[str] = ()) -> Side:
     """All rules hold with the handle ``db``, but for these cells."""
-    other = {(one.rule, one.subject) for one in cells}
+    other = {(cell.rule, cell.subject) for cell in cells}
     rest = [Cell(rule, "db", State.HOLDS) for rule in Rule if (rule, "db") not in other]
     return Side(release, {"Shop": release}, [*cells, *rest], [*failures])
 
@@ -115,11 +115,11 @@ def test_what_else_is_different_is_printed() -> None:
     after.stack.update({"Flask": "3.1", "Werkzeug": "1", "New": "1"})
     found = comparison(before, after)
     assert found.besides == {"Flask": ("3.0", "3.1"), "New": ("none", "1")}
-    assert "and Flask 3.0 → 3.1" in plain(render(found))
+    assert "and Flask 3.0 → 3.1" in plain(summarize(found))
 
 
 def test_the_report_names_rule_handle_and_defect() -> None:
-    text = plain(render(comparison(side(), side(ONE, release="2.0"))))
+    text = plain(summarize(comparison(side(), side(ONE, release="2.0"))))
     assert "released  holds →\n          known broken [4]" in text
     assert text.count("[4] With Flask-SQLAlchemy-Lite the form's `Unique`") == 1
     assert "Fixed in Flask-Admin 2.2.1. https://github.com" in " ".join(text.split())
@@ -128,14 +128,14 @@ def test_the_report_names_rule_handle_and_defect() -> None:
 
 
 def test_what_is_fixed_is_printed_with_what_it_was() -> None:
-    text = plain(render(comparison(side(LEAK), side(release="2.0"))))
+    text = plain(summarize(comparison(side(LEAK), side(release="2.0"))))
     assert "No longer broken: released: db\n   broken\n   released: session 1" in text
     assert text.endswith("Verdict: shop 1.0 → 2.0 fixes released.")
 
 
 def test_what_does_not_import_is_printed_once() -> None:
     found = comparison(side(), GONE)
-    text = plain(render(found))
+    text = plain(summarize(found))
     assert text.count("it does not import: X [2]") == 1
     assert "Cannot be compared: every rule: db" in text
     assert "[2] Flask-Admin 2.2.1 does not import without Flask-SQLAlchemy" in text
@@ -144,25 +144,25 @@ def test_what_does_not_import_is_printed_once() -> None:
 
 def test_views_have_a_table_of_their_own() -> None:
     views = [Cell(rule, "BookView", State.HOLDS) for rule in Rule]
-    text = plain(render(comparison(side(*views), side(*views))))
+    text = plain(summarize(comparison(side(*views), side(*views))))
     assert "\nview      handle  single" in text
     assert "\nBookView  holds   holds" in text
 
 
 def test_a_request_that_does_not_work_any_more_is_printed() -> None:
     found = comparison(side(), side(release="2.0", failures=NOT_WORKING))
-    text = plain(render(found))
+    text = plain(summarize(found))
     assert "Worked before, and does not work now\n   db, merge: TypeError" in text
-    assert NOT_WORKING[0] in html(found)
+    assert NOT_WORKING[0] in page(summarize(found))
 
 
 def test_the_page_loads_nothing_and_shows_what_was_seen() -> None:
     leak = cell(State.BROKEN, seen="<script> at https://a.test/b")
-    page = html(comparison(side(), side(leak, release="2.0")))
-    assert "<script>" not in page
-    assert "&lt;script&gt;" in page
-    assert '<a href="https://a.test/b">' in page
-    assert "src=" not in page
+    html = page(summarize(comparison(side(), side(leak, release="2.0"))))
+    assert "<script>" not in html
+    assert "&lt;script&gt;" in html
+    assert '<a href="https://a.test/b">' in html
+    assert "src=" not in html
 
 
 # ------------------------------------------------------------------------------- sides
@@ -270,7 +270,7 @@ def test_an_error_is_printed_whole_and_in_a_line(stderr: str, says: str) -> None
 
 @pytest.fixture
 def hundred(monkeypatch: pytest.MonkeyPatch) -> t.Callable[..., list[str]]:
-    """A hundred releases, of which some from one on leak, and those that are tried."""
+    """A hundred releases that leak from some release on, and those that are tried."""
 
     def releases(leaks_from: int, unknown: t.Container[int] = ()) -> list[str]:
         asked: list[str] = []
@@ -317,7 +317,7 @@ def test_bisect_goes_around_what_cannot_be_tried(
     assert isinstance(found, Culprit)
     assert found.comparison.after.release == "50"
     assert found.untried == ("48", "49")
-    text = plain(render(found))
+    text = plain(summarize(found))
     assert "Verdict: shop 50 broke released." in text
     assert "Nothing is known of 48, 49: one of them may be the first." in text
 
