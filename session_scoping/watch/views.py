@@ -74,7 +74,9 @@ class Views:
         for view, handle, seen in zip(
             self.known, self._handles, self.tape.recording.views, strict=True
         ):
-            seen.replaced = attribute(view, "session") is not handle()
+            now = attribute(view, "session")
+            gone = seen.session is not None and now is None
+            seen.replaced = gone or now is not handle()
             if seen.replaced or seen.session is not None:
                 seen.place = place_of(type(view))
 
