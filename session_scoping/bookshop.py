@@ -402,10 +402,10 @@ class Bookshop:
         self.handle = MAKE[handle](app, url)
         app.before_request(self.change_and_do_not_commit)
         # Flask-Admin reads Lite's session, which exists only in an app context.
-        with app.app_context() if handle == "lite" else nullcontext():
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", DeprecationWarning)
-                self.add_views()
+        context = app.app_context() if handle == "lite" else nullcontext()
+        with context, warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)
+            self.add_views()
         self.watcher = sqlite3.connect(self.file, check_same_thread=False)
         self.before: dict[Driven, int] = {}
 

@@ -143,8 +143,8 @@ def say(line: str) -> None:
 def make_recorder(leave_alone: t.Sequence[str]) -> "Recorder":
     """Return a recorder. Raises ``CannotTell`` if a package does not import."""
     try:
-        import session_scoping.drive.crawler  # noqa: F401
-        import session_scoping.report.html  # noqa: F401
+        import session_scoping.drive.crawler
+        import session_scoping.report.html
         import session_scoping.report.terminal  # noqa: F401
         from session_scoping.watch.recorder import Recorder
     except ImportError as error:

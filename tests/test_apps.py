@@ -107,7 +107,7 @@ def test_what_is_broken_is_named(example: Example) -> None:
 
 @pytest.mark.parametrize("example", named(one for one in APPS if one.at_once))
 def test_what_shows_only_at_the_same_time(example: Example, tmp_path: Path) -> None:
-    """In memory SQLite has one connection: two requests at a time need a file."""
+    """SQLite in memory has one connection: concurrent requests need a file."""
     if release("sqlalchemy") < (2,):
         pytest.skip("SQLAlchemy 1.4 keeps a connection to SQLite in its own thread")
     done = run(example, DATABASE_URL=f"sqlite:///{tmp_path / 'app.db'}")

@@ -614,14 +614,14 @@ BAD = {
         "    def get_list(self, *_, **__): raise ValueError('no fish')\n"
         "app = create_app(Fails(Fish, db.session))",
     ),
-    "views that let nobody in": Bad(
+    "views that are closed": Bad(
         "nothing was seen: Closed, list answers 403: name with --client "
         "MODULE:FUNCTION what makes a test client that may",
         f"{SEEN}class Closed(FishView):\n"
         "    def is_accessible(self): return False\n"
         "app = create_app(Closed(Fish, db.session))",
     ),
-    "views that do not let this client in": Bad(
+    "views that are closed to this client": Bad(
         "nothing was seen: Closed, list answers 403: let bad:enter make a test client "
         "that may see it",
         f"{SEEN}class Closed(FishView):\n"

@@ -4,6 +4,7 @@
 
 import threading
 import typing as t
+from contextlib import suppress
 from pathlib import Path
 from uuid import UUID
 
@@ -49,7 +50,7 @@ class Note(Base):
 
 
 class Shop:
-    """An app with one custom page, and how many rows were written by reading it."""
+    """An app with one custom page, and the number of rows in its database."""
 
     def __init__(self, folder: Path, page: t.Callable[["Shop"], t.Any]) -> None:
         self.app = app = flask.Flask("shop")
@@ -97,10 +98,8 @@ def in_the_view(shop: Shop) -> str:
 
 def on_a_thread(shop: Shop) -> str:
     def work() -> None:
-        try:
+        with suppress(Exception):
             shop.write()
-        except Exception:
-            pass
 
     thread = threading.Thread(target=work)
     thread.start()
@@ -123,7 +122,7 @@ def when_the_answer_is_sent(shop: Shop) -> flask.Response:
     [in_the_view, on_a_thread, by_a_request_of_its_own, when_the_answer_is_sent],
     ids=lambda page: page.__name__,
 )
-def test_nothing_is_written_by_reading(
+def test_reading_writes_nothing(
     page: t.Callable[[Shop], t.Any], tmp_path: Path
 ) -> None:
     shop = Shop(tmp_path, page)
@@ -150,7 +149,7 @@ def test_nothing_is_written_by_reading(
         "CALL something()",
     ],
 )
-def test_what_may_write_is_not_taken_for_reading(sql: str) -> None:
+def test_a_statement_that_can_write_does_not_count_as_reading(sql: str) -> None:
     assert not READS.match(sql)
 
 
@@ -167,7 +166,7 @@ def test_what_may_write_is_not_taken_for_reading(sql: str) -> None:
         "EXPLAIN SELECT 1",
     ],
 )
-def test_what_reads_is_let_through(sql: str) -> None:
+def test_a_statement_that_reads_counts_as_reading(sql: str) -> None:
     assert READS.match(sql)
 
 
@@ -180,7 +179,7 @@ def test_a_page_that_logs_out_comes_last(tmp_path: Path) -> None:
     shop.engine.dispose()
 
 
-def test_a_row_that_is_not_there_is_opened(tmp_path: Path) -> None:
+def test_a_missing_row_is_opened(tmp_path: Path) -> None:
     """Where Flask can say so in the next answer: that takes a secret key."""
     shop = Shop(tmp_path, lambda shop: "done")
     recording = record(shop.app)
@@ -197,8 +196,8 @@ def absent(recording: Recording) -> list[Request]:
     return [one for one in recording.requests if "no such row" in one.does]
 
 
-def test_a_row_that_is_not_there_may_be_an_error(tmp_path: Path) -> None:
-    """Nobody has a link to it: it is told, and proves nothing."""
+def test_an_error_for_a_missing_row_is_no_failure(tmp_path: Path) -> None:
+    """No page links to it.  The error is reported, and proves nothing."""
 
     class Strict(ModelView):
         def get_one(self, id: t.Any) -> t.Any:
@@ -219,7 +218,7 @@ def test_a_row_that_is_not_there_may_be_an_error(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("kind", "python_type"), [("Integer", int), ("String", str), ("Uuid", UUID)]
 )
-def test_a_row_that_is_not_there_has_a_key_of_its_type(
+def test_a_missing_row_has_a_key_of_the_right_type(
     kind: str, python_type: t.Callable[[str], object]
 ) -> None:
     if not hasattr(sqlalchemy, kind):
@@ -233,7 +232,9 @@ def test_a_row_that_is_not_there_has_a_key_of_its_type(
     assert python_type(absent_id(Thing))
 
 
-def test_pages_of_the_library_that_want_an_argument_are_left(tmp_path: Path) -> None:
+def test_pages_of_flask_admin_that_need_an_argument_are_left_out(
+    tmp_path: Path,
+) -> None:
     shop = Shop(tmp_path, lambda shop: "page")
     shop.app.extensions["admin"][0].add_view(
         FileAdmin(str(tmp_path), endpoint="files", name="Files")
@@ -244,7 +245,7 @@ def test_pages_of_the_library_that_want_an_argument_are_left(tmp_path: Path) -> 
     assert [one.exception for one in recording.requests if one.exception] == []
 
 
-def test_who_has_a_lock_is_not_waited_for(tmp_path: Path) -> None:
+def test_a_request_that_needs_a_lock_does_not_wait(tmp_path: Path) -> None:
     """With ``BEGIN IMMEDIATE``, as SQLAlchemy's documentation of SQLite has it, one of
     two requests waits until the other is over, and gives up after five seconds."""
 
@@ -268,7 +269,7 @@ def test_who_has_a_lock_is_not_waited_for(tmp_path: Path) -> None:
     assert verdict.recording.notes == []
 
 
-def test_who_keeps_the_other_waiting_is_told(tmp_path: Path) -> None:
+def test_a_request_that_makes_the_other_wait_is_noted(tmp_path: Path) -> None:
     one_at_a_time = threading.Lock()
 
     def page(shop: Shop) -> str:
@@ -308,7 +309,7 @@ def test_leaked_connections_do_not_stop_the_drive(tmp_path: Path) -> None:
     assert any("connections taken" in one.what for one in judge(recording).violations)
 
 
-def test_what_sqlalchemy_keeps_is_not_held_against_the_app(tmp_path: Path) -> None:
+def test_what_sqlalchemy_keeps_is_no_violation_of_the_app(tmp_path: Path) -> None:
     """Comparing with a row leaves what it has loaded in a compiled statement."""
 
     class Team(Base):
@@ -349,7 +350,7 @@ def test_what_sqlalchemy_keeps_is_not_held_against_the_app(tmp_path: Path) -> No
 
 def test_a_transaction_that_is_older_than_the_recording_is_seen(tmp_path: Path) -> None:
     shop = Shop(tmp_path, lambda shop: "page")
-    shop.app.teardown_appcontext_funcs.clear()  # nobody removes the session
+    shop.app.teardown_appcontext_funcs.clear()  # no `remove()`
     with shop.app.test_client() as client:
         client.get("/admin/note/")
     verdict = shop.verdict()

@@ -117,7 +117,7 @@ def test_a_session_that_cannot_be_closed_stays_in_the_registry(url: str) -> None
         one.number: [use.session for use in one.uses if use.close_error]
         for one in recording.requests
     }
-    assert all(unclosed[number] for number in told(verdict))
+    assert all(unclosed[number] for number in broken_in(verdict))
     first = {
         recording.sessions[one].born_in or 0
         for left in unclosed.values()
@@ -128,8 +128,8 @@ def test_a_session_that_cannot_be_closed_stays_in_the_registry(url: str) -> None
     }
 
 
-def test_a_later_request_that_gets_it_is_told_by_the_same_name(url: str) -> None:
-    """With a session for each thread that is the next one, which closes it at last."""
+def test_a_later_request_that_gets_it_has_the_same_cause(url: str) -> None:
+    """With a session for each thread it is the next request, which then closes it."""
     app = make_app(url, Session, scopefunc=threading.get_ident)
     verdict = judge(record(app, faults=True))
     assert {(one.rule, one.cause and one.cause.name) for one in verdict.violations} == {
@@ -137,7 +137,7 @@ def test_a_later_request_that_gets_it_is_told_by_the_same_name(url: str) -> None
     }
 
 
-def test_who_left_it_is_told_where_it_is_closed_long_after(url: str) -> None:
+def test_the_request_that_left_it_is_reported_when_it_is_closed_later(url: str) -> None:
     """By a request in the same scope, after it was found that something keeps it."""
     app = make_app(url, Session, scopefunc=lambda: "the one scope")
 
@@ -232,7 +232,7 @@ def test_an_error_page_that_does_not_roll_back_is_found(url: str) -> None:
     assert causes == {"a failed statement that nobody has rolled back"}
 
 
-def told(verdict: t.Any) -> set[int]:
+def broken_in(verdict: t.Any) -> set[int]:
     return {number for one in verdict.violations for number in one.requests}
 
 
@@ -254,9 +254,8 @@ def test_a_session_kept_after_a_fault_is_found(url: str) -> None:
     verdict = judge(record(make_app(url, view=Careless), faults=True))
     Careless.kept.clear()
     assert {one.rule for one in verdict.violations} == {"recovers"}
-    found = {fault_of(verdict.recording.requests[number]) for number in told(verdict)}
-    assert found == {
-        Fault.BEFORE,
-        Fault.AFTER,
-        Fault.LOST,
-    }  # without a connection it holds nothing
+    found = {
+        fault_of(verdict.recording.requests[number]) for number in broken_in(verdict)
+    }
+    # Without a connection it holds nothing.
+    assert found == {Fault.BEFORE, Fault.AFTER, Fault.LOST}

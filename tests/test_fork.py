@@ -66,7 +66,7 @@ def test_in_a_checkout(sdist: Sdist, release: str, status: int, says: str) -> No
     assert contents(checkout) == before
 
 
-def test_what_a_checkout_says_against_it_is_told(sdist: Sdist) -> None:
+def test_what_fails_in_a_checkout_is_printed(sdist: Sdist) -> None:
     checkout = sdist("2.2.1")
     settings = checkout / "pyproject.toml"
     strict = settings.read_text().replace('    "B",  #', '    "D", "B",  #')

@@ -177,13 +177,11 @@ def stopped(recording: Recording) -> Recording:
         (Recording(), "Nothing was seen: no view that uses a session has answered."),
     ],
 )
-def test_the_verdict_stands_in_one_sentence(
-    recording: Recording, sentence: str
-) -> None:
+def test_the_verdict_is_a_sentence(recording: Recording, sentence: str) -> None:
     assert f"</span> {sentence}</h1>" in html(judge(recording))
 
 
-def test_a_rule_that_no_view_has_put_to_the_test_is_named() -> None:
+def test_a_rule_that_was_tried_in_no_view_is_named() -> None:
     page = html(judge(overlapping(healthy(40))))
 
     assert "Not tried in any view: recovers." in page
@@ -199,7 +197,7 @@ def test_each_cell_of_the_table_is_that_of_the_verdict() -> None:
         assert cells == [verdict.cell(rule, view).state for rule in Rule]
 
 
-def test_what_fails_again_and_again_is_told_once() -> None:
+def test_what_fails_several_times_is_reported_once() -> None:
     recording = healthy(40)
     for request in recording.requests[1::5]:
         request.view, request.unexpected = 1, "the row is not in the list"
@@ -325,7 +323,9 @@ def test_a_leak_is_one_long_bar_with_an_open_end(open_report: Open) -> None:
     assert "l" in path  # the tip of an open end
     box = page.locator("#drawing g > .broken").bounding_box()
     plot = page.locator("#plot").bounding_box()
-    assert box and plot and box["width"] > 0.9 * plot["width"]
+    assert box
+    assert plot
+    assert box["width"] > 0.9 * plot["width"]
     assert drawn(page, "broken-use") == 75  # the requests of its view
 
 

@@ -270,7 +270,7 @@ def test_an_error_is_printed_whole_and_in_a_line(stderr: str, says: str) -> None
 
 @pytest.fixture
 def hundred(monkeypatch: pytest.MonkeyPatch) -> t.Callable[..., list[str]]:
-    """A hundred releases, of which some from one on leak, and those that are tried."""
+    """A hundred releases that leak from some release on, and those that are tried."""
 
     def releases(leaks_from: int, unknown: t.Container[int] = ()) -> list[str]:
         asked: list[str] = []

@@ -205,7 +205,7 @@ def test_a_red_cell_of_the_picture_leads_to_its_finding() -> None:
     "name", ["2.2.0-lite-sa2.1-flask3.1.3", "2.2.1-neither-sa2.0-flask3.1.1"]
 )
 def test_an_environment_is_as_it_is_written_down(name: str) -> None:
-    """One with known defects, and one in which Flask-Admin does not import."""
+    """With known defects, and where Flask-Admin does not import."""
     [now] = run([name])
     [before] = [one for one in FOUND if one.name == name]
     assert [*changed(now, before)] == []

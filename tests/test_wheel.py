@@ -128,7 +128,7 @@ def installed(
 
 
 def test_the_readme_has_the_commands_that_are_run() -> None:
-    assert COMMANDS == [*EXPECTED]
+    assert [*EXPECTED] == COMMANDS
 
 
 @pytest.mark.parametrize(

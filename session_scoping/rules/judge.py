@@ -40,12 +40,12 @@ def judge(recording: Recording) -> Verdict:
             sight.request
             and sight.request.in_trouble
             and _breaks_by_failure(rule, sight.request)
+            and (rule, sight.kind, sight.place) not in healthy
         ):
-            if (rule, sight.kind, sight.place) not in healthy:
-                sight = sight._replace(
-                    what=f"`{rule}` is broken when it fails: {sight.what}"
-                )
-                rule = Rule.RECOVERS
+            sight = sight._replace(
+                what=f"`{rule}` is broken when it fails: {sight.what}"
+            )
+            rule = Rule.RECOVERS
         cause = cause_of(sight, recording)
         view = sight.request.view if sight.request else sight.view
         groups[rule, sight.kind, view, _source(sight), cause].append(sight)

@@ -227,7 +227,7 @@ def fresh(recording: Recording) -> t.Iterator[Sight]:
 
 def _only_a_name(kept_by: t.Sequence[str]) -> bool:
     """Is the keeper none, or a module's variable, as a ``with`` statement leaves?"""
-    return not kept_by or len(kept_by) == 2 and kept_by[0].startswith("module ")
+    return not kept_by or (len(kept_by) == 2 and kept_by[0].startswith("module "))
 
 
 def isolated(recording: Recording) -> t.Iterator[Sight]:

@@ -38,7 +38,8 @@ class Example(t.NamedTuple):
     def file(self) -> Path:
         module = self.target.partition(":")[0]
         spec = find_spec(module)
-        assert spec and spec.origin, module
+        assert spec, module
+        assert spec.origin, module
         return Path(spec.origin)
 
     @property

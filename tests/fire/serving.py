@@ -53,7 +53,7 @@ class Serving:
     clients: list["Client"] = field(default_factory=list)
 
     def client(self) -> "Client":
-        """One more, who leaves at the latest when all is over."""
+        """Return a new client.  It leaves when the server ends."""
         self.clients.append(Client(self))
         return self.clients[-1]
 
@@ -164,7 +164,7 @@ class Client:
 
 @dataclass
 class Work:
-    """What one person has done, and what has to be there for it."""
+    """What a person has done, and what has to be there for it."""
 
     answers: list[int] = field(default_factory=list)
     kept: set[str] = field(default_factory=set)  # titles of what is to stay
@@ -172,7 +172,7 @@ class Work:
 
 
 def work(server: Serving, person: int, rounds: int) -> Work:
-    """Read and write, as an editor does: only the rows of this one."""
+    """Read and write, as an editor does, and only rows of this person."""
     client, done = server.client(), Work()
     for number in range(rounds):
         title = f"p{person:02}n{number:02}"

@@ -35,8 +35,8 @@ def must_hold(recordings: list[Recording]) -> None:
 
 
 def must_be_whole(monitor: Monitor, done: list[Work]) -> int:
-    """What was answered as saved is there, and nothing that nobody saved. How many rows
-    were kept."""
+    """What was answered as saved is there, and nothing else.  Return the number of rows
+    that were kept."""
     rows = monitor.ask("SELECT title FROM book WHERE title NOT LIKE 'Book %'")
     titles = {title for (title,) in rows}
     kept = set().union(*(one.kept for one in done))
@@ -45,7 +45,7 @@ def must_be_whole(monitor: Monitor, done: list[Work]) -> int:
     return len(kept)
 
 
-def told(done: list[Work]) -> str:
+def counts(done: list[Work]) -> str:
     answers = Counter(status for one in done for status in one.answers)
     return f"{answers.total()} requests, " + ", ".join(
         f"{number} × {status or 'no answer'}"
@@ -72,8 +72,8 @@ def test_under_load(
     assert {status for one in done for status in one.answers} == {200, 302}
     kept = must_be_whole(monitor, done)
     figures(
-        f"load, {kind}, {server.name}: {told(done)}; sessions left 0, connections in a "
-        f"transaction 0, rows kept {kept}, lost 0"
+        f"load, {kind}, {server.name}: {counts(done)}; sessions left 0, connections in "
+        f"a transaction 0, rows kept {kept}, lost 0"
     )
 
 
@@ -141,8 +141,8 @@ def test_workers_are_replaced_under_load(
     assert monitor.in_transaction() == []
     kept = must_be_whole(monitor, done)
     figures(
-        f"workers replaced, {GUNICORN}, {server.name}: {told(done)}; {reloads} reloads "
-        f"of 2 workers; sessions left 0, rows kept {kept}, lost 0"
+        f"workers replaced, {GUNICORN}, {server.name}: {counts(done)}; {reloads} "
+        f"reloads of 2 workers; sessions left 0, rows kept {kept}, lost 0"
     )
 
 
@@ -170,7 +170,7 @@ def test_connections_are_killed_under_load(
     assert monitor.in_transaction() == []
     kept = must_be_whole(monitor, done)
     figures(
-        f"connections killed, {kind}, {server.name}: {told(done)}; {killed} killed; "
+        f"connections killed, {kind}, {server.name}: {counts(done)}; {killed} killed; "
         f"sessions left 0, rows kept {kept}, lost 0"
     )
 
@@ -181,7 +181,7 @@ CALM = 20
 def test_the_database_is_restarted_between_two_requests(
     server: Server, url: str, figures: Figures
 ) -> None:
-    """The first request finds a dead connection and fails; the next one works."""
+    """The first request finds a dead connection and fails; the next request works."""
     with serving("waitress", url) as running:
         client = running.client()
         client.get("author/")

@@ -504,10 +504,15 @@ UBIK = {"title": "Ubik", "author": "1", "translator": "1"}
 EMPTY, TAKEN, REFUSED = {"title": ""}, {"title": "Solaris"}, {"title": "refused"}
 REVIEW = {"reviews-0-text": "new", "reviews-0-critic": "1"}
 REVIEWS = {
-    **{"title": "Dune", "_continue_editing": "on"},
-    **{"reviews-0-id": "1", "reviews-0-text": "longer"},
-    **{"reviews-1-id": "2", "reviews-1-text": "dry", "del-reviews-1": "on"},
-    **{"reviews-2-id": "", "reviews-2-text": "new"},
+    "title": "Dune",
+    "_continue_editing": "on",
+    "reviews-0-id": "1",
+    "reviews-0-text": "longer",
+    "reviews-1-id": "2",
+    "reviews-1-text": "dry",
+    "del-reviews-1": "on",
+    "reviews-2-id": "",
+    "reviews-2-text": "new",
 }
 CELL, NO_CELL = {"list_form_pk": "1"}, {"list_form_pk": "9"}
 SOME = {"action": "delete", "rowid": ["1", "2"]}
