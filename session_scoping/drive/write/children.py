@@ -57,6 +57,7 @@ class InlineChildren:
         )
 
     def add(self, fail_at: int) -> Request | None:
+        """Add a child to an own row. Returns ``None`` if that cannot be done."""
         row = self.creation.row()
         if row is None:
             return None

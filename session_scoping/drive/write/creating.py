@@ -34,9 +34,11 @@ class Creation:
         return self.insertion.hints
 
     def create(self, fail_at: int) -> Request | None:
+        """Create a row. Returns ``None`` if the form accepts no values."""
         return self.insertion.insert(self.driver.url("create_view"), fail_at)
 
     def open_form(self) -> Form | None:
+        """Return the create form, or ``None``."""
         return self.driver.open_form(CREATE_FORM, self.driver.url("create_view"))
 
     def duplicate(self, fail_at: int) -> Request | None:

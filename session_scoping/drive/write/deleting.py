@@ -54,6 +54,7 @@ class Deletion:
                 break
 
     def _delete(self, row: OwnRow, fail_at: int = 0) -> Request | None:
+        """Delete a row. Returns ``None`` if the list does not open."""
         page = self.driver.open_list()
         if page is None:
             return None

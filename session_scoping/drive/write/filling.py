@@ -115,7 +115,7 @@ class FormFiller:
             return field.shown
         if relationship is not None and changes_chosen_row(relationship):
             if field.required or set(field.shown) - BLANK:
-                raise CannotFill(f"{label} would take a row from the one that has it")
+                raise CannotFill(f"{label} would take a row from its owner")
             return field.shown
         unknown = relationship is None and column is None
         if not field.required and (required_only or unknown or field.multiple):
