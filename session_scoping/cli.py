@@ -270,7 +270,7 @@ def progress_bar() -> t.Iterator[t.Callable[[str, int, int], None]]:
 
 def confirm(app: "flask.Flask") -> None:
     """Ask before anything is written. Raises ``CannotTell`` if the answer is no."""
-    from session_scoping.drive.write.ledger import databases
+    from session_scoping.drive.write.databases import databases
     from session_scoping.watch.places import where
 
     try:

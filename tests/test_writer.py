@@ -22,8 +22,8 @@ from flask_admin import Admin
 from flask_admin.contrib.sqla import ModelView
 from flask_admin.form import SecureForm
 from session_scoping.drive.record import record
+from session_scoping.drive.write.databases import databases
 from session_scoping.drive.write.forms import Page
-from session_scoping.drive.write.ledger import databases
 from session_scoping.drive.write.values import ValueMaker
 from session_scoping.fixes.close_fails_and_is_kept import ClosingSession
 from session_scoping.fixes.close_fails_and_is_kept import FlaskClosingSession

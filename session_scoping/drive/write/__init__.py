@@ -6,5 +6,6 @@
 - ``filling`` decides what goes into each field of a form, ``values`` makes it.
 - ``driver`` opens the pages and posts the forms, ``forms`` reads them.
 - ``ledger`` knows which rows are the guard's own, and what changes in the tables.
+- ``databases`` finds the engine for each table.
 - ``mapping`` answers questions about a model's columns and relationships.
 """

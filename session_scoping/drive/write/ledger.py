@@ -9,13 +9,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from dataclasses import field
 
-import flask
 import sqlalchemy as sa
 from sqlalchemy import event
 from sqlalchemy import orm
 from sqlalchemy.exc import SQLAlchemyError
 
-from flask_admin.contrib.sqla import ModelView
 from session_scoping.drive.write.mapping import Mapper
 from session_scoping.drive.write.values import ValueMaker
 from session_scoping.recording import View
@@ -176,9 +174,8 @@ class Ledger:
         content: dict[str, str] = {}
         with row.engine.connect() as connection:
             for table in row.mapper.tables:
-                found = connection.execute(
-                    select_raw(table).where(row.where(table))
-                ).first()
+                selected = select_raw(table).where(row.where(table))
+                found = connection.execute(selected).first()
                 names = (str(column) for column in table.columns)
                 content |= dict(zip(names, map(_text, found or ()), strict=False))
         return content
@@ -194,6 +191,7 @@ class Ledger:
     # ------------------------------------------------------------------ tidying up
 
     def _remove_own(self) -> list[str]:
+        """Remove the own rows that still exist. Returns a line for each table."""
         notes = []
         removed: dict[str, int] = {}
         for row in reversed(self.own):
@@ -214,26 +212,29 @@ class Ledger:
         ]
 
     def remove(self, row: OwnRow) -> None:
-        """Delete an own row, past the admin."""
+        """Delete an own row, and its links in other tables, past the admin.
+
+        Raises ``SQLAlchemyError``.
+        """
         with row.engine.begin() as connection:
             if row.engine.dialect.name == "postgresql":  # a leaked session may hold it
                 connection.execute(sa.text("SET LOCAL lock_timeout = '5s'"))
             values: dict[t.Any, t.Any] = {}
             for table in row.mapper.tables:
                 values |= row.keys(table)
-            for relation in row.mapper.relationships:
-                pairs, secondary = relation.synchronize_pairs, relation.secondary
-                if isinstance(secondary, sa.Table) and all(
-                    a in values for a, _ in pairs
-                ):
-                    links = sa.and_(*(b == values[a] for a, b in pairs))
-                    connection.execute(sa.delete(secondary).where(links))
+            for relationship in row.mapper.relationships:
+                links, pairs = relationship.secondary, relationship.synchronize_pairs
+                known = all(column in values for column, _ in pairs)
+                if isinstance(links, sa.Table) and known:
+                    of_row = (link == values[column] for column, link in pairs)
+                    connection.execute(sa.delete(links).where(sa.and_(*of_row)))
             for table in reversed(row.mapper.tables):
                 connection.execute(sa.delete(table).where(row.where(table)))
 
     def _differences(
         self, table: sa.Table, before: Snapshot, after: Snapshot
     ) -> t.Iterator[str]:
+        """Yield a line for each way in which a table is not as it was."""
         if before.rows is None or after.rows is None:
             if before.number != after.number:
                 yield f"{table} has {after.number} rows, it had {before.number}"
@@ -290,42 +291,3 @@ def _keys(keys: set[t.Any]) -> str:
     named = ordered[:LISTED]
     more = " …" if len(keys) > LISTED else ""
     return "; ".join(named) + more
-
-
-def databases(app: flask.Flask) -> list[str]:
-    """Return the URLs of the databases that ``--write`` writes to, without passwords.
-
-    Raises ``TypeError`` as ``engines`` does.
-    """
-    urls: dict[str, None] = {}
-    for admin in app.extensions.get("admin", []):
-        for view in admin._views:
-            if isinstance(view, ModelView):
-                tables = sa.inspect(view.model).tables
-                for engine in engines(app, view, tables).values():
-                    urls[engine.url.render_as_string(hide_password=True)] = None
-    return list(urls)
-
-
-def engines(
-    app: flask.Flask, view: t.Any, tables: t.Iterable[t.Any]
-) -> dict[t.Any, sa.engine.Engine]:
-    """Return the engine that a view's handle uses for each table.
-
-    Call it while no request is running. Raises ``TypeError`` if the session is bound to
-    something other than an engine.
-    """
-    with app.app_context():
-        handle = view.session
-        session = handle if hasattr(handle, "get_bind") else handle.session
-        registry = getattr(session, "registry", None)
-        unused = registry is not None and not registry.has()
-        try:
-            binds = {table: session.get_bind(clause=table) for table in tables}
-        finally:
-            if unused:
-                session.remove()
-    for bind in binds.values():
-        if not isinstance(bind, sa.engine.Engine):
-            raise TypeError(f"a session bound to {type(bind).__name__}, to no engine")
-    return binds

@@ -12,6 +12,7 @@ from session_scoping.drive.write.cells import INLINE_EDIT
 from session_scoping.drive.write.children import drive_children
 from session_scoping.drive.write.creating import CREATE
 from session_scoping.drive.write.creating import Creation
+from session_scoping.drive.write.databases import engines
 from session_scoping.drive.write.deleting import BULK_DELETE
 from session_scoping.drive.write.deleting import DELETE
 from session_scoping.drive.write.deleting import Deletion
@@ -20,7 +21,6 @@ from session_scoping.drive.write.driver import ViewDriver
 from session_scoping.drive.write.editing import EDIT
 from session_scoping.drive.write.editing import Editing
 from session_scoping.drive.write.filling import FormFiller
-from session_scoping.drive.write.ledger import engines
 from session_scoping.drive.write.ledger import Ledger
 from session_scoping.drive.write.mapping import Mapper
 from session_scoping.drive.write.refusals import Refusals
