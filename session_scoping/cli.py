@@ -145,7 +145,7 @@ def make_recorder(leave_alone: t.Sequence[str]) -> "Recorder":
     try:
         import session_scoping.drive.crawler
         import session_scoping.report.html
-        import session_scoping.report.terminal  # noqa: F401
+        import session_scoping.report.verdict  # noqa: F401
         from session_scoping.watch.recorder import Recorder
     except ImportError as error:
         fix = "install it, or releases that go together"
@@ -191,12 +191,12 @@ def drive(
 
 def report(recording: "Recording") -> "Verdict":
     """Judge a recording, print the verdict, and return it."""
-    from session_scoping.report.terminal import render
     from session_scoping.report.terminal import show
+    from session_scoping.report.verdict import summarize
     from session_scoping.rules.judge import judge
 
     verdict = judge(recording)
-    show(render(verdict))
+    show(summarize(verdict))
     return verdict
 
 

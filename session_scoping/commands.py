@@ -100,8 +100,8 @@ def verdict(
     tell.
     """
     from session_scoping.compare.survey import survey
-    from session_scoping.report.survey import html
-    from session_scoping.report.survey import render
+    from session_scoping.report.page import page
+    from session_scoping.report.survey import summarize
     from session_scoping.report.terminal import show
 
     def run() -> int:
@@ -109,11 +109,11 @@ def verdict(
         with progress_of("the bookshop") as [doing]:
             doing("driving it on each handle")
             found = survey()
-        show(render(found))
+        show(summarize(found))
         if json_path is not None:
             _save(json_path, json.dumps(found.to_json()))
         if html_path is not None:
-            _save(html_path, html(found))
+            _save(html_path, page(summarize(found)))
         return found.status
 
     context.exit(status_of(run))
@@ -199,19 +199,19 @@ def report(
     """Compare, print and save the result, and return the exit status."""
     from session_scoping.compare.upgrade import Culprit
     from session_scoping.compare.upgrade import Job
+    from session_scoping.report.page import page
     from session_scoping.report.terminal import show
-    from session_scoping.report.upgrade import html
-    from session_scoping.report.upgrade import render
+    from session_scoping.report.upgrade import summarize
 
     def compare() -> int:
         check_paths(html_path, json_path)
         found = run(Job(without, app, client, pre))
-        show(render(found))
+        show(summarize(found))
         comparison = found.comparison if isinstance(found, Culprit) else found
         if json_path is not None:
             _save(json_path, json.dumps(comparison.to_json()))
         if html_path is not None:
-            _save(html_path, html(comparison))
+            _save(html_path, page(summarize(found)))
         return comparison.status
 
     return status_of(compare)

@@ -520,7 +520,7 @@ def fail_if_broken(verdict: "Verdict") -> None:
 
 def message(verdict: "Verdict") -> str:
     """Return the message of a failed test. The first line is for the summary."""
-    from session_scoping.report.terminal import text
+    from session_scoping.report.verdict import text
 
     return f"{headline(verdict)}\n\n{text(verdict)}"
 

@@ -173,7 +173,7 @@ def test_a_statement_that_reads_counts_as_reading(sql: str) -> None:
 def test_a_page_that_logs_out_comes_last(tmp_path: Path) -> None:
     """It needs no argument, as in Flask-Admin's own example of a login."""
     shop = Shop(tmp_path, lambda shop: "done")
-    names = [one.does for one in record(shop.app).requests]
+    names = [request.does for request in record(shop.app).requests]
     assert names[-1].startswith("page ")
     assert not any(name.startswith("page ") for name in names[: names.index("list")])
     shop.engine.dispose()
@@ -183,9 +183,9 @@ def test_a_missing_row_is_opened(tmp_path: Path) -> None:
     """Where Flask can say so in the next answer: that takes a secret key."""
     shop = Shop(tmp_path, lambda shop: "done")
     recording = record(shop.app)
-    assert {one.status for one in absent(recording)} == {302}
+    assert {request.status for request in absent(recording)} == {302}
     assert "edit form, no such row" not in {
-        str(one.operation) for one in recording.unseen
+        str(task.operation) for task in recording.unseen
     }
     shop.app.secret_key = None
     assert absent(record(shop.app)) == []
@@ -193,7 +193,7 @@ def test_a_missing_row_is_opened(tmp_path: Path) -> None:
 
 
 def absent(recording: Recording) -> list[Request]:
-    return [one for one in recording.requests if "no such row" in one.does]
+    return [request for request in recording.requests if "no such row" in request.does]
 
 
 def test_an_error_for_a_missing_row_is_no_failure(tmp_path: Path) -> None:
@@ -207,8 +207,8 @@ def test_an_error_for_a_missing_row_is_no_failure(tmp_path: Path) -> None:
     view = Strict(Note, shop.session, endpoint="strict")
     shop.app.extensions["admin"][0].add_view(view)
     verdict = shop.verdict()
-    assert {one.status for one in absent(verdict.recording)} == {302, 500}
-    why = {str(one.operation): one.why for one in verdict.recording.unseen}
+    assert {request.status for request in absent(verdict.recording)} == {302, 500}
+    why = {str(task.operation): task.why for task in verdict.recording.unseen}
     assert "NoResultFound" in why["edit form, no such row"]
     assert verdict.failures == []
     assert verdict.cell(Rule.RECOVERS, 2).state == "not tried"
@@ -240,9 +240,11 @@ def test_pages_of_flask_admin_that_need_an_argument_are_left_out(
         FileAdmin(str(tmp_path), endpoint="files", name="Files")
     )
     recording = record(shop.app)
-    driven = {one.does for one in recording.requests if one.view == 3}
+    driven = {request.does for request in recording.requests if request.view == 3}
     assert driven == {"page index_view"}
-    assert [one.exception for one in recording.requests if one.exception] == []
+    assert [
+        request.exception for request in recording.requests if request.exception
+    ] == []
 
 
 def test_a_request_that_needs_a_lock_does_not_wait(tmp_path: Path) -> None:
@@ -303,10 +305,15 @@ def test_leaked_connections_do_not_stop_the_drive(tmp_path: Path) -> None:
         connection.close()
     shop.engine.dispose()
     waited = [
-        one.exception for one in recording.requests if "TimeoutError" in one.exception
+        request.exception
+        for request in recording.requests
+        if "TimeoutError" in request.exception
     ]
     assert waited == []
-    assert any("connections taken" in one.what for one in judge(recording).violations)
+    assert any(
+        "connections taken" in violation.what
+        for violation in judge(recording).violations
+    )
 
 
 def test_what_sqlalchemy_keeps_is_no_violation_of_the_app(tmp_path: Path) -> None:
@@ -354,7 +361,9 @@ def test_a_transaction_that_is_older_than_the_recording_is_seen(tmp_path: Path) 
     with shop.app.test_client() as client:
         client.get("/admin/note/")
     verdict = shop.verdict()
-    [first, *_] = [one for one in verdict.recording.requests if one.does == "list"]
+    [first, *_] = [
+        request for request in verdict.recording.requests if request.does == "list"
+    ]
     assert [use.session for use in first.uses] == [0]
-    assert "fresh" in {one.rule for one in verdict.violations}
+    assert "fresh" in {violation.rule for violation in verdict.violations}
     shop.session.remove()

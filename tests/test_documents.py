@@ -192,7 +192,7 @@ def test_the_commands_on_an_app_are_those_that_are_run() -> None:
 @pytest.mark.parametrize("command", COMMANDS)
 def test_a_command_on_an_app_runs(command: str, tmp_path: Path) -> None:
     """With the login client of the README."""
-    [client] = [one for one in code("README.md") if "def client" in one]
+    [client] = [block for block in code("README.md") if "def client" in block]
     (tmp_path / "shop.py").write_text(SHOP, encoding="utf-8")
     (tmp_path / "shop_login.py").write_text(client, encoding="utf-8")
     (tmp_path / "test_shop.py").write_text(SUITE, encoding="utf-8")
@@ -220,9 +220,9 @@ def test_the_example_of_a_rule_breaks_it(rule: str) -> None:
     [app] = re.findall(r"\]\((tests/apps/\w+\.py)\)", described)
     breaks = {
         name
-        for one in APPS
-        if one.rule and one.file == ROOT / app
-        for name in (one.rule, *one.also)
+        for example in APPS
+        if example.rule and example.file == ROOT / app
+        for name in (example.rule, *example.also)
     }
     assert rule in breaks
 

@@ -67,7 +67,7 @@ def test_the_app_is_allowed_to_close_a_session_after_use(
                 return str(number)
     """
     seen = verdict(tmp_path, code, where)
-    assert "page count" in {one.does for one in seen.recording.requests}
+    assert "page count" in {request.does for request in seen.recording.requests}
     assert seen.violations == ()
 
 
@@ -85,7 +85,7 @@ def test_the_app_is_allowed_to_end_a_context_of_its_own(
                 return found
     """
     seen = verdict(tmp_path, code, where)
-    assert {one.rule for one in seen.violations} == {"single"}
+    assert {violation.rule for violation in seen.violations} == {"single"}
 
 
 CLOSES = """
@@ -174,10 +174,14 @@ def test_flask_admin_must_not(
     tmp_path: Path, where: tuple[str, str], rule: str, code: str
 ) -> None:
     found = [
-        one for one in verdict(tmp_path, code, where).violations if one.rule == rule
+        violation
+        for violation in verdict(tmp_path, code, where).violations
+        if violation.rule == rule
     ]
-    assert {one.cause.name for one in found if one.cause} == {"Flask-Admin itself"}
-    assert {one.place.file for one in found if one.place} == {
+    assert {violation.cause.name for violation in found if violation.cause} == {
+        "Flask-Admin itself"
+    }
+    assert {violation.place.file for violation in found if violation.place} == {
         "flask_admin/contrib/sqla/view.py"
     }
 
@@ -189,7 +193,7 @@ def test_the_current_folder_does_not_matter(
     monkeypatch.chdir(Path(sysconfig.get_path("stdlib")).parent)
     where = OF_FLASK_ADMIN["in a package"]
     seen = verdict(tmp_path, ON_A_THREAD, where)
-    assert "single" in {one.rule for one in seen.violations}
+    assert "single" in {violation.rule for violation in seen.violations}
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""A page of its own: a template of this folder, which needs no network."""
+"""Makes a page of a summary. The page needs no network."""
 
 import re
 from importlib.resources import files
@@ -8,19 +8,22 @@ from jinja2 import StrictUndefined
 from markupsafe import escape
 from markupsafe import Markup
 
+from session_scoping.report.summary import Summary
 
-def render_page(template: str, **values: object) -> str:
-    """Fill in a template of this folder. Returns HTML."""
+
+def page(summary: Summary) -> str:
+    """Return a summary as HTML."""
     environment = Environment(
         autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined
     )
+    environment.filters["linked"] = linked
     part = files(__package__).joinpath
-    page = environment.from_string(part(template).read_text(encoding="utf-8"))
+    template = environment.from_string(part("page.html").read_text(encoding="utf-8"))
     style = Markup(part("page.css").read_text(encoding="utf-8"))
-    return page.render(style=style, link=link, **values)
+    return template.render(summary=summary, style=style)
 
 
-def link(text: str) -> Markup:
+def linked(text: str) -> Markup:
     """Make links of the addresses in a text."""
     escaped = str(escape(text))
     return Markup(re.sub(r"(https://[^\s<]+)", r'<a href="\1">\1</a>', escaped))

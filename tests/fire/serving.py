@@ -78,7 +78,7 @@ class Serving:
         self.process.send_signal(signal.SIGTERM)
         self.process.wait(60)
         files = sorted(self.folder.glob("*.json"))
-        self.recordings = [Recording.load(one) for one in files]
+        self.recordings = [Recording.load(file) for file in files]
 
 
 @contextmanager
@@ -210,6 +210,8 @@ def working(
     """People are at work in the block; what they have done is there after it."""
     done: list[Work] = []
     with ThreadPoolExecutor(people) as pool:
-        all_of_it = [pool.submit(work, server, one, rounds) for one in range(people)]
+        all_of_it = [
+            pool.submit(work, server, person, rounds) for person in range(people)
+        ]
         yield done
-    done.extend(one.result() for one in all_of_it)
+    done.extend(future.result() for future in all_of_it)

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 
 from session_scoping import judge
 from session_scoping import record
-from session_scoping.report.terminal import text
+from session_scoping.report.verdict import text
 from session_scoping.rules.rules import Rule
 from tests.apps import APPS
 from tests.apps import Example
@@ -60,7 +60,7 @@ def test_the_guard_for_an_app_holds(make_app: Make, url: str, monitor: Monitor) 
     verdict = judge(recording)
     assert verdict.holds, text(verdict)
     for view in ("AuthorView", "BookView"):
-        [number] = [n for n, one in enumerate(recording.views) if one.name == view]
+        [number] = [n for n, found in enumerate(recording.views) if found.name == view]
         assert {verdict.cell(rule, number).state for rule in Rule} == {"holds"}
     assert left == {}
     assert monitor.in_transaction() == []
@@ -74,18 +74,18 @@ def test_a_session_that_stays_is_seen_by_the_server(
     assert app.test_client().get("/admin/author/").status_code == 200
     assert len(monitor.in_transaction()) == 1
     verdict = judge(record(app))
-    assert {"fresh", "released"} <= {one.rule for one in verdict.violations}
+    assert {"fresh", "released"} <= {violation.rule for violation in verdict.violations}
 
 
 # Each ends its sessions, or does not, by itself: where a server may show another thing.
 ENDINGS = ("never_removed", "scope_shared", "teardown_commits", "unclosed")
-BY_NAME = {one.name: one for one in APPS}
+BY_NAME = {example.name: example for example in APPS}
 
 
 @pytest.mark.parametrize(
     "example",
     [BY_NAME[f"{name}:{which}"] for name in ENDINGS for which in ("fixed", "broken")],
-    ids=lambda one: one.name,
+    ids=lambda example: example.name,
 )
 def test_apps_are_judged_as_on_sqlite(url: str, example: Example) -> None:
     done = subprocess.run(
