@@ -13,7 +13,7 @@ import pytest
 from click.testing import CliRunner
 from click.testing import Result
 
-from session_scoping.commands import main
+from session_scoping.cli import main
 from session_scoping.compare.fork import drop_in
 from session_scoping.compare.fork import FILE
 from session_scoping.compare.fork import HOME
@@ -128,5 +128,5 @@ def test_an_interrupt_leaves_the_checkout_as_it_was(
     os.killpg(running.pid, signal.SIGINT)
     _, said = running.communicate()
     assert running.returncode == 130
-    assert "interrupted: the checkout is as it was" in said
+    assert "session-scoping: interrupted" in said
     assert contents(checkout) == before
