@@ -12,7 +12,7 @@ from session_scoping.drive.crawler import Crawler
 from session_scoping.drive.crawler import MakeClient
 from session_scoping.drive.crawler import Reference
 from session_scoping.drive.operations import plan
-from session_scoping.drive.writer import Writer
+from session_scoping.drive.write.writer import Writer
 from session_scoping.errors import CannotTell
 from session_scoping.recording import Fault
 from session_scoping.recording import LIST
@@ -78,7 +78,7 @@ def record(
                 crawler.drive(task)
             if write:
                 recorder.find_kept()  # before writing replaces what is kept
-                with Writer(app, crawler) as writer:
+                with Writer(crawler) as writer:
                     for done, number in enumerate(writer.views):
                         progress("create, edit, delete", done, len(writer.views))
                         writer.drive(number)
