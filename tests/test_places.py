@@ -265,16 +265,16 @@ def test_calls_within_this_package_do_not_move_the_line(calls: int) -> None:
     assert found == ((place, place), place, (Maker.HAND, place, place))
 
 
-@pytest.mark.parametrize("code", [CLOSES, COMMITS, ON_A_THREAD, PAST])
+@pytest.mark.parametrize("code", [CLOSES, COMMITS, ON_A_THREAD, PAST_THE_SESSION])
 def test_a_method_of_this_package_can_be_extracted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: str
 ) -> None:
     """The same violations are found, at the same lines."""
     where = OF_FLASK_ADMIN["in a package"]
-    before = verdict(tmp_path, code, where).violations
+    before = verdict_on(tmp_path, code, where).violations
     for name in SEARCHES:
         monkeypatch.setattr(Places, name, extracted(getattr(Places, name)))
     (tmp_path / "again").mkdir()
-    after = verdict(tmp_path / "again", code, where).violations
+    after = verdict_on(tmp_path / "again", code, where).violations
     assert before
     assert after == before
