@@ -10,6 +10,7 @@ from textwrap import dedent
 
 import pytest
 
+import session_scoping.app_suite  # noqa: F401  (once: a suite inside forgets its imports)
 from session_scoping import Recorder
 from tests.apps import APPS
 from tests.apps import CONTEXT
@@ -55,7 +56,7 @@ def run(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Run:
 
     def run(*args: str) -> pytest.RunResult:
         result = pytester.runpytest_inprocess("-p", "session_scoping.plugin", *args)
-        assert Recorder.active is None
+        assert not Recorder.started
         return result
 
     return run
@@ -427,7 +428,7 @@ def test_no_test_is_remembered(pytester: pytest.Pytester, run: Run) -> None:
         apps = weakref.WeakSet()
         @pytest.mark.parametrize("n", range(4))
         def test_one(n):
-            assert not Recorder.active.recording.requests
+            assert not Recorder.started[-1].recording.requests
             gc.collect()
             assert not apps
             app = raw_session.fixed()
@@ -508,13 +509,13 @@ def test_a_view_that_the_client_must_not_see(
 ) -> None:
     """It is skipped, with the reason; and where all are, nothing is proven."""
     target = "--session-scoping-app=tests.apps.login:fixed"
-    blind = run(target, "-rs")
-    assert blind.ret == pytest.ExitCode.TESTS_FAILED
-    prints(blind, "answers 302", "nothing was seen of tests.apps.login:fixed")
-
+    pytester.mkdir("no_tests")
     tests = pytester.mkdir("tests_of_login")
     (tests / "conftest.py").write_text(dedent(LOGGED_IN))
     for more in "", "-p xdist -n 2":
+        blind = run(target, "-rs", "no_tests", *more.split())
+        assert blind.ret == pytest.ExitCode.TESTS_FAILED
+        prints(blind, "answers 302", "nothing was seen of tests.apps.login:fixed")
         seen = run(target, "--rootdir=.", "tests_of_login", *more.split())
         assert seen.ret == 0
         assert "skipped" not in seen.parseoutcomes()

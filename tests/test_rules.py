@@ -1372,6 +1372,11 @@ def test_the_outcome_of_a_verdict(seen: Recording, outcome: Outcome) -> None:
     assert verdict.holds == (outcome == Outcome.HOLDS)
 
 
+def test_each_outcome_has_an_exit_status() -> None:
+    statuses = {outcome.value: outcome.status for outcome in Outcome}
+    assert statuses == {"holds": 0, "broken": 1, "tries to write": 1, "nothing seen": 2}
+
+
 def test_a_verdict_that_holds_raises_nothing() -> None:
     judge(staircase()).raise_for_violations()
 

@@ -8,7 +8,7 @@ import pytest
 from click.testing import CliRunner
 
 from session_scoping import bookshop
-from session_scoping.commands import main
+from session_scoping.cli import main
 from session_scoping.compare import survey as surveys
 from session_scoping.compare.survey import Survey
 from session_scoping.recording import Maker

@@ -9,7 +9,7 @@ from click.testing import CliRunner
 from click.testing import Result
 from packaging.version import Version
 
-from session_scoping.commands import main
+from session_scoping.cli import main
 from session_scoping.compare import environments
 from session_scoping.compare import upgrade
 from session_scoping.compare.environments import FIRST_NEW
