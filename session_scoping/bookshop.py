@@ -505,7 +505,7 @@ def wrong_effect(driven: Driven, changed: bool) -> str:
     """Return how a change of the database is wrong, or an empty string."""
     changes = driven.operation in CHANGES
     if changes and driven.overtakes is not None:
-        return "does not come to write"
+        return "does not reach its first write"
     if changes and not changed:
         return "changes no row"
     operation = driven.operation

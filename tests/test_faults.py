@@ -229,7 +229,7 @@ def test_an_error_page_that_does_not_roll_back_is_found(url: str) -> None:
 
     verdict = judge(record(app, faults=True))
     causes = {one.cause.name for one in verdict.violations if one.cause}
-    assert causes == {"a failed statement that nobody has rolled back"}
+    assert causes == {"a failed statement that is not rolled back"}
 
 
 def told(verdict: t.Any) -> set[int]:

@@ -41,9 +41,9 @@ pytestmark = [
 ]
 ENDED_ELSEWHERE = "a stream that was ended on another thread than it began on"
 MASS_DELETE = (
-    "Flask-Admin: a delete of several rows is not rolled back where its commit fails"
+    "Flask-Admin: a mass delete is not rolled back when its commit fails"
 )
-NOT_ROLLED_BACK = "a failed statement that nobody has rolled back"
+NOT_ROLLED_BACK = "a failed statement that is not rolled back"
 
 
 class FastView(ModelView):

@@ -162,13 +162,13 @@ CASES = {
     ),
     "a view holds another handle than it did": Case(
         "handle",
-        "UserView.session is another object than it was",
+        "UserView.session is not the object that it was at first",
         recording(alone(), [], [view(replaced=True)]),
         recording(alone(), [], [view()]),
     ),
     "a session made by hand, on the engine of the handle": Case(
         "single",
-        "session 1 is not the one that the handle gives",
+        "session 1 is not the session that the handle gives",
         recording(alone(0, 1), [session(0), session(1, **HAND)]),
         recording(alone(0, 1), [session(0), session(1, **HAND, engines=[1])]),
     ),
@@ -232,7 +232,7 @@ CASES = {
     ),
     "building the app leaves a session": Case(
         "fresh",
-        "session 0 was opened by building the app, and is still there",
+        "session 0 was opened while the app was built, and still exists",
         recording(
             alone(),
             [session(0, born_in=None, at_startup=True, kept=True, closed=False)],
@@ -244,13 +244,13 @@ CASES = {
     ),
     "building the app closes it, but something goes on holding it": Case(
         "fresh",
-        "session 0 was opened by building the app, and is still there",
+        "session 0 was opened while the app was built, and still exists",
         recording(alone(), [session(0, **STARTUP, kept_by=["class shop.View", "s"])]),
         recording(alone(), [session(0, **STARTUP, kept_by=NAME)]),
     ),
     "a module goes on holding an open one": Case(
         "fresh",
-        "session 0 was opened by building the app, and is still there",
+        "session 0 was opened while the app was built, and still exists",
         recording(alone(), [session(0, **STARTUP, closed=False, kept_by=NAME)]),
         recording(alone(), [session(0, **STARTUP, kept_by=NAME)]),
     ),
@@ -262,7 +262,7 @@ CASES = {
     ),
     "a commit when the view has answered": Case(
         "isolated",
-        "session 0 commits when the view has answered",
+        "session 0 commits after the view has answered",
         recording(alone(0), [session(0)], late_commits=[LateCommit(0, 0, OWN)]),
         recording(alone(use(0)), [session(0)]),
     ),
@@ -276,13 +276,13 @@ CASES = {
     ),
     "a session is used once more": Case(
         "alive",
-        "session 0 is used once more after it was closed",
+        "session 0 is used again after it was closed",
         recording(alone(use(0, used_after_close=LIBRARY)), [session(0)]),
         recording(alone(use(0)), [session(0)]),
     ),
     "one made by hand may be used again and again": Case(
         "alive",
-        "session 0 is used once more after it was closed",
+        "session 0 is used again after it was closed",
         recording(alone(use(0, used_after_close=LIBRARY)), [session(0)]),
         recording(alone(use(0, used_after_close=LIBRARY)), [session(0, **HAND)]),
     ),
@@ -302,7 +302,7 @@ CASES = {
     ),
     "a stream breaks off": Case(
         "alive",
-        f"broke off: {DETACHED}",
+        f"the response broke off: {DETACHED}",
         recording(alone(0, streamed=True, stream_exception=DETACHED), [session(0)]),
         recording(
             alone(0, streamed=True, stream_exception="OSError: gone"), [session(0)]
@@ -374,13 +374,13 @@ CASES = {
     ),
     "what works only until a step has failed": Case(
         "recovers",
-        "once `SELECT 1` has failed: ValueError: no",
+        "does not work once `SELECT 1` has failed: ValueError: no",
         recording([request(0), request(1, **FAILS), request(2, **CRASH)], []),
         recording([request(0), request(1, **FAILS), request(2)], []),
     ),
     "what has an effect only until a step has failed": Case(
         "recovers",
-        "once `SELECT 1` has failed: no row",
+        "does not work once `SELECT 1` has failed: no row",
         recording(
             [request(0), request(1, **FAILS), request(2, unexpected="no row")], []
         ),
@@ -388,7 +388,7 @@ CASES = {
     ),
     "what has never worked": Case(
         "recovers",
-        "once `SELECT 1` has failed: ValueError: no",
+        "does not work once `SELECT 1` has failed: ValueError: no",
         recording([request(0), request(1, **FAILS), request(2, **CRASH)], []),
         recording([request(0, **CRASH), request(1, **FAILS), request(2, **CRASH)], []),
     ),
@@ -398,15 +398,15 @@ CASES = {
         recording(alone(0, dirty_read=True), [session(0)]),
         recording(alone(0), [session(0)]),
     ),
-    "a request saves what nobody has committed": Case(
+    "a request saves a change that no request has committed": Case(
         "isolated",
-        "saves what nobody has committed",
+        "saves a change that no request has committed",
         recording(alone(0, dirty_write=True), [session(0)]),
         recording(alone(0), [session(0)]),
     ),
     "an operation works only where no other request does the same": Case(
         "isolated",
-        "does not work beside another request: changes no row",
+        "fails beside a concurrent request: changes no row",
         recording(
             [
                 request(0, 0),
@@ -432,7 +432,7 @@ CASES = {
     ),
     "an operation works no more once it has failed": Case(
         "recovers",
-        "once `SELECT 1` has failed: does not show 'Dune'",
+        "does not work once `SELECT 1` has failed: does not show 'Dune'",
         recording(
             [
                 request(0, 0),
@@ -452,25 +452,25 @@ CASES = {
     ),
     "a session that another request broke": Case(
         "recovers",
-        f"fails by what an earlier request left: {PENDING}",
+        f"fails because of an earlier request: {PENDING}",
         recording(alone(0, exception=PENDING, status=500), [session(0, born_in=None)]),
         recording(alone(0, **CRASH), [session(0, born_in=0)]),
     ),
     "a request that goes on when something has failed": Case(
         "recovers",
-        f"goes on without rolling back what failed: {PENDING}",
+        f"uses the session again without a rollback: {PENDING}",
         recording(alone(0, exception=PENDING, status=500), [session(0)]),
         recording(alone(0, **CRASH), [session(0)]),
     ),
     "a session that is refused before it has sent anything": Case(
         "recovers",
-        f"fails by what an earlier request left: {PENDING}",
+        f"fails because of an earlier request: {PENDING}",
         recording(alone(exception=PENDING, status=500), []),
         recording(alone(**CRASH), []),
     ),
     "a session is not closed only when the view fails": Case(
         "recovers",
-        "`released` is broken when it fails: session 0 is not closed",
+        "`released` is broken when the request fails: session 0 is not closed",
         recording(alone(use(0, closed=False), **CRASH), [session(0)]),
         recording(alone(use(0), **CRASH), [session(0)]),
     ),
@@ -691,7 +691,7 @@ KNOWN: dict[str, tuple[Recording, list[Recording]]] = {
         held(Maker.HAND),
         [held(Maker.SCOPED_SESSION), shared(Maker.HAND)],
     ),
-    "Flask-Admin 2.1.0 and 2.2.0: the Unique validator keeps the session of startup": (
+    "Flask-Admin 2.1.0 and 2.2.0: the Unique validator keeps a session from startup": (
         of_startup(UNIQUE, admin="2.2.0"),
         [
             of_startup(UNIQUE, admin="2.2.1"),
@@ -728,7 +728,7 @@ KNOWN: dict[str, tuple[Recording, list[Recording]]] = {
             ),
         ],
     ),
-    "Flask-Admin: a delete of several rows is not rolled back where its commit fails": (
+    "Flask-Admin: a mass delete is not rolled back when its commit fails": (
         recording([deleting(left_in_transaction=True)], [session(0)]),
         [
             recording([deleting(left_in_transaction=True)], [session(0)], admin="9.0"),
@@ -762,7 +762,7 @@ KNOWN: dict[str, tuple[Recording, list[Recording]]] = {
             recording(alone(0), [scoped(kept=True, kept_by=NAME)]),
         ],
     ),
-    "a handle whose session nobody closes": (
+    "a handle that leaves its session open": (
         recording(alone(Use(0, LIBRARY)), [session(0, **HAND, closed=False)]),
         [
             recording(alone(Use(0, OWN)), [session(0, **HAND, closed=False)]),
@@ -770,7 +770,7 @@ KNOWN: dict[str, tuple[Recording, list[Recording]]] = {
             STRAY,
         ],
     ),
-    "a failed statement that nobody has rolled back": (
+    "a failed statement that is not rolled back": (
         recording(alone(0, exception=PENDING, status=500), [session(0)]),
         [CASES["a session that another request broke"].broken],
     ),
@@ -816,7 +816,7 @@ def test_a_cause_is_not_blamed_for_another_thing(name: str, seen: Recording) -> 
 
 ALSO_KNOWN = {
     "the validator that first used it": (
-        "Flask-Admin 2.1.0 and 2.2.0: the Unique validator keeps the session of "
+        "Flask-Admin 2.1.0 and 2.2.0: the Unique validator keeps a session from "
         "startup",
         recording(
             alone(Use(0, VALIDATORS, closed=True)),
@@ -1029,11 +1029,11 @@ PLACES: dict[str, tuple[Recording, str]] = {
     ),
     "where a session of startup was made": (
         recording(alone(0), [session(0, **LEAK, own=OWN, place=LIBRARY)]),
-        f"what session 0 is older than the request: it is from {OWN}",
+        f"what session 0 is older than the request: made at {OWN}",
     ),
     "where a session of startup was made, by a library": (
         recording(alone(0), [session(0, **LEAK, place=LIBRARY)]),
-        f"what session 0 is older than the request: it is from {LIBRARY}",
+        f"what session 0 is older than the request: made at {LIBRARY}",
     ),
     "where a session was made that is given to a view": (
         recording([], [session(0, own=OWN)], [view(session=0, place=OTHER)]),
@@ -1228,7 +1228,7 @@ def test_a_broken_rule_raises_with_its_line_and_its_fix() -> None:
     assert said.startswith(
         "1 of 7 rules is broken: single\nUserView: A session made by hand\n"
     )
-    assert "\n  single: session 1 is not the one that the handle gives (" in said
+    assert "\n  single: session 1 is not the session that the handle gives (" in said
     assert "self.session.query(User)" in said
 
 
@@ -1250,7 +1250,7 @@ SENTENCES = {
     "sessions are request-scoped, but 1 request did not work": recording(
         [request(0, 0), request(1, **CRASH)], [session(0)]
     ),
-    "sessions are request-scoped, but a page that is read tries to write": WRITES,
+    "sessions are request-scoped, but opening a page tries to write": WRITES,
     "2 of 7 rules are broken: handle, fresh": recording(
         alone(0), [session(0, **LEAK)], [view(replaced=True)]
     ),

@@ -445,7 +445,7 @@ function aboutRequest(request) {
         use.closed ? "" : el("em", {}, " left open"),
         " ", code(place(use.own ?? use.place)),
         use.closed_early !== undefined && [el("em", {}, " closed before the view had answered, at "), code(place(use.closed_early))],
-        use.used_after_close !== undefined && [el("em", {}, " used once more after it was closed, at "), code(place(use.used_after_close))],
+        use.used_after_close !== undefined && [el("em", {}, " used again after it was closed, at "), code(place(use.used_after_close))],
         lateCommit(request, use) && [el("em", {}, " committed when the view had answered, at "), code(place(lateCommit(request, use).place))],
       ].flat())],
     ]),

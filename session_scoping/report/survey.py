@@ -48,7 +48,7 @@ def sentence(survey: Survey) -> str:
     if survey.does_not_import:
         return f"could not tell: {survey.does_not_import}"
     known = any(cell.state == State.KNOWN for cell in survey.cells)
-    but = ", but for the numbers above" if known and survey.status == 0 else ""
+    but = ", except for the known defects above" if known and survey.status == 0 else ""
     return SENTENCES[survey.status] + but
 
 

@@ -84,7 +84,7 @@ def _parts(verdict: Verdict) -> t.Iterator[RenderableType]:
     yield from _requests("Tried to write, and was stopped", verdict.stopped, _stopped)
     yield from _requests("Did not work", verdict.failures, _failure)
     if recording.unseen:
-        yield Text("\nNot seen, so nothing is known of it", "bold")
+        yield Text("\nNot driven, so nothing is known about it", "bold")
         for unseen in recording.unseen:
             yield _line(
                 f"{verdict.label(unseen.view)}, {unseen.operation}: {unseen.why}"

@@ -129,7 +129,7 @@ class Verdict:
 
         Use it in a test of your own: ``judge(record(app)).raise_for_violations()``.
 
-        :raises RulesBroken: A rule is broken, or a page that is read tries to write.
+        :raises RulesBroken: A rule is broken, or opening a page tries to write.
         :raises CannotTell: Nothing was seen.
         """
         if self.outcome == Outcome.NOTHING_SEEN:
@@ -162,7 +162,7 @@ class Verdict:
             return "nothing was seen: no view that uses a session has answered"
         sentence = f"sessions are request-scoped{within}"
         if self.stopped:
-            sentence += ", but a page that is read tries to write"
+            sentence += ", but opening a page tries to write"
         if self.failures:
             sentence += f", but {count(self.failures, 'request')} did not work"
         return sentence
