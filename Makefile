@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 WITH := $(VENV)/.with-
 DROP_IN := flask_admin/tests/sqla/test_session_scoping.py
 
-.PHONY: help verdict test test-all lint docs verdicts stacks fork fire faults mutants flakes bench clean
+.PHONY: help verdict test test-all coverage lint docs verdicts stacks fork fire faults mutants flakes bench clean
 
 help:  ## This list.
 	@sed -n 's/^\([a-z-]*\):.*  ## /\1\t/p' Makefile | expand -t 12
@@ -26,6 +26,11 @@ test: $(WITH)test  ## The tests that need no server, no browser and no other rel
 
 test-all: $(WITH)test-all  ## All tests but the weekly ones.
 	$(BIN)/python -m pytest -n 2 -m "not weekly"
+
+PURE := $(addprefix tests/test_,rules.py report.py upgrade.py verdicts.py)
+coverage: $(WITH)test-all  ## Do the tests reach every line and branch of the rules and causes?
+	$(BIN)/coverage run -m pytest -q -n 0 $(PURE)
+	$(BIN)/coverage report
 
 lint: $(WITH)test-all  ## Format, lint, types, and which part imports which.
 	$(BIN)/ruff format --check .

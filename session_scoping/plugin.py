@@ -226,14 +226,14 @@ class Suite:
     def pytest_terminal_summary(
         self, terminalreporter: "pytest.TerminalReporter"
     ) -> None:
-        from session_scoping.rules.causes import OUTER_CONTEXT
+        from session_scoping.rules.causes import outer_context
 
         if self.blind:
             terminalreporter.write_sep("=", "session scoping", yellow=True)
             tests = f"{len(self.blind)} test{'' if len(self.blind) == 1 else 's'}"
             terminalreporter.write_line(
                 f"nothing is known of {tests} that made requests inside an app "
-                f"context. {OUTER_CONTEXT.sentence}\n{OUTER_CONTEXT.fix}"
+                f"context. {outer_context.sentence}\n{outer_context.fix}"
             )
             for name in self.blind[:FEW]:
                 terminalreporter.write_line(f"- {name}")
@@ -506,10 +506,10 @@ def verdict_on(verdict: "Verdict", views: t.Container[int | None]) -> "Verdict":
 
 def in_outer_context(verdict: "Verdict") -> bool:
     """Is an app context around the requests of the test the only cause?"""
-    from session_scoping.rules.causes import OUTER_CONTEXT
+    from session_scoping.rules.causes import outer_context
 
     causes = {violation.cause for violation in verdict.violations}
-    return causes == {OUTER_CONTEXT} and not verdict.stopped
+    return causes == {outer_context} and not verdict.stopped
 
 
 def fail_if_broken(verdict: "Verdict") -> None:

@@ -182,7 +182,7 @@ def test_what_is_fixed_is_not_accused(name: str) -> None:
 
 
 def test_every_cause_has_an_example() -> None:
-    known = {cause.name for cause, _ in CAUSES} - {"Flask-Admin itself"}  # test_survey
+    known = {cause.name for cause in CAUSES} - {"Flask-Admin itself"}  # test_survey
     elsewhere = {cause for cause, _ in ELSEWHERE.values()}
     assert known == {one.cause for one in APPS} - {""} | elsewhere
 
@@ -198,5 +198,5 @@ def test_every_code_that_is_printed_is_that_of_a_fix() -> None:
         "# an issue for Flask-Admin, with what this prints: its own code, on this "
         "release\nsession-scoping upgrade flask-admin==2.2.1 flask-admin==THIS_RELEASE",
     }
-    printed = {cause.fix for cause, _ in CAUSES}
+    printed = {cause.fix for cause in CAUSES}
     assert printed == {code(name) for name in FIXES} | no_code

@@ -5,6 +5,7 @@ Every case is a pair: a recording that breaks rules, and the same with one thing
 
 import json
 import typing as t
+from dataclasses import asdict
 from dataclasses import replace
 from pathlib import Path
 
@@ -33,6 +34,7 @@ from session_scoping.recording import Unsolicited
 from session_scoping.recording import Use
 from session_scoping.recording import View
 from session_scoping.rules.causes import CAUSES
+from session_scoping.rules.cells import Cell
 from session_scoping.rules.judge import judge
 from session_scoping.rules.rules import Rule
 from session_scoping.rules.verdict import Outcome
@@ -141,6 +143,7 @@ class Case(t.NamedTuple):
 
 LEAK = {"born_in": None}  # of a session that was there before
 HAND = {"maker": Maker.HAND, "born_in": 0}
+BY_HAND = session(1, maker=Maker.HAND)
 BY_ADMIN = {"maker": Maker.HAND, "place": LIBRARY}
 BESIDE = Outside(LIBRARY, None, "worker", 0)
 NESTED = {"parent": 0, "started": 0.1, "ended": 0.2}
@@ -160,6 +163,20 @@ CASES = {
         held(Maker.HAND),
         recording(alone(), [session(0, **LEAK)]),
     ),
+    "a view holds a session, after a view whose session is left alone": Case(
+        "handle",
+        "UserView holds session 1, a Session, not a handle",
+        recording(
+            alone(),
+            [session(0, left_alone=True), session(1, **LEAK)],
+            [view(session=n, handle="Session") for n in (0, 1)],
+        ),
+        recording(
+            alone(),
+            [session(0, left_alone=True), session(1, **LEAK)],
+            [view(session=0, handle="Session"), view()],
+        ),
+    ),
     "a view holds another handle than it did": Case(
         "handle",
         "UserView.session is not the object that it was at first",
@@ -171,6 +188,24 @@ CASES = {
         "session 1 is not the session that the handle gives",
         recording(alone(0, 1), [session(0), session(1, **HAND)]),
         recording(alone(0, 1), [session(0), session(1, **HAND, engines=[1])]),
+    ),
+    "a session made by hand, on the engine of the view's other requests": Case(
+        "single",
+        "session 1 is not the one that the handle gives",
+        recording([request(0, 0), request(1, 1)], [session(0), BY_HAND]),
+        recording([request(n, n, view=None) for n in (0, 1)], [session(0), BY_HAND]),
+    ),
+    "a session made by hand, used after a session that is left alone": Case(
+        "single",
+        "session 2 is not the one that the handle gives",
+        recording(
+            alone(0, 1, 2),
+            [session(0, left_alone=True), session(1, born_in=0), session(2, **HAND)],
+        ),
+        recording(
+            alone(0, 1),
+            [session(0, left_alone=True), session(1, born_in=0)],
+        ),
     ),
     "Flask-Admin makes a session, and uses it nowhere": Case(
         "single",
@@ -285,6 +320,17 @@ CASES = {
         "session 0 is used again after it was closed",
         recording(alone(use(0, used_after_close=LIBRARY)), [session(0)]),
         recording(alone(use(0, used_after_close=LIBRARY)), [session(0, **HAND)]),
+    ),
+    "a session is used once more, beside a session made by hand": Case(
+        "alive",
+        "session 1 is used once more after it was closed",
+        recording(
+            alone(0, use(1, used_after_close=LIBRARY)),
+            [session(0, **HAND, engines=[1]), session(1, born_in=0)],
+        ),
+        recording(
+            alone(0, 1), [session(0, **HAND, engines=[1]), session(1, born_in=0)]
+        ),
     ),
     "a session is closed in the middle, and another one goes on": Case(
         "single alive",
@@ -450,6 +496,20 @@ CASES = {
             [session(0), session(1), session(2)],
         ),
     ),
+    "an operation recovers, and a later request does not": Case(
+        "recovers",
+        f"fails by what an earlier request left: {PENDING}",
+        recording(
+            [
+                request(0),
+                request(1, **FAILS),
+                request(2),
+                request(3, exception=PENDING),
+            ],
+            [],
+        ),
+        recording([request(0), request(1, **FAILS), request(2), request(3)], []),
+    ),
     "a session that another request broke": Case(
         "recovers",
         f"fails because of an earlier request: {PENDING}",
@@ -507,6 +567,13 @@ def test_what_is_broken_only_in_trouble_breaks_recovers(
 ) -> None:
     requests = [request(0, 0), request(1, use(1, closed=False), **trouble)]
     assert broken(judge(recording(requests, [session(0), session(1)]))) == "recovers"
+
+
+def test_a_pending_rollback_is_the_fault_of_the_first_session() -> None:
+    failed = alone(0, 1, exception=PENDING, status=500)
+    sessions = [session(0), session(1, born_in=0, engines=[1])]
+    [violation] = judge(recording(failed, sessions)).violations
+    assert violation.sessions == (0,)
 
 
 def test_every_rule_has_a_case() -> None:
@@ -652,7 +719,19 @@ KNOWN: dict[str, tuple[Recording, list[Recording]]] = {
             ],
             [session(0, born_in=1)],
         ),
-        [recording([request(n, 0, outer_context=True) for n in (0, 1)], [session(0)])],
+        [
+            recording(
+                [request(n, 0, outer_context=True) for n in (0, 1)], [session(0)]
+            ),
+            # the stream is a later request
+            recording(
+                [
+                    *(request(n, 0, outer_context=True) for n in (0, 1)),
+                    request(2, ended_on="other"),
+                ],
+                [session(0)],
+            ),
+        ],
     ),
     "a lost connection leaves its session in the registry": (
         recording(
@@ -796,7 +875,7 @@ def causes(seen: Recording) -> set[str]:
 
 
 def test_every_known_cause_has_a_case() -> None:
-    assert [cause.name for cause, _ in CAUSES] == list(KNOWN)
+    assert [cause.name for cause in CAUSES] == list(KNOWN)
 
 
 @pytest.mark.parametrize("name", KNOWN)
@@ -830,6 +909,19 @@ ALSO_KNOWN = {
             alone(use(0, used_after_close=LIBRARY, closed=False), streamed=True),
             [session(0, closed=False)],
             flask="3.1.3",
+        ),
+    ),
+    "the stream itself": (
+        "a stream that was ended on another thread than it began on",
+        recording(
+            alone(use(0, closed=False), ended_on="other"), [session(0, closed=False)]
+        ),
+    ),
+    "a lost connection, and the way from the app to the registry": (
+        "a lost connection leaves its session in the registry",
+        recording(
+            alone(0),
+            [session(0, kept=True, kept_by=["app", REGISTRY], close_error="gone")],
         ),
     ),
     "a session that serves another request, though nothing is seen to keep it": (
@@ -887,7 +979,7 @@ def test_a_cause_is_recognised_by_other_signs_too(name: str) -> None:
     assert causes(seen) == {cause}
 
 
-@pytest.mark.parametrize("cause", [cause for cause, _ in CAUSES], ids=str)
+@pytest.mark.parametrize("cause", CAUSES, ids=str)
 def test_a_cause_says_what_to_change(cause: t.Any) -> None:
     assert cause.fix.strip()
     assert cause.sentence.endswith(".")
@@ -936,10 +1028,31 @@ def test_what_one_cause_breaks_in_one_view_is_one_finding() -> None:
     assert finding.rules == ["fresh", "released"]
 
 
-def test_what_one_cause_breaks_in_two_views_is_two_findings() -> None:
-    by_hand = CASES["a session made by hand, on the engine of the handle"].broken
-    verdict = judge(two_views(by_hand, by_hand))
-    assert [one.views for one in verdict.findings] == [[0], [1]]
+BENEATH_VIEWS = (
+    "a stream that was ended on another thread than it began on",
+    "a lost connection leaves its session in the registry",
+    "an app context around the test client",
+    "a teardown that commits",
+    "a scope that is smaller than a request",
+    "a `scoped_session` that is never removed",
+    "a handle whose session nobody closes",
+)
+IN_A_VIEW = (
+    "Flask 3.1.2 and newer: a streamed export outlives its session",
+    "a session made by hand",
+)
+
+
+@pytest.mark.parametrize("name", BENEATH_VIEWS)
+def test_what_a_cause_beneath_the_views_breaks_is_one_finding(name: str) -> None:
+    seen, _ = KNOWN[name]
+    assert [one.views for one in judge(two_views(seen, seen)).findings] == [[0, 1]]
+
+
+@pytest.mark.parametrize("name", IN_A_VIEW)
+def test_what_a_cause_breaks_in_two_views_is_two_findings(name: str) -> None:
+    seen, _ = KNOWN[name]
+    assert [one.views for one in judge(two_views(seen, seen)).findings] == [[0], [1]]
 
 
 def test_what_one_cause_breaks_beneath_two_views_is_one_finding() -> None:
@@ -1062,6 +1175,27 @@ PLACES: dict[str, tuple[Recording, str]] = {
         ),
         "view 1",
     ),
+    "the view in which Flask-Admin makes a session": (
+        recording(
+            alone(0, view=1),
+            [session(0), session(1, **BY_ADMIN, born_in=0)],
+            [view(), view()],
+        ),
+        "view 1",
+    ),
+    "where a thread first used a session": (
+        recording(
+            alone(),
+            [
+                session(
+                    0,
+                    closed=False,
+                    outside=[Outside(one, one, "worker") for one in (OWN, OTHER)],
+                )
+            ],
+        ),
+        f"own {OWN}",
+    ),
     "no view, when none or several ran": (
         recording(
             alone(), [session(0, closed=False, outside=[Outside(OWN, OWN, "worker")])]
@@ -1131,6 +1265,15 @@ CELLS = {
         "handle",
         "broken",
     ),
+    "a page that uses no session": (recording(alone(), []), "single", "not tried"),
+    "at the same time, and a later request uses the session again": (
+        recording(
+            [request(0, 0), request(1, 1, **AT_ONCE), request(2, 1)],
+            [session(0), session(1)],
+        ),
+        "isolated",
+        "not tried",
+    ),
     "one after another": (staircase(), "isolated", "not tried"),
     "at the same time": (
         HEALTHY["requests at the same time"],
@@ -1162,6 +1305,21 @@ def test_a_cell_is_about_one_view() -> None:
         "holds",
         "broken",
     ]
+
+
+def test_a_cell_of_all_views_has_the_worst_state() -> None:
+    verdict = judge(two_views(staircase(), shared(Maker.LITE)))
+    assert verdict.summed(Rule.SINGLE, "db").state == "holds"
+    cell = verdict.summed(Rule.FRESH, "db")
+    assert (cell.subject, cell.state) == ("db", "broken")
+    assert cell.seen == tuple(
+        str(one) for one in verdict.violations if one.rule == Rule.FRESH
+    )
+
+
+def test_a_cell_that_is_saved_is_whole() -> None:
+    cell = judge(shared(Maker.LITE)).cell(Rule.FRESH, 0)
+    assert Cell.from_json(json.loads(json.dumps(asdict(cell)))) == cell
 
 
 def test_requests_at_the_same_time_in_two_views_try_neither() -> None:
@@ -1230,6 +1388,21 @@ def test_a_broken_rule_raises_with_its_line_and_its_fix() -> None:
     )
     assert "\n  single: session 1 is not the session that the handle gives (" in said
     assert "self.session.query(User)" in said
+
+
+def test_a_broken_rule_without_a_known_cause_raises_without_a_fix() -> None:
+    with pytest.raises(RulesBroken) as caught:
+        judge(OPEN).raise_for_violations()
+    assert str(caught.value).splitlines()[1:] == [
+        "UserView: Session 0 is not closed",
+        f"  released: session 0 is not closed ({LIBRARY})",
+    ]
+
+
+def test_a_broken_rule_outside_of_the_admin_says_so() -> None:
+    seen = replace(OPEN, requests=[replace(OPEN.requests[0], view=None)])
+    with pytest.raises(RulesBroken, match="\noutside of the admin: Session 0"):
+        judge(seen).raise_for_violations()
 
 
 def test_a_page_that_tries_to_write_raises_with_its_line() -> None:

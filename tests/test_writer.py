@@ -307,8 +307,8 @@ def test_what_is_made_is_distinct_and_complete(shop: Shop) -> None:
     class View(ProductView):
         def after_model_change(self, form: t.Any, model: t.Any, new: bool) -> None:
             if new:
-                columns = sa.inspect(model).mapper.columns
-                made.append({key: getattr(model, key) for key in columns})
+                names = sa.inspect(model).mapper.columns.keys()
+                made.append({name: getattr(model, name) for name in names})
 
     shop.add(View, shop.models.product)
     record(shop.app, write=True)

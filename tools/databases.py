@@ -1,7 +1,7 @@
-"""Databases of the tests' own, each in a temporary folder: nobody else's is touched.
+"""Database servers for the tests, each with its data in a temporary folder.
 
-PostgreSQL comes with a package; MariaDB is the machine's, if there is one.  Both listen
-on a socket in their folder and on no port.
+PostgreSQL comes with a package; MariaDB has to be installed.  Both listen on a socket
+in their folder and on no port.
 """
 
 import shutil
@@ -22,7 +22,7 @@ NUMBERS = count()
 
 @dataclass
 class Server:
-    """A running server, in which to make databases."""
+    """A running database server."""
 
     name: str
     url: str  # with a place for the name of a database
@@ -113,5 +113,5 @@ def mariadb() -> t.Iterator[Server]:
 def missing_mariadb() -> str:
     """Why MariaDB cannot be started here, or nothing."""
     programs = ("mariadbd", "mariadb-install-db", "mariadb-admin")
-    lacking = [one for one in programs if shutil.which(one) is None]
+    lacking = [program for program in programs if shutil.which(program) is None]
     return f"MariaDB is not installed: no {', '.join(lacking)}" if lacking else ""

@@ -1,4 +1,4 @@
-"""The documents: the code in them, what it prints, and where their links lead.
+"""Check the documents: their code, what it prints, and where their links lead.
 
 A document holds two kinds of blocks that are run:
 
@@ -32,7 +32,7 @@ from tools import screenshots
 
 ROOT = Path(__file__).parent.parent
 FIRST = ("README.md", "SUMMARY.md", "SESSION_SCOPING_INVESTIGATION.md")
-DOCUMENTS = (*FIRST, *sorted(f"docs/{one.name}" for one in ROOT.glob("docs/*.md")))
+DOCUMENTS = (*FIRST, *sorted(f"docs/{page.name}" for page in ROOT.glob("docs/*.md")))
 BLOCK = re.compile(
     r"(?:```python\n(?P<code>(?:(?!```).)*?)```\n\n<!-- prints -->"
     r"|<!-- prints: (?P<command>[^\n]+) -->)\n```text\n(?P<output>.*?)```\n",
@@ -103,9 +103,9 @@ def code(document: str) -> list[str]:
     ]
 
 
-def same(one: str, other: str) -> bool:
+def same(output: str, other: str) -> bool:
     """Whether two outputs differ in nothing but versions, addresses and line breaks."""
-    return VERSION.sub("…", one).split() == VERSION.sub("…", other).split()
+    return VERSION.sub("…", output).split() == VERSION.sub("…", other).split()
 
 
 # ------------------------------------------------------------------------------- links
@@ -127,7 +127,7 @@ def anchors(text: str) -> set[str]:
 def links(text: str) -> list[str]:
     """The links of a document to files of this repository."""
     prose = re.sub(r"`[^`\n]*`", "``", FENCED.sub("", text))
-    return [next(filter(None, one)) for one in LINK.findall(prose)]
+    return [next(filter(None, groups)) for groups in LINK.findall(prose)]
 
 
 def broken_links(document: str, text: str) -> list[str]:
@@ -154,7 +154,7 @@ def causes(text: str) -> str:
     """The page of causes, with the list as the code has it."""
     before, _, rest = text.partition(BEGIN)
     _, _, after = rest.partition(END)
-    parts = "\n".join(describe(one) for one, _ in CAUSES)
+    parts = "\n".join(describe(cause) for cause in CAUSES)
     return f"{before}{BEGIN}\n{parts}\n{END}{after}"
 
 
@@ -165,14 +165,16 @@ def describe(cause: Cause) -> str:
     lines += [f"```{language(cause.fix)}", cause.fix, "```", ""]
     if defect := cause.defect:
         page = "../SESSION_SCOPING_INVESTIGATION.md"
-        [target] = [one for one in anchors(text_of(FIRST[2])) if _numbered(one, defect)]
+        [target] = [
+            name for name in anchors(text_of(FIRST[2])) if _numbered(name, defect)
+        ]
         lines += [f"[Finding {defect.finding}]({page}#{target}) describes it.", ""]
     if cause.link:
         lines += [f"More: <{cause.link}>", ""]
     for fix in FIXES:
         if code_of(fix) == cause.fix:
             lines += [f"From [`{fix}.py`](../session_scoping/fixes/{fix}.py).", ""]
-    apps = [one for one in APPS if one.cause == cause.name]
+    apps = [example for example in APPS if example.cause == cause.name]
     if apps:
         lines += [f"Broken examples: {', '.join(map(linked, apps))}", ""]
     return "\n".join(lines)

@@ -1,9 +1,10 @@
-"""Every operation failed in every way, on every database.
+"""Make every operation fail in every way, on every database.
 
-``python -m tools.faults`` prints a table. A cell says how often, on all databases
-together, and how many of these broke a rule. The library closes its sessions as finding
-9 of the investigation says; the example apps do not, and show what that is about. That
-anything else breaks, or that an app is not seen on its database, makes it fail.
+``python -m tools.faults`` prints a table. A cell says how many faults were injected, on
+all databases together, and how many of these broke a rule. The library closes its
+sessions as finding 9 of the investigation says; the example apps do not, and show the
+finding. The exit status is 1 when anything else breaks a rule, or when an app does not
+use its database.
 """
 
 import json
@@ -35,7 +36,7 @@ ROOT = Path(__file__).parent.parent
 
 
 class Tally:
-    """How often what was failed, and how often a rule broke by it."""
+    """The number of injected faults, and of those that broke a rule."""
 
     def __init__(self) -> None:
         self.made: Counter[tuple[str, Fault]] = Counter()
@@ -43,9 +44,11 @@ class Tally:
         self.causes: Counter[str] = Counter()
 
     def add(self, verdict: Verdict) -> None:
-        broken = {n for one in verdict.violations for n in one.requests}
-        for one in verdict.violations:
-            self.causes[one.cause.name if one.cause else one.what] += 1
+        broken = {n for violation in verdict.violations for n in violation.requests}
+        for violation in verdict.violations:
+            self.causes[
+                violation.cause.name if violation.cause else violation.what
+            ] += 1
         for request in verdict.recording.requests:
             if request.operation and request.injected:
                 key = request.operation.kind, request.injected.fault
@@ -66,7 +69,7 @@ NewDatabase = t.Callable[[], str]
 
 
 def databases(stack: ExitStack) -> t.Iterator[tuple[str, NewDatabase]]:
-    """The name of each, and what makes an empty one there and gives its URL."""
+    """Yield each server's name, and a function that returns a new database's URL."""
     folder = stack.enter_context(tempfile.TemporaryDirectory())
     yield "SQLite", lambda: f"sqlite:///{tempfile.mkdtemp(dir=folder)}/file.db"
     yield "PostgreSQL", stack.enter_context(postgresql()).database
@@ -76,7 +79,7 @@ def databases(stack: ExitStack) -> t.Iterator[tuple[str, NewDatabase]]:
         yield "MariaDB", stack.enter_context(mariadb()).database
 
 
-def of_library(url: str) -> Verdict:
+def verdict_on_library(url: str) -> Verdict:
     from tools import library
 
     os.environ["LIBRARY_URL"] = url
@@ -84,8 +87,8 @@ def of_library(url: str) -> Verdict:
     return judge(record(library.create_app(), write=True, faults=True))
 
 
-def of_example(example: Example, url: str) -> Verdict:
-    """In a process of its own."""
+def verdict_on_example(example: Example, url: str) -> Verdict:
+    """Drive an example app in a process of its own."""
     with tempfile.TemporaryDirectory() as folder:
         seen = Path(folder) / "seen.json"
         options = ["--app", example.target, "--write", "--yes", "--faults"]
@@ -101,36 +104,40 @@ def of_example(example: Example, url: str) -> Verdict:
         return judge(Recording.load(seen))
 
 
-def told(verdicts: list[Verdict]) -> str:
-    requests = (one for verdict in verdicts for one in verdict.recording.requests)
-    faults = sum(bool(one.injected) for one in requests)
-    return f"{faults} faults, {sum(len(one.violations) for one in verdicts)} violations"
+def counts(verdicts: list[Verdict]) -> str:
+    requests = (
+        request for verdict in verdicts for request in verdict.recording.requests
+    )
+    faults = sum(bool(request.injected) for request in requests)
+    violations = sum(len(verdict.violations) for verdict in verdicts)
+    return f"{faults} faults, {violations} violations"
 
 
-def is_seen_on(url: str, verdict: Verdict) -> bool:
-    """By the name of the database: Flask-SQLAlchemy adds a charset to MariaDB's URL."""
-    databases = {make_url(one).database for one in verdict.recording.engines}
+def uses_database(url: str, verdict: Verdict) -> bool:
+    """Compare the databases' names: Flask-SQLAlchemy adds a charset to the URL."""
+    databases = {make_url(engine).database for engine in verdict.recording.engines}
     return bool(verdict.seen) and make_url(url).database in databases
 
 
 def main() -> int:
     library, examples = Tally(), Tally()
-    fixed = [one for one in APPS if one.holds]
-    unseen: list[str] = []
+    fixed = [example for example in APPS if example.holds]
+    unused: list[str] = []
     with ExitStack() as stack:
         pool = stack.enter_context(ThreadPoolExecutor(os.cpu_count()))
         for name, new_database in databases(stack):
-            of_one = [of_library(new_database())]
+            of_library = [verdict_on_library(new_database())]
             urls = [new_database() for _ in fixed]
-            of_many = [*pool.map(of_example, fixed, urls)]
-            print(f"- {name}: the library {told(of_one)}; the apps {told(of_many)}")
-            for tally, verdicts in (library, of_one), (examples, of_many):
+            of_examples = [*pool.map(verdict_on_example, fixed, urls)]
+            print(f"- {name}: the library {counts(of_library)}; ", end="")
+            print(f"the apps {counts(of_examples)}")
+            for tally, verdicts in (library, of_library), (examples, of_examples):
                 for verdict in verdicts:
                     tally.add(verdict)
-            unseen += [
-                f"{one.target} is not seen on {name}"
-                for one, url, verdict in zip(fixed, urls, of_many, strict=True)
-                if not is_seen_on(url, verdict)
+            unused += [
+                f"{example.target} does not use its database on {name}"
+                for example, url, verdict in zip(fixed, urls, of_examples, strict=True)
+                if not uses_database(url, verdict)
             ]
     for title, tally in (
         ("the library", library),
@@ -141,9 +148,9 @@ def main() -> int:
         print("\n".join(tally.rows()))
         for cause, number in tally.causes.most_common():
             print(f"\n{number} violations by: {json.dumps(cause)}")
-    print(*unseen, sep="\n")
-    as_written = not library.causes and {*examples.causes} == {LEFT_IN_REGISTRY}
-    return 0 if as_written and not unseen else 1
+    print(*unused, sep="\n")
+    as_expected = not library.causes and {*examples.causes} == {LEFT_IN_REGISTRY}
+    return 0 if as_expected and not unused else 1
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
-"""The drop-in again and again, in ways in which a flaky test would fail sometimes.
+"""Run the drop-in many times, in ways in which a flaky test sometimes fails.
 
-``python -m tools.flakes [RUNS]``: so many runs in all, by turns in each of the ways,
-each in another random order, and all of them under load: there are twice as many at
-once as processors. A run that fails is told with what repeats it. When it is
-interrupted, it says what it has seen.
+``python -m tools.flakes [RUNS]``: that many runs, by turns in each of the ways. Each
+run has another random order, and all are under load: twice as many run at once as there
+are processors. A run that fails is printed with the command that repeats it. An
+interrupt prints the figures so far.
 """
 
 import os
@@ -37,8 +37,8 @@ def command(way: str, seed: int) -> list[str]:
     return [sys.executable, "-c", program, *options]
 
 
-def run(way: str, seed: int) -> str:
-    """What a run that failed has said."""
+def failure(way: str, seed: int) -> str:
+    """Run the drop-in. Returns the output of a run that failed, or nothing."""
     done = subprocess.run(
         command(way, seed), cwd=ROOT, capture_output=True, text=True, check=False
     )
@@ -53,13 +53,13 @@ def main() -> int:
     failed: Counter[str] = Counter()
     pool = ThreadPoolExecutor(TOGETHER)
     try:
-        for seed, said in enumerate(pool.map(run, ways, range(runs))):
+        for seed, output in enumerate(pool.map(failure, ways, range(runs))):
             way = ways[seed]
             done[way] += 1
-            if said:
+            if output:
                 failed[way] += 1
-                print(f"{' '.join(command(way, seed))}\n{said}", file=sys.stderr)
-    except KeyboardInterrupt:  # somebody has seen enough
+                print(f"{' '.join(command(way, seed))}\n{output}", file=sys.stderr)
+    except KeyboardInterrupt:
         pool.shutdown(wait=False, cancel_futures=True)
     print("| way | runs | failures |\n|---|---|---|", flush=True)
     for way in WAYS:

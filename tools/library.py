@@ -1,7 +1,7 @@
-"""The app under fire: an admin of authors and books, on the database that it is told.
+"""The app under fire: an admin of authors and books, on a database of your choice.
 
-``LIBRARY_URL``: where.  ``LIBRARY_HANDLE``: ``db``, or ``never_removed`` for a
-``scoped_session`` that nobody removes.
+``LIBRARY_URL``: the database.  ``LIBRARY_HANDLE``: ``db``, or ``never_removed`` for a
+``scoped_session`` that is never removed.
 """
 # mypy: allow-subclassing-any
 
@@ -58,7 +58,7 @@ class BookView(ModelView):
 
 
 class SlowView(BaseView):
-    """What takes its time, in the database."""
+    """Pages that take long, in the database."""
 
     session: t.Any
 
@@ -70,7 +70,7 @@ class SlowView(BaseView):
 
     @expose("/books")
     def stream(self) -> flask.Response:
-        """A stream that nobody reads to its end."""
+        """A stream that is longer than a client reads."""
 
         def rows() -> t.Iterator[str]:
             for number in range(CHUNKS):
@@ -80,7 +80,7 @@ class SlowView(BaseView):
 
 
 def create_app() -> flask.Flask:
-    """On a database that has been prepared."""
+    """Make the app, on a database that ``prepare`` has filled."""
     app = flask.Flask("library")
     app.secret_key = "library"
     app.config["SQLALCHEMY_DATABASE_URI"] = os.environ["LIBRARY_URL"]

@@ -14,5 +14,5 @@ def sample(names: list[str], number: int | None) -> list[str]:
     # In CI another user owns the folder.
     git = ["git", "-c", "safe.directory=*", "rev-parse", "HEAD"]
     commit = subprocess.check_output(git, cwd=ROOT, text=True)
-    order = {one: hashlib.sha256((commit + one).encode()).digest() for one in names}
+    order = {name: hashlib.sha256((commit + name).encode()).digest() for name in names}
     return sorted(names, key=order.__getitem__)[:number]

@@ -42,7 +42,7 @@ def fingerprint(page: str) -> str:
     """Of a report: the same where nothing but times, versions and the lines of
     Flask-Admin differ."""
     lines = page.splitlines()
-    data = [NUMBERS.sub("…", one) if 'id="data"' in one else one for one in lines]
+    data = [NUMBERS.sub("…", line) if 'id="data"' in line else line for line in lines]
     return hashlib.sha256("\n".join(data).encode()).hexdigest()
 
 

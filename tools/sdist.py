@@ -7,7 +7,7 @@ from subprocess import run
 
 
 def unpack(release: str, folder: Path) -> Path:
-    """Download one from the package index, and unpack it: the folder it is in."""
+    """Download and unpack the sdist of a release. Returns its folder."""
     options = ("-q", "--no-deps", "--no-binary", ":all:", "-d", str(folder))
     command = ("pip", "download", *options, f"flask-admin=={release}")
     run([sys.executable, "-m", *command], check=True)

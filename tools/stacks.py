@@ -1,10 +1,10 @@
-"""Run the guard for one's own app on older stacks, each in an environment of its own.
+"""Run the guard on older stacks, each in an environment of its own.
 
-The example apps have to be judged there as they are on the newest one: what is broken
-by its rule and line, and nothing that is fixed.
+The example apps must be judged as on the newest stack: a broken app by its rule and
+line, and a fixed app as clean.
 
-``python -m tools.stacks [--sample N]``: with a number, only so many of them, chosen by
-the commit that is checked out.  Exit status: 0 when they are judged so, 1 otherwise.
+``python -m tools.stacks [--sample N]``: with a number, it runs that many, which the
+current commit selects.  Exit status: 0 when all apps are judged right, 1 otherwise.
 """
 
 import argparse
@@ -38,8 +38,8 @@ STACKS = {
 }
 
 
-def judged(requirements: t.Sequence[str]) -> subprocess.CompletedProcess[str]:
-    """Run the apps. That old stacks warn of themselves is no failure."""
+def judge_apps(requirements: t.Sequence[str]) -> subprocess.CompletedProcess[str]:
+    """Judge the apps on a stack. Warnings of old packages are no failure."""
     options = ["-q", "-rfE", "-W", "ignore", "-o", "addopts=", "-o", "filterwarnings="]
     options += ["--noconftest", "-p", "no:cacheprovider"]
     command = ("python", "-m", "pytest", *options, "tests/test_apps.py")
@@ -53,10 +53,10 @@ def main() -> int:
     uv_path()  # once, before two threads look for it
     status = 0
     with ThreadPoolExecutor(2) as pool:
-        all_done = pool.map(judged, (STACKS[one] for one in names))
+        all_done = pool.map(judge_apps, (STACKS[name] for name in names))
         for name, done in zip(names, all_done, strict=True):
-            said = (done.stdout.strip() or in_a_line(done)).splitlines()
-            print(f"{name}: {said[-1]}", flush=True)
+            lines = (done.stdout.strip() or in_a_line(done)).splitlines()
+            print(f"{name}: {lines[-1]}", flush=True)
             if done.returncode:
                 print(done.stdout, done.stderr)
                 status = 1

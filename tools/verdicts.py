@@ -1,12 +1,12 @@
-"""The verdict on every release, in every environment that matters.
+"""Find the verdict on every release, in every environment that matters.
 
-``python -m tools.verdicts`` drives the bookshop in all environments.  It writes what it
-saw to ``verdicts.json``, to the tables in ``docs/releases.md`` and to the picture.
+``python -m tools.verdicts`` drives the bookshop in all environments.  It writes the
+verdicts to ``verdicts.json``, to the tables in ``docs/releases.md`` and to the picture.
 
 ``--only PART`` makes the environments whose name has the part in it, and keeps the
 others.  ``--documents`` writes the tables and the picture from ``verdicts.json``.
-``--check`` writes nothing, and fails when a cell is not as it is written down;
-``--newest`` does so on the newest Flask-Admin, against the last release that is there.
+``--check`` writes nothing, and fails when a cell differs from ``verdicts.json``;
+``--newest`` does so on the newest Flask-Admin, against the last release in the file.
 """
 
 import argparse
@@ -42,7 +42,7 @@ PAGE = ROOT / "docs" / "releases.md"  # with the tables
 INVESTIGATION = "SESSION_SCOPING_INVESTIGATION.md"
 AT_ONCE = 2  # environments
 
-# An environment is named by a release of Flask-Admin and one of each of these.
+# An environment's name: a release of Flask-Admin, and a key of each of these.
 NEWEST = "newest"
 RELEASES = ("2.0.0", "2.0.1", "2.0.2", "2.1.0", "2.2.0", "2.2.1")
 WITHOUT = {
@@ -71,7 +71,7 @@ ALL = (
     *product(RELEASES, ("fsa", "neither"), ("sa1.4",), FLASKS),  # Lite needs 2.0
     *product(RELEASES, WITHOUT, ("sa2.0", "sa2.1"), FLASKS),
 )
-NAMES_OF_ALL = tuple("-".join(one) for one in ALL)
+NAMES_OF_ALL = tuple("-".join(parts) for parts in ALL)
 
 
 class Environment(t.NamedTuple):
@@ -101,7 +101,7 @@ class Environment(t.NamedTuple):
 
     def defects(self, rule: Rule, handle: str) -> list[Defect]:
         """The known defects that break a rule with a handle here."""
-        return [BY_ID[one] for one in self.cell(rule, handle).defects]
+        return [BY_ID[defect] for defect in self.cell(rule, handle).defects]
 
 
 # ------------------------------------------------------------------------ running, data
@@ -127,9 +127,11 @@ def _run(name: str) -> Environment:
     if seen.does_not_import:
         return Environment(name, seen.stack, {}, seen.does_not_import)
     cells = {
-        (one.rule, one.subject): Cell(one.rule, one.subject, one.state, "", one.defects)
-        for one in seen.cells
-        if one.state != State.HOLDS
+        (cell.rule, cell.subject): Cell(
+            cell.rule, cell.subject, cell.state, "", cell.defects
+        )
+        for cell in seen.cells
+        if cell.state != State.HOLDS
     }
     return Environment(name, seen.stack, cells)
 
@@ -137,32 +139,32 @@ def _run(name: str) -> Environment:
 def load() -> list[Environment]:
     """Read ``verdicts.json``."""
     data = json.loads(DATA.read_text(encoding="utf-8"))
-    return [_unpack(name, **one) for name, one in data.items()]
+    return [_unpack(name, **packed) for name, packed in data.items()]
 
 
 def save(found: t.Iterable[Environment]) -> None:
     """Write ``verdicts.json``: a line for each environment."""
     lines = [
-        f"{json.dumps(one.name)}: {json.dumps(_pack(one))}"
-        for one in sorted(found, key=_order)
+        f"{json.dumps(environment.name)}: {json.dumps(_pack(environment))}"
+        for environment in sorted(found, key=_order)
     ]
     DATA.write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")
 
 
-def _pack(one: Environment) -> dict[str, t.Any]:
+def _pack(environment: Environment) -> dict[str, t.Any]:
     """The versions, and what does not hold: a state, defects, rules and handles."""
     handles: dict[t.Any, list[str]] = defaultdict(list)
     for rule, handle in product(Rule, HANDLES):
-        if cell := one.cells.get((rule, handle)):
+        if cell := environment.cells.get((rule, handle)):
             handles[rule, cell.state.value, cell.defects].append(handle)
     rules: dict[t.Any, list[str]] = defaultdict(list)
     for (rule, *found), with_these in handles.items():
         key = (*found, tuple(with_these))
         rules[key].append(rule)
     cells = [[*found, group, names] for (*found, names), group in rules.items()]
-    packed: dict[str, t.Any] = {"versions": one.versions, "cells": cells}
-    if one.does_not_import:
-        packed["does_not_import"] = one.does_not_import
+    packed: dict[str, t.Any] = {"versions": environment.versions, "cells": cells}
+    if environment.does_not_import:
+        packed["does_not_import"] = environment.does_not_import
     return packed
 
 
@@ -180,8 +182,8 @@ def _unpack(
     return Environment(name, versions, found, does_not_import)
 
 
-def _order(one: Environment) -> tuple[t.Any, ...]:
-    return Version(one.release), one.factors
+def _order(environment: Environment) -> tuple[t.Any, ...]:
+    return Version(environment.release), environment.factors
 
 
 # ---------------------------------------------------------------------------- documents
@@ -206,7 +208,7 @@ def link(defect: Defect) -> str:
 
 def links() -> str:
     """Where the links of the tables lead."""
-    return "\n".join(f"{link(one)}: {finding(one)}" for one in DEFECTS)
+    return "\n".join(f"{link(defect)}: {finding(defect)}" for defect in DEFECTS)
 
 
 def verdict(runs: t.Sequence[Environment], handle: str) -> str:
@@ -214,19 +216,21 @@ def verdict(runs: t.Sequence[Environment], handle: str) -> str:
     broken: dict[str, set[Defect]] = defaultdict(set)
     unknown: list[str] = []  # that no documented defect explains
     tried = False
-    for one in runs:
+    for environment in runs:
         for rule in Rule:
-            cell = one.cell(rule, handle)
+            cell = environment.cell(rule, handle)
             tried |= cell.state != State.NOT_TRIED
             if cell.state == State.BROKEN and rule not in unknown:
                 unknown.append(rule)
             elif cell.state == State.KNOWN:
-                broken[rule].update(one.defects(rule, handle))
+                broken[rule].update(environment.defects(rule, handle))
     if not tried:
-        why = dict.fromkeys(defect for one in runs for defect in missing_imports(one))
-        found = ", ".join(link(one) for one in why)
+        why = dict.fromkeys(
+            defect for environment in runs for defect in missing_imports(environment)
+        )
+        found = ", ".join(link(defect) for defect in why)
         return f"does not import {found}" if why else State.NOT_TRIED.value
-    said = []
+    parts = []
     by_defects: dict[tuple[Defect, ...], list[str]] = defaultdict(list)
     for rule in Rule:
         if rule in broken:
@@ -234,25 +238,35 @@ def verdict(runs: t.Sequence[Environment], handle: str) -> str:
             by_defects[tuple(ordered)].append(rule)
     for defects, rules in by_defects.items():
         numbers = ", ".join(map(link, defects))
-        said.append(f"`{'`, `'.join(rules)}` {numbers}")
-    known = f"all but {', '.join(said)}" if said else "all rules"
+        parts.append(f"`{'`, `'.join(rules)}` {numbers}")
+    known = f"all but {', '.join(parts)}" if parts else "all rules"
     return "; ".join([*(f"**{rule} broken**" for rule in unknown), known])
 
 
-def missing_imports(one: Environment) -> list[Defect]:
+def missing_imports(environment: Environment) -> list[Defect]:
     """The known defects by which Flask-Admin does not import in an environment."""
-    return not_importing(one.versions) if one.does_not_import else []
+    return not_importing(environment.versions) if environment.does_not_import else []
 
 
 def releases_table(found: t.Sequence[Environment]) -> str:
     """The releases and the handles: what is broken in any environment that was tried
     with the newest of everything else."""
-    rows = ["| Flask-Admin | " + " | ".join(f"`{one}`" for one in HANDLES) + " |"]
+    rows = ["| Flask-Admin | " + " | ".join(f"`{handle}`" for handle in HANDLES) + " |"]
     rows.append("|---" * (len(HANDLES) + 1) + "|")
     for release, runs in _by_release(found).items():
-        newest = [one for one in runs if one.factors[1:] == runs[-1].factors[1:]]
-        usual = [one for one in newest if one.factors[0] in {"both", "fsa"}]
-        best = [one for one in usual if one.factors[0] == "both"] or usual
+        newest = [
+            environment
+            for environment in runs
+            if environment.factors[1:] == runs[-1].factors[1:]
+        ]
+        usual = [
+            environment
+            for environment in newest
+            if environment.factors[0] in {"both", "fsa"}
+        ]
+        best = [
+            environment for environment in usual if environment.factors[0] == "both"
+        ] or usual
         cells = (verdict(best, handle) for handle in HANDLES)
         rows.append(f"| {release} | " + " | ".join(cells) + " |")
     return "\n".join(rows)
@@ -261,13 +275,17 @@ def releases_table(found: t.Sequence[Environment]) -> str:
 def environments_table(found: t.Sequence[Environment]) -> str:
     """The same for each environment; those that agree share a row."""
     rows = [
-        "| Flask-Admin | with | " + " | ".join(f"`{one}`" for one in HANDLES) + " |"
+        "| Flask-Admin | with | "
+        + " | ".join(f"`{handle}`" for handle in HANDLES)
+        + " |"
     ]
     rows.append("|---" * (len(HANDLES) + 2) + "|")
     for release, runs in _by_release(found).items():
         alike: dict[tuple[str, ...], list[Environment]] = defaultdict(list)
-        for one in runs:
-            alike[tuple(verdict([one], handle) for handle in HANDLES)].append(one)
+        for environment in runs:
+            alike[tuple(verdict([environment], handle) for handle in HANDLES)].append(
+                environment
+            )
         for cells, group in alike.items():
             rows.append(f"| {release} | {_with(group)} | " + " | ".join(cells) + " |")
     return "\n".join(rows)
@@ -275,30 +293,34 @@ def environments_table(found: t.Sequence[Environment]) -> str:
 
 def _by_release(found: t.Iterable[Environment]) -> dict[str, list[Environment]]:
     groups: dict[str, list[Environment]] = defaultdict(list)
-    for one in sorted(found, key=_order):
-        groups[one.release].append(one)
+    for environment in sorted(found, key=_order):
+        groups[environment.release].append(environment)
     return groups
 
 
 def _with(group: t.Sequence[Environment]) -> str:
     """What some environments have in common, and what not."""
     by_extensions: dict[str, list[Environment]] = defaultdict(list)
-    for one in group:
-        by_extensions[one.factors[0]].append(one)
+    for environment in group:
+        by_extensions[environment.factors[0]].append(environment)
     by_rest: dict[tuple[str, ...], list[str]] = defaultdict(list)
     for extensions, runs in by_extensions.items():
-        by_rest[tuple(one.name.split("-", 2)[2] for one in runs)].append(extensions)
+        by_rest[
+            tuple(environment.name.split("-", 2)[2] for environment in runs)
+        ].append(extensions)
     parts = []
     for rests, extensions_of in by_rest.items():
-        sqlalchemy = dict.fromkeys(one.split("-")[0][2:] for one in rests)
-        flask = dict.fromkeys(one.split("-")[1][5:] for one in rests)
+        sqlalchemy = dict.fromkeys(pins.split("-")[0][2:] for pins in rests)
+        flask = dict.fromkeys(pins.split("-")[1][5:] for pins in rests)
         complete = len(rests) == len(sqlalchemy) * len(flask)
         what = (
             f"SQLAlchemy {', '.join(sqlalchemy)}, Flask {', '.join(flask)}"
             if complete
             else ", ".join(rests)
         )
-        parts.append(f"{', '.join(EXTENSIONS[one] for one in extensions_of)}: {what}")
+        parts.append(
+            f"{', '.join(EXTENSIONS[extension] for extension in extensions_of)}: {what}"
+        )
     return "; ".join(parts)
 
 
@@ -367,13 +389,19 @@ def picture(found: t.Sequence[Environment]) -> str:
 def _square(
     x: int, y: int, rule: Rule, handle: str, runs: t.Sequence[Environment]
 ) -> str:
-    cells = [(one, one.cell(rule, handle)) for one in runs]
-    tried = [(one, cell) for one, cell in cells if cell.state != State.NOT_TRIED]
-    broken = [(one, cell) for one, cell in tried if cell.state != State.HOLDS]
+    cells = [(environment, environment.cell(rule, handle)) for environment in runs]
+    tried = [
+        (environment, cell)
+        for environment, cell in cells
+        if cell.state != State.NOT_TRIED
+    ]
+    broken = [
+        (environment, cell) for environment, cell in tried if cell.state != State.HOLDS
+    ]
     worst = (
         State.BROKEN if State.BROKEN in {c.state for _, c in broken} else State.KNOWN
     )
-    gone = [one for one in runs if one.does_not_import]
+    gone = [environment for environment in runs if environment.does_not_import]
     box = f'x="{x}" y="{y}" width="58" height="{SIZE - 12}" rx="3"'
     title = f"{rule}, {handle}, Flask-Admin {runs[0].release}: "
     if not tried:
@@ -395,7 +423,11 @@ def _square(
         title += f"; does not import in {len(gone)}"
         shapes.append(f'<circle class="gone" cx="{x + 8}" cy="{y + 9}" r="3"/>')
     drawn = f"<title>{escape(title)}</title>{''.join(shapes)}"
-    found = {d.finding: d for one, _ in broken for d in one.defects(rule, handle)}
+    found = {
+        d.finding: d
+        for environment, _ in broken
+        for d in environment.defects(rule, handle)
+    }
     if not found:
         return f"<g>{drawn}</g>"
     return f'<a href="{finding(found[min(found)])}">{drawn}</a>'
@@ -441,7 +473,7 @@ STYLE = """
 """.strip()
 
 
-# ------------------------------------------------------------------------------ ways in
+# ----------------------------------------------------------------------- command line
 
 
 def changed(now: Environment, before: Environment) -> t.Iterator[str]:
@@ -459,11 +491,13 @@ def changed(now: Environment, before: Environment) -> t.Iterator[str]:
 
 def check(known: t.Sequence[Environment], newest: bool) -> int:
     """Run environments again, or those of the last release on the newest one."""
-    last = max((one.release for one in known), key=Version)
+    last = max((environment.release for environment in known), key=Version)
     before = {
-        f"{NEWEST}-{'-'.join(one.factors)}" if newest else one.name: one
-        for one in known
-        if one.release == last or not newest
+        f"{NEWEST}-{'-'.join(environment.factors)}"
+        if newest
+        else environment.name: environment
+        for environment in known
+        if environment.release == last or not newest
     }
     found = [line for now in run([*before]) for line in changed(now, before[now.name])]
     print("\n".join(found) or "Every cell is as it is written down.")
@@ -478,10 +512,17 @@ def main(arguments: t.Sequence[str] | None = None) -> int:
     parser.add_argument("--newest", action="store_true")
     given = parser.parse_args(arguments)
     if given.newest or given.check:
-        return check([one for one in load() if given.only in one.name], given.newest)
+        return check(
+            [environment for environment in load() if given.only in environment.name],
+            given.newest,
+        )
     if not given.documents:
-        names = [one for one in NAMES_OF_ALL if given.only in one]
-        kept = [one for one in load() if one.name not in names] if given.only else []
+        names = [name for name in NAMES_OF_ALL if given.only in name]
+        kept = (
+            [environment for environment in load() if environment.name not in names]
+            if given.only
+            else []
+        )
         save([*kept, *run(names)])
     write_documents(load())
     return 0

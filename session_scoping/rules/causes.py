@@ -15,6 +15,8 @@ from session_scoping.rules.defects import FLASK_ADMIN
 from session_scoping.rules.sight import Sight
 from session_scoping.rules.sight import ViolationKind
 
+Recognise = t.Callable[[Sight, Recording], bool]
+
 
 @dataclass(frozen=True)
 class Cause:
@@ -23,41 +25,41 @@ class Cause:
     name: str
     sentence: str
     fix: str  # code, or what to install
-    link: str = ""
-    beneath_views: bool = False  # is it in the app or its tests, and not in a view?
+    link: str
+    beneath_views: bool  # is it in the app or its tests, and not in a view?
     defect: Defect | None = None  # the documented defect of a release, if it is one
 
 
-Recognise = t.Callable[[Sight, Recording], bool]
-CAUSES: list[tuple[Cause, Recognise]] = []
+# The first cause that recognises a sight explains it: their order in this file decides.
+CAUSES: dict[Cause, Recognise] = {}
 
 
 def cause(
     name: str, sentence: str, fix: str, link: str = "", beneath_views: bool = False
-) -> t.Callable[[Recognise], Recognise]:
-    """Register a cause. The decorated function recognises it."""
+) -> t.Callable[[Recognise], Cause]:
+    """Make a cause of the decorated function, which recognises it."""
     return _keep(Cause(name, sentence, fix, link, beneath_views))
 
 
 def documented(
     name: str, defect: Defect, beneath_views: bool = False
-) -> t.Callable[[Recognise], Recognise]:
-    """Register a cause that is a known defect of a release."""
+) -> t.Callable[[Recognise], Cause]:
+    """Make a cause, which is a known defect of a release, of the decorated function."""
     texts = defect.sentence, defect.workaround, defect.link
     return _keep(Cause(name, *texts, beneath_views, defect))
 
 
-def _keep(known: Cause) -> t.Callable[[Recognise], Recognise]:
-    def keep(recognise: Recognise) -> Recognise:
-        CAUSES.append((known, recognise))
-        return recognise
+def _keep(known: Cause) -> t.Callable[[Recognise], Cause]:
+    def keep(recognise: Recognise) -> Cause:
+        CAUSES[known] = recognise
+        return known
 
     return keep
 
 
 def cause_of(sight: Sight, recording: Recording) -> Cause | None:
     """Return the first known cause that explains a broken rule, or ``None``."""
-    for known, recognise in CAUSES:
+    for known, recognise in CAUSES.items():
         if recognise(sight, recording):
             return known
     return None
@@ -89,7 +91,7 @@ MASS_DELETE = BY_ID["mass-delete-not-rolled-back"]
     "https://github.com/pallets/flask/issues/6123",
     beneath_views=True,
 )
-def _ended_elsewhere(sight: Sight, recording: Recording) -> bool:
+def ended_elsewhere(sight: Sight, recording: Recording) -> bool:
     request = sight.request
     if request is None or not (request.outer_context or request.ended_on):
         return False
@@ -102,7 +104,7 @@ def _ended_elsewhere(sight: Sight, recording: Recording) -> bool:
 @documented(
     "a lost connection leaves its session in the registry", UNCLOSED, beneath_views=True
 )
-def _unclosed(sight: Sight, recording: Recording) -> bool:
+def unclosed(sight: Sight, recording: Recording) -> bool:
     session = sight.session
     return (
         session is not None
@@ -134,11 +136,8 @@ def _was_unclosed(sight: Sight, session: Session) -> bool:
     "https://flask.palletsprojects.com/en/stable/appcontext/",
     beneath_views=True,
 )
-def _outer_context(sight: Sight, recording: Recording) -> bool:
+def outer_context(sight: Sight, recording: Recording) -> bool:
     return sight.request is not None and sight.request.outer_context
-
-
-OUTER_CONTEXT = CAUSES[-1][0]
 
 
 @cause(
@@ -148,7 +147,7 @@ OUTER_CONTEXT = CAUSES[-1][0]
     code("called_session"),
     f"{FLASK_ADMIN}/issues/1272",
 )
-def _called_session(sight: Sight, recording: Recording) -> bool:
+def called_session(sight: Sight, recording: Recording) -> bool:
     return _held(sight, recording) and _maker(sight) in {
         Maker.FLASK_SQLALCHEMY,
         Maker.SCOPED_SESSION,
@@ -162,7 +161,7 @@ def _called_session(sight: Sight, recording: Recording) -> bool:
     code("lite_session"),
     f"{FLASK_ADMIN}/issues/2585",
 )
-def _lite_session(sight: Sight, recording: Recording) -> bool:
+def lite_session(sight: Sight, recording: Recording) -> bool:
     return _held(sight, recording) and _maker(sight) == Maker.LITE
 
 
@@ -172,7 +171,7 @@ def _lite_session(sight: Sight, recording: Recording) -> bool:
     code("raw_session"),
     f"{FLASK_ADMIN}/issues/1272",
 )
-def _raw_session(sight: Sight, recording: Recording) -> bool:
+def raw_session(sight: Sight, recording: Recording) -> bool:
     return _held(sight, recording)
 
 
@@ -180,7 +179,7 @@ def _raw_session(sight: Sight, recording: Recording) -> bool:
     "Flask-Admin 2.1.0 and 2.2.0: the Unique validator keeps a session from startup",
     UNIQUE,
 )
-def _unique(sight: Sight, recording: Recording) -> bool:
+def unique(sight: Sight, recording: Recording) -> bool:
     return (
         UNIQUE.is_in(recording.stack.get(UNIQUE.package, ""))
         and _maker(sight) == Maker.LITE
@@ -197,7 +196,7 @@ def _unique(sight: Sight, recording: Recording) -> bool:
     "are detached, and changes that were not committed are lost.",
     "Delete the call: the session is removed when the request is over.",
 )
-def _closed_early(sight: Sight, recording: Recording) -> bool:
+def closed_early(sight: Sight, recording: Recording) -> bool:
     return (
         sight.kind
         in {ViolationKind.MANY, ViolationKind.REUSED, ViolationKind.CLOSED_EARLY}
@@ -207,7 +206,7 @@ def _closed_early(sight: Sight, recording: Recording) -> bool:
 
 
 @documented("Flask 3.1.2 and newer: a streamed export outlives its session", STREAMED)
-def _streamed(sight: Sight, recording: Recording) -> bool:
+def streamed(sight: Sight, recording: Recording) -> bool:
     request = sight.request
     return (
         request is not None
@@ -226,7 +225,7 @@ def _streamed(sight: Sight, recording: Recording) -> bool:
     "Flask-Admin: a mass delete is not rolled back when its commit fails",
     MASS_DELETE,
 )
-def _mass_delete(sight: Sight, recording: Recording) -> bool:
+def mass_delete(sight: Sight, recording: Recording) -> bool:
     request = sight.request
     return (
         sight.kind == ViolationKind.TRANSACTION
@@ -244,7 +243,7 @@ def _mass_delete(sight: Sight, recording: Recording) -> bool:
     code("commits"),
     beneath_views=True,
 )
-def _commits(sight: Sight, recording: Recording) -> bool:
+def commits(sight: Sight, recording: Recording) -> bool:
     return sight.kind == ViolationKind.LATE_COMMIT
 
 
@@ -254,7 +253,7 @@ def _commits(sight: Sight, recording: Recording) -> bool:
     code("thread"),
     "https://docs.sqlalchemy.org/en/20/orm/session_basics.html#session-faq-threadsafe",
 )
-def _thread(sight: Sight, recording: Recording) -> bool:
+def thread(sight: Sight, recording: Recording) -> bool:
     return sight.kind == ViolationKind.THREAD
 
 
@@ -266,7 +265,7 @@ def _thread(sight: Sight, recording: Recording) -> bool:
     f"{FLASK_ADMIN}/issues/2831",
     beneath_views=True,
 )
-def _small_scope(sight: Sight, recording: Recording) -> bool:
+def small_scope(sight: Sight, recording: Recording) -> bool:
     return (
         _maker(sight) == Maker.SCOPED_SESSION
         and sight.kind in {ViolationKind.MANY, ViolationKind.OPEN, ViolationKind.KEPT}
@@ -293,7 +292,7 @@ def _given(request: Request, recording: Recording) -> list[Session]:
     "https://docs.sqlalchemy.org/en/20/orm/contextual.html#using-thread-local-scope-with-web-applications",
     beneath_views=True,
 )
-def _never_removed(sight: Sight, recording: Recording) -> bool:
+def never_removed(sight: Sight, recording: Recording) -> bool:
     return (
         _maker(sight) == Maker.SCOPED_SESSION
         and sight.kind
@@ -316,7 +315,7 @@ def _never_removed(sight: Sight, recording: Recording) -> bool:
     "https://flask.palletsprojects.com/en/stable/appcontext/#storing-data",
     beneath_views=True,
 )
-def _never_closed(sight: Sight, recording: Recording) -> bool:
+def never_closed(sight: Sight, recording: Recording) -> bool:
     return (
         _maker(sight) == Maker.HAND
         and sight.kind in {ViolationKind.OPEN, ViolationKind.KEPT}
@@ -336,7 +335,7 @@ def _never_closed(sight: Sight, recording: Recording) -> bool:
     "https://docs.sqlalchemy.org/en/20/faq/sessions.html"
     "#this-session-s-transaction-has-been-rolled-back-due-to-a-previous-exception-during-flush-or-similar",
 )
-def _not_rolled_back(sight: Sight, recording: Recording) -> bool:
+def not_rolled_back(sight: Sight, recording: Recording) -> bool:
     return sight.kind == ViolationKind.NOT_ROLLED_BACK
 
 
@@ -348,7 +347,7 @@ def _not_rolled_back(sight: Sight, recording: Recording) -> bool:
 session-scoping upgrade flask-admin==2.2.1 flask-admin==THIS_RELEASE""",
     f"{FLASK_ADMIN}/issues",
 )
-def _flask_admin(sight: Sight, recording: Recording) -> bool:
+def flask_admin(sight: Sight, recording: Recording) -> bool:
     return sight.kind == ViolationKind.UNSOLICITED and bool(
         sight.place and sight.place.of_flask_admin
     )
@@ -361,7 +360,7 @@ def _flask_admin(sight: Sight, recording: Recording) -> bool:
     "code can close it.",
     code("by_hand"),
 )
-def _by_hand(sight: Sight, recording: Recording) -> bool:
+def by_hand(sight: Sight, recording: Recording) -> bool:
     return _maker(sight) == Maker.HAND and not sight.kept_by
 
 
@@ -372,7 +371,7 @@ def _by_hand(sight: Sight, recording: Recording) -> bool:
     code("kept_session"),
     f"{FLASK_ADMIN}/issues/1272",
 )
-def _kept_session(sight: Sight, recording: Recording) -> bool:
+def kept_session(sight: Sight, recording: Recording) -> bool:
     return sight.session is not None and (
         sight.session.kept or sight.kind in {ViolationKind.STARTUP, ViolationKind.AGAIN}
     )
@@ -384,5 +383,5 @@ def _kept_session(sight: Sight, recording: Recording) -> bool:
     "show what was in the database then.",
     code("kept_instance"),
 )
-def _kept_instance(sight: Sight, recording: Recording) -> bool:
+def kept_instance(sight: Sight, recording: Recording) -> bool:
     return sight.kind == ViolationKind.INSTANCE

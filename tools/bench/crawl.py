@@ -54,6 +54,5 @@ def main() -> None:
             f"{each[views] * 1e3:.0f} ms a view"
         )
     fewest, *_, most = VIEWS
-    print(
-        f"a view of {most} against one of {fewest}: {each[most] / each[fewest]:.2f} ×"
-    )
+    ratio = each[most] / each[fewest]
+    print(f"a view of {most} against a view of {fewest}: {ratio:.2f} ×")

@@ -1,7 +1,6 @@
 """The drop-in against a pytest run that only imports, in processor time.
 
-Whole processes, with bytecode cached, one after the other by turns; the ratio is that
-of the medians.
+Whole processes, with bytecode cached, run by turns; the ratio is that of the medians.
 """
 
 import os
@@ -30,9 +29,9 @@ ROUNDS = 7
 def seconds(
     command: list[str], cwd: Path = ROOT, *, passes: bool = True, path: str = ""
 ) -> float:
-    """The processor time of a command and of all that it starts, the system's too.
+    """Return the processor time, user and system, of a command and what it starts.
 
-    ``passes``: is it an error when it fails? ``path``: of more Python code.
+    ``passes``: raise when the command fails. ``path``: a folder of more Python code.
     """
     environment = {**os.environ, "PYTHONPATH": path}
     environment.pop("PYTHONDONTWRITEBYTECODE", None)

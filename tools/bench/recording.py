@@ -1,4 +1,4 @@
-"""A request that is recorded against one that is not; the memory of 100,000.
+"""The time that recording adds to a request; the memory of 100,000 recorded requests.
 
 The same run with and without a recorder, by turns, in one process; the figures are
 those of the medians.
@@ -42,7 +42,7 @@ def make_library(folder: str) -> flask.Flask:
 
 
 def seconds(client: t.Any, path: str, times: int) -> float:
-    """The processor time of a run. What an earlier one has left is not its cost."""
+    """Return the processor time of a run, without the garbage of earlier runs."""
     gc.collect()
     began = time.process_time()
     for _ in range(times):
@@ -69,7 +69,7 @@ def time_of_requests(app: flask.Flask) -> None:
 
 
 def memory_of_many(app: flask.Flask) -> None:
-    """By how much the process grows over one that has made as many unwatched."""
+    """Print by how much the process grows while requests are recorded."""
     client = app.test_client()
     paths = ("/admin/product/", "/admin/product/?page=1", "/admin/product/edit/?id=1")
 

@@ -19,16 +19,16 @@ from tests.apps.raw_session import fixed
 REQUESTS = (300, 5_000, 50_000)
 
 
-def of(requests: int) -> Recording:
-    """A recording of an app that somebody has used for long."""
+def recording_of(requests: int) -> Recording:
+    """Return a recording with this number of requests, each with a session."""
     seen = record(fixed())
-    one, sessions = seen.requests[0], seen.sessions
+    first, sessions = seen.requests[0], seen.sessions
     long = Recording(seen.app, seen.stack, seen.engines, seen.views)
     for number in range(requests):
         request = copy.copy(seen.requests[number % len(seen.requests)])
-        use = copy.copy(one.uses[0])
+        use = copy.copy(first.uses[0])
         use.session = request.number = number
-        request.uses, request.parent = [use], one.parent
+        request.uses, request.parent = [use], first.parent
         request.started, request.ended = number * 0.01, number * 0.01 + 0.005
         session = copy.copy(sessions[0])
         session.number = session.born_in = number
@@ -57,13 +57,13 @@ def main() -> None:
         launch = playwright.chromium.launch
         browser = launch(executable_path=chromium, args=["--no-sandbox"])
         for requests in REQUESTS:
-            verdict = judge(of(requests))
+            verdict = judge(recording_of(requests))
             began = time.process_time()
             page = html(verdict)
             written = time.process_time() - began
             file = Path(folder) / f"{requests}.html"
             file.write_text(page, encoding="utf-8")
-            told = f"{requests} requests: written in {written:.2f} s, "
-            told += f"{len(page) / 1e6:.1f} MB, "
-            print(told + f"shown in {seconds(browser, file):.1f} s")
+            line = f"{requests} requests: written in {written:.2f} s, "
+            line += f"{len(page) / 1e6:.1f} MB, "
+            print(line + f"shown in {seconds(browser, file):.1f} s")
         browser.close()

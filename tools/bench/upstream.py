@@ -1,8 +1,8 @@
 """The drop-in against Flask-Admin's own tests of its SQLAlchemy views: in time, and in
 mutants caught, of a sample.
 
-A test of Flask-Admin's catches a mutant when it passes without and fails with it: some
-of them fail on newer dependencies by themselves.
+A test of Flask-Admin's catches a mutant when it passes without the mutant and fails
+with it: some fail on newer dependencies by themselves.
 """
 
 import os
@@ -31,7 +31,7 @@ DONE = re.compile(r"^PASSED (\S+)", re.MULTILINE)
 
 
 class Own(t.NamedTuple):
-    """Flask-Admin's own tests, and an environment for them."""
+    """Flask-Admin's own tests, and a Python that can run them."""
 
     checkout: Path
     python: str
@@ -82,7 +82,7 @@ def main() -> None:
             left = list(pool.map(own.passing, names))
             found = list(pool.map(both_guards, [MUTANTS[name] for name in names]))
         caught = sum(bool(usual - passing) for passing in left)
-        by_drop_in = sum(bool(one.drop_in) for one in found)
+        by_drop_in = sum(bool(trial.drop_in) for trial in found)
         print(
             f"of {len(names)} mutants, Flask-Admin's own tests catch {caught}, "
             f"the drop-in {by_drop_in}"
