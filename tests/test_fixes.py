@@ -40,9 +40,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:Yielding raw tuples:DeprecationWarning"),
 ]
 ENDED_ELSEWHERE = "a stream that was ended on another thread than it began on"
-MASS_DELETE = (
-    "Flask-Admin: a mass delete is not rolled back when its commit fails"
-)
+MASS_DELETE = "Flask-Admin: a mass delete is not rolled back when its commit fails"
 NOT_ROLLED_BACK = "a failed statement that is not rolled back"
 
 
@@ -195,8 +193,8 @@ def test_every_code_that_is_printed_is_that_of_a_fix() -> None:
     no_code = {
         'pip install "flask-admin>=2.2.1"',
         "Delete the call: the session is removed when the request is over.",
-        "# an issue for Flask-Admin, with what this prints: its own code, on this "
-        "release\nsession-scoping upgrade flask-admin==2.2.1 flask-admin==THIS_RELEASE",
+        "# report it to Flask-Admin, with what this prints about its own code:\n"
+        "session-scoping upgrade flask-admin==2.2.1 flask-admin==THIS_RELEASE",
     }
     printed = {cause.fix for cause in CAUSES}
     assert printed == {code(name) for name in FIXES} | no_code

@@ -94,14 +94,14 @@ def test_a_folder_that_is_not_there_is_refused(tmp_path: Path) -> None:
     assert "is no Flask-Admin checkout" in fork(tmp_path / "nowhere").output
 
 
-@pytest.mark.parametrize("which", ["the same", "another one"])
+@pytest.mark.parametrize("which", ["the same module", "another module"])
 def test_a_module_that_is_there_is_not_overwritten(which: str, tmp_path: Path) -> None:
     there = make_checkout(tmp_path) / FILE
-    text = drop_in().read_text() if which == "the same" else "# mine"
+    text = drop_in().read_text() if which == "the same module" else "# mine"
     there.write_text(text)
     done = fork(tmp_path)
     assert done.exit_code == 2
-    assert f"is there already, and is {which}: --overwrite" in done.output
+    assert f"is there already, with {which}: --overwrite" in done.output
     assert there.read_text() == text
 
 

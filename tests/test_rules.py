@@ -191,13 +191,13 @@ CASES = {
     ),
     "a session made by hand, on the engine of the view's other requests": Case(
         "single",
-        "session 1 is not the one that the handle gives",
+        "session 1 is not the session that the handle gives",
         recording([request(0, 0), request(1, 1)], [session(0), BY_HAND]),
         recording([request(n, n, view=None) for n in (0, 1)], [session(0), BY_HAND]),
     ),
     "a session made by hand, used after a session that is left alone": Case(
         "single",
-        "session 2 is not the one that the handle gives",
+        "session 2 is not the session that the handle gives",
         recording(
             alone(0, 1, 2),
             [session(0, left_alone=True), session(1, born_in=0), session(2, **HAND)],
@@ -267,7 +267,7 @@ CASES = {
     ),
     "building the app leaves a session": Case(
         "fresh",
-        "session 0 was opened while the app was built, and still exists",
+        "session 0 was opened while the app was built, and is still there",
         recording(
             alone(),
             [session(0, born_in=None, at_startup=True, kept=True, closed=False)],
@@ -279,13 +279,13 @@ CASES = {
     ),
     "building the app closes it, but something goes on holding it": Case(
         "fresh",
-        "session 0 was opened while the app was built, and still exists",
+        "session 0 was opened while the app was built, and is still there",
         recording(alone(), [session(0, **STARTUP, kept_by=["class shop.View", "s"])]),
         recording(alone(), [session(0, **STARTUP, kept_by=NAME)]),
     ),
     "a module goes on holding an open one": Case(
         "fresh",
-        "session 0 was opened while the app was built, and still exists",
+        "session 0 was opened while the app was built, and is still there",
         recording(alone(), [session(0, **STARTUP, closed=False, kept_by=NAME)]),
         recording(alone(), [session(0, **STARTUP, kept_by=NAME)]),
     ),
@@ -309,7 +309,7 @@ CASES = {
         ),
         recording(alone(0), [session(0)]),
     ),
-    "a session is used once more": Case(
+    "a session is used again after it is closed": Case(
         "alive",
         "session 0 is used again after it was closed",
         recording(alone(use(0, used_after_close=LIBRARY)), [session(0)]),
@@ -321,9 +321,9 @@ CASES = {
         recording(alone(use(0, used_after_close=LIBRARY)), [session(0)]),
         recording(alone(use(0, used_after_close=LIBRARY)), [session(0, **HAND)]),
     ),
-    "a session is used once more, beside a session made by hand": Case(
+    "a session is used again after it is closed, beside a session made by hand": Case(
         "alive",
-        "session 1 is used once more after it was closed",
+        "session 1 is used again after it was closed",
         recording(
             alone(0, use(1, used_after_close=LIBRARY)),
             [session(0, **HAND, engines=[1]), session(1, born_in=0)],
@@ -498,7 +498,7 @@ CASES = {
     ),
     "an operation recovers, and a later request does not": Case(
         "recovers",
-        f"fails by what an earlier request left: {PENDING}",
+        f"fails because of an earlier request: {PENDING}",
         recording(
             [
                 request(0),
@@ -1035,7 +1035,7 @@ BENEATH_VIEWS = (
     "a teardown that commits",
     "a scope that is smaller than a request",
     "a `scoped_session` that is never removed",
-    "a handle whose session nobody closes",
+    "a handle that leaves its session open",
 )
 IN_A_VIEW = (
     "Flask 3.1.2 and newer: a streamed export outlives its session",
@@ -1517,7 +1517,7 @@ NO_RECORDINGS = {
     "no format": ('{"recording": {}}', ": not a recording"),
     "another format": (
         json.dumps({"recording": {**WHOLE, "format": FORMAT + 1}}),
-        f": a recording of format {FORMAT + 1}, and not {FORMAT}: record it again",
+        f": the recording has format {FORMAT + 1}, not {FORMAT}: record it again",
     ),
     "a missing key": (
         json.dumps({"recording": {"format": FORMAT}}),

@@ -1,4 +1,4 @@
-"""A page of its own: a template of this folder, which needs no network."""
+"""HTML pages from the templates of this folder. They load nothing from a network."""
 
 import re
 from importlib.resources import files
@@ -10,7 +10,7 @@ from markupsafe import Markup
 
 
 def render_page(template: str, **values: object) -> str:
-    """Fill in a template of this folder. Returns HTML."""
+    """Return a template of this folder, filled in with values, as HTML."""
     environment = Environment(
         autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined
     )
@@ -21,6 +21,6 @@ def render_page(template: str, **values: object) -> str:
 
 
 def link(text: str) -> Markup:
-    """Make links of the addresses in a text."""
+    """Return a text as HTML, with links for its addresses."""
     escaped = str(escape(text))
     return Markup(re.sub(r"(https://[^\s<]+)", r'<a href="\1">\1</a>', escaped))

@@ -30,7 +30,7 @@ SENTENCES = {
     1: "a rule is broken",
     2: "could not tell",
 }
-FEW = 3  # violations to print for a rule: --json has all
+FEW = 3  # the violations that are printed for a rule: --json has all
 
 
 def versions(survey: Survey) -> str:
@@ -53,7 +53,7 @@ def sentence(survey: Survey) -> str:
 
 
 def remarks(survey: Survey) -> t.Iterator[str]:
-    """Yield what does not fit into a cell."""
+    """Yield lines that explain cells: known defects, and why a cell is not tried."""
     yield from notes(survey.cells)
     for handle, why in survey.not_tried.items():
         yield f"{handle} was not tried: it {why}"
@@ -91,7 +91,7 @@ def _parts(survey: Survey) -> t.Iterator[RenderableType]:
 
 
 def html(survey: Survey) -> str:
-    """Return a page that needs no network."""
+    """Return the survey as an HTML page that loads nothing."""
     return render_page(
         "survey.html",
         survey=survey,

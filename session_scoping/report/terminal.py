@@ -32,7 +32,7 @@ STYLES = {
     State.NOT_TRIED: "dim",
 }
 WIDTH = 100  # of a verdict that is not for a terminal
-FEW = 4  # lines to print for a finding in several views
+FEW = 4  # the lines that are printed for a finding in several views
 
 
 def text(verdict: Verdict) -> str:
@@ -49,7 +49,7 @@ def plain(renderable: RenderableType) -> str:
 
 
 def show(renderable: RenderableType) -> None:
-    """Print it, on a terminal in colours."""
+    """Print a report, in colours on a terminal."""
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # a terminal may have no arrows
     console = Console(highlight=False)

@@ -31,7 +31,7 @@ TITLES = {
     ChangeKind.FIXED: "No longer broken",
     ChangeKind.INCOMPARABLE: "Cannot be compared",
 }
-FEW = 3  # violations to print for a rule: --json has all
+FEW = 3  # the violations that are printed for a rule: --json has all
 
 
 @dataclass
@@ -42,9 +42,8 @@ class Changes:
     why: str
     rules: list[Rule] = field(default_factory=list)
     subjects: list[str] = field(default_factory=list)
-    seen: dict[Rule, list[str]] = field(
-        default_factory=dict
-    )  # by rule, for the first subject
+    # What was seen with the first subject, by rule.
+    seen: dict[Rule, list[str]] = field(default_factory=dict)
 
     @property
     def title(self) -> str:
@@ -130,7 +129,7 @@ def render(found: Comparison | Culprit) -> RenderableType:
     parts.append(Text(f"{found.tried} of {found.of} releases were tried.", "dim"))
     if found.untried:
         untried = ", ".join(found.untried)
-        line = f"Nothing is known of {untried}: one of them may be the first."
+        line = f"Could not try {untried}: the rule may have been broken there already."
         parts.append(Text(line, "yellow"))
     return Group(*_parts(comparison), *parts)
 
@@ -186,7 +185,7 @@ def _indented(text: str) -> RenderableType:
 
 
 def html(comparison: Comparison) -> str:
-    """Return a page that needs no network."""
+    """Return the comparison as an HTML page that loads nothing."""
     return render_page(
         "upgrade.html",
         comparison=comparison,

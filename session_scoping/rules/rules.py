@@ -18,7 +18,7 @@ from session_scoping.rules.sight import ViolationKind
 
 
 class Rule(Word):
-    """A rule. The sentence says what is right by it."""
+    """A rule. Its sentence says what is right."""
 
     HANDLE = "handle"
     SINGLE = "single"
@@ -217,7 +217,8 @@ def fresh(recording: Recording) -> t.Iterator[Sight]:
         if unused and session.kept and not (harmless or session.left_alone):
             yield Sight(
                 ViolationKind.STARTUP,
-                f"{_named(session)} was opened while the app was built, and still exists",
+                f"{_named(session)} was opened while the app was built, and is still "
+                "there",
                 session=session,
                 place=session.place,
                 own=session.own,
@@ -250,7 +251,9 @@ def isolated(recording: Recording) -> t.Iterator[Sight]:
             yield Sight(ViolationKind.DIRTY_READ, what, request)
         if request.dirty_write:
             yield Sight(
-                ViolationKind.DIRTY_WRITE, "saves a change that no request has committed", request
+                ViolationKind.DIRTY_WRITE,
+                "saves a change that no request has committed",
+                request,
             )
     yield from _otherwise_when_overtaken(recording)
     for late in recording.late_commits:
@@ -331,7 +334,9 @@ def alive(recording: Recording) -> t.Iterator[Sight]:
                 )
         if "DetachedInstanceError" in request.stream_exception:
             yield Sight(
-                ViolationKind.STREAM, f"the response broke off: {request.stream_exception}", request
+                ViolationKind.STREAM,
+                f"the response broke off: {request.stream_exception}",
+                request,
             )
 
 
@@ -409,7 +414,7 @@ def recovers(recording: Recording) -> t.Iterator[Sight]:
 
 
 def _pending_rollback(recording: Recording, request: Request) -> t.Iterator[Sight]:
-    """Find the session of a request that fails by an earlier failure."""
+    """Find the session of a request that fails because of an earlier failure."""
     what = f"fails because of an earlier request: {request.exception}"
     if not request.uses:
         yield Sight(ViolationKind.PENDING_ROLLBACK, what, request)

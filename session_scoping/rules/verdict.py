@@ -25,7 +25,7 @@ from session_scoping.rules.rules import Rule
 WORST_FIRST = (
     State.BROKEN,
     State.KNOWN,
-    State.HOLDS,  # somewhere, which is enough for all views together
+    State.HOLDS,  # in one view is enough for all views together
     State.NOT_TRIED,
     State.NOT_REACHED,
 )
@@ -169,7 +169,7 @@ class Verdict:
 
     @property
     def _within(self) -> str:
-        """In how many of the views that use a session, unless it is in all of them."""
+        """In how many of the views that use a session; empty if it is all of them."""
         users = self._using | {
             number for number, view in enumerate(self.recording.views) if view.model
         }
