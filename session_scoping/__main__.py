@@ -1,3 +1,3 @@
-from session_scoping.commands import main
+from session_scoping.cli import main
 
 main(prog_name="python -m session_scoping")

@@ -1,344 +1,272 @@
-"""The command: ``flask --app X session-scoping``, ``python -m session_scoping``.
+"""The command line: ``session-scoping``, and in ``flask`` its command ``check``.
 
-Exit status: 0 if all rules hold, 1 if a rule is broken, 2 if it could not tell.
+Exit status: 0 if what is asked holds, 1 if a rule is broken, 2 if it could not tell,
+130 if it was interrupted.
 
-``flask`` imports this for each of its commands. Modules that are slow to import, or may
-be missing, are imported when they are needed.
+``flask`` imports this module for each of its commands. So each command imports what it
+needs when it runs.
 """
 
-import json
 import typing as t
-from contextlib import contextmanager
-from fnmatch import fnmatch
-from pathlib import Path
+from functools import wraps
 
 import click
 from flask.cli import ScriptInfo
 
 from session_scoping.errors import CannotTell
-from session_scoping.rules.defects import BY_ID
 
 if t.TYPE_CHECKING:
-    import flask
+    from session_scoping.compare.upgrade import Comparison
+    from session_scoping.compare.upgrade import Culprit
+    from session_scoping.report.output import Files
 
-    from session_scoping.recording import Recording
-    from session_scoping.rules.verdict import Verdict
-    from session_scoping.watch.recorder import Recorder
+P = t.ParamSpec("P")
+Command = t.TypeVar("Command", bound=t.Callable[..., t.Any])
 
 BROKEN, CANNOT_TELL, INTERRUPTED = 1, 2, 130
 
 
-def options(command: t.Callable[..., t.Any]) -> t.Callable[..., t.Any]:
-    """Add the options that both commands share."""
-    for add in (
-        click.option(
-            "--leave-alone",
-            multiple=True,
-            metavar="PATTERN",
-            help="Ignore sessions made where 'file:line in function' matches this "
-            "shell-style pattern. May be given more than once.",
-        ),
-        click.option(
-            "--json", "json_path", type=click.Path(), help="Save all that was seen."
-        ),
-        click.option(
-            "--html", "html_path", type=click.Path(), help="Save a report to look at."
-        ),
-        click.option(
-            "--client",
-            metavar="MODULE:FUNCTION",
-            help="A function that takes the app and returns a logged-in test client.",
-        ),
-        click.option(
-            "--yes", is_flag=True, help="With --write: do not ask, as in a CI job."
-        ),
-        click.option(
-            "--write",
-            is_flag=True,
-            help="Drive what writes, too, on rows made for it. Names the database and "
-            "asks first.",
-        ),
-        click.option(
-            "--faults", is_flag=True, help="Fail each operation at each of its steps."
-        ),
-    ):
-        command = add(command)
+class Commands(click.Group):
+    """A group with a default: without the name of a command, ``check`` runs."""
+
+    def parse_args(self, context: click.Context, args: list[str]) -> list[str]:
+        if args and args[0].startswith("-") and args[0] not in {"--help", "--version"}:
+            args = ["check", *args]
+        return super().parse_args(context, args)
+
+
+def exits(run: t.Callable[P, int]) -> t.Callable[P, None]:
+    """Make a command end with the status that it returns, and an error with a line."""
+
+    @wraps(run)
+    def command(*args: P.args, **given: P.kwargs) -> None:
+        try:
+            status = run(*args, **given)
+        except (CannotTell, ImportError) as error:
+            why = _not_importing(error) if isinstance(error, ImportError) else error
+            click.echo(f"session-scoping: {' '.join(str(why).split())}", err=True)
+            status = CANNOT_TELL
+        except KeyboardInterrupt:
+            click.echo("session-scoping: interrupted", err=True)
+            status = INTERRUPTED
+        click.get_current_context().exit(status)
+
     return command
 
 
-@click.command("session-scoping")
-@options
-@click.pass_context
-def command(context: click.Context, /, **given: t.Any) -> None:
-    """Prove that the admin keeps its SQLAlchemy sessions inside requests.
+def _not_importing(error: ImportError) -> str:
+    """Return what to do about a package that this package needs."""
+    from session_scoping.rules.defects import BY_ID
 
-    Reads everything in it, and prints which rule is broken, by which view, at which
-    line, and what to change. Writes nothing to the database without --write.
-    """
-    context.exit(run(context.ensure_object(ScriptInfo), **given))
+    fix = "install it, or releases that go together"
+    if "T_SESSION" in str(error):
+        defect = BY_ID["does-not-import"]
+        fix = f"{defect.workaround} ({defect.sentence})"
+    return f"what it needs does not import: {error}: {fix}"
 
 
-@click.command("session_scoping")
-@click.option(
-    "--app", required=True, metavar="MODULE:NAME", help="An app, or a factory."
+def options(*added: t.Callable[[Command], Command]) -> t.Callable[[Command], Command]:
+    """Add parameters that several commands have."""
+
+    def add(command: Command) -> Command:
+        for parameter in reversed(added):
+            command = parameter(command)
+        return command
+
+    return add
+
+
+reports = options(
+    click.option("--html", type=click.Path(), help="Save a report as an HTML page."),
+    click.option("--json", type=click.Path(), help="Save all that was seen as JSON."),
 )
-@options
+sides = options(
+    click.argument("before"),
+    click.argument("after"),
+    click.option(
+        "--without",
+        multiple=True,
+        metavar="PACKAGE",
+        help="Do not install flask-sqlalchemy, or flask-sqlalchemy-lite.",
+    ),
+    click.option(
+        "--app",
+        metavar="MODULE:NAME",
+        default="",
+        help="Drive this app, too, in this environment with only the compared package "
+        "replaced.",
+    ),
+    click.option(
+        "--client",
+        metavar="MODULE:FUNCTION",
+        default="",
+        help="With --app: a function that takes the app and returns a logged-in test "
+        "client.",
+    ),
+    click.option("--pre", is_flag=True, help="Allow pre-releases, too."),
+    reports,
+)
+
+
+@click.group(
+    cls=Commands,
+    epilog="session-scoping --app MODULE:NAME is short for session-scoping check --app "
+    "MODULE:NAME.",
+)
+@click.version_option(package_name="flask-admin-session-scoping")
+def main() -> None:
+    """Prove that Flask-Admin keeps its SQLAlchemy sessions inside requests."""
+
+
+@main.command()
+@click.option(
+    "--app",
+    metavar="MODULE:NAME",
+    help="The app, or a factory. With flask it is named before the command.",
+)
+@click.option(
+    "--faults", is_flag=True, help="Fail each operation at each of its steps."
+)
+@click.option(
+    "--write",
+    is_flag=True,
+    help="Drive the operations that write, too, on rows made for it. Names the "
+    "database and asks first.",
+)
+@click.option("--yes", is_flag=True, help="With --write: do not ask, as in a CI job.")
+@click.option(
+    "--client",
+    metavar="MODULE:FUNCTION",
+    help="A function that takes the app and returns a logged-in test client.",
+)
+@click.option(
+    "--leave-alone",
+    multiple=True,
+    metavar="PATTERN",
+    help="Ignore sessions made where 'file:line in function' matches this shell-style "
+    "pattern. May be given more than once.",
+)
+@reports
 @click.pass_context
-def main(context: click.Context, /, app: str, **given: t.Any) -> None:
-    """Prove that the admin of an app keeps its SQLAlchemy sessions inside requests.
-
-    Reads everything in it, and prints which rule is broken, by which view, at which
-    line, and what to change. Writes nothing to the database without --write.
-    """
-    context.exit(run(app, **given))
-
-
-def run(
-    target: str | ScriptInfo,
-    client: str | None,
-    faults: bool,
-    write: bool,
-    yes: bool,
-    leave_alone: t.Sequence[str],
-    html_path: str | None,
-    json_path: str | None,
+@exits
+def check(
+    context: click.Context,
+    /,
+    app: str | None,
+    html: str | None,
+    json: str | None,
+    **how: t.Any,
 ) -> int:
-    """Drive the app, print the verdict, and return the exit status."""
-    from session_scoping.rules.verdict import Outcome
+    """Check the admin of an app: which rule is broken, and where?
 
-    try:
-        check_paths(html_path, json_path)
-        if yes and not write:
-            raise CannotTell("--yes has no effect without --write: leave it out")
-        recorder = make_recorder(leave_alone)
-        recording = recorder.recording
-        interrupted = False
-        try:
-            drive(recorder, target, client, faults, write, yes)
-        except KeyboardInterrupt:
-            interrupted = True
-            leave_unfinished(recording)
-        finally:
-            recorder.stop()
-        if interrupted and not recording.requests:
-            say("interrupted before anything was seen")
-            return INTERRUPTED
-        note_unmatched(recording, leave_alone)
-        verdict = report(recording)
-        if verdict.outcome == Outcome.NOTHING_SEEN and not interrupted:
-            raise CannotTell(nothing_seen(verdict, client))
-        save(verdict, html_path, json_path)
-    except CannotTell as error:
-        say(" ".join(str(error).split()))
-        return CANNOT_TELL
-    if interrupted:
-        return INTERRUPTED
-    return 0 if verdict.holds else BROKEN
+    Reads everything in the admin, and prints which rule is broken, by which view, at
+    which line, and what to change. Writes nothing to the database without --write.
+    """
+    target = app or context.find_object(ScriptInfo)
+    if target is None:
+        raise click.MissingParameter(param_hint="'--app'", param_type="option")
+
+    from session_scoping.checking import check_app
+    from session_scoping.report.output import Files
+
+    return check_app(target, Files(html, json), **how).outcome.status
 
 
-def say(line: str) -> None:
-    click.echo(f"session-scoping: {line}", err=True)
+@main.command()
+@reports
+@exits
+def verdict(html: str | None, json: str | None) -> int:
+    """Say which rule holds with which handle, in the Flask-Admin that is installed.
+
+    Drives a reference admin, the bookshop. Exit status: 0 when every rule holds, but
+    for known defects that no release fixes; 1 when a rule is broken; 2 when it could
+    not tell.
+    """
+    from session_scoping.compare.survey import survey
+    from session_scoping.report.output import Files
+    from session_scoping.report.output import progress
+    from session_scoping.report.survey import summarize
+
+    files = Files(html, json)
+    with progress("the bookshop") as [doing]:
+        doing("driving it on each handle")
+        found = survey()
+    files.report(summarize(found), found)
+    return found.status
 
 
-def make_recorder(leave_alone: t.Sequence[str]) -> "Recorder":
-    """Return a recorder. Raises ``CannotTell`` if a package does not import."""
-    try:
-        import session_scoping.drive.crawler
-        import session_scoping.report.html
-        import session_scoping.report.terminal  # noqa: F401
-        from session_scoping.watch.recorder import Recorder
-    except ImportError as error:
-        fix = "install it, or releases that go together"
-        if "T_SESSION" in str(error):
-            defect = BY_ID["does-not-import"]
-            fix = f"{defect.workaround} ({defect.sentence})"
-        raise CannotTell(f"what it needs does not import: {error}: {fix}") from error
-    return Recorder(leave_alone)
+@main.command()
+@sides
+@exits
+def upgrade(
+    before: str, after: str, html: str | None, json: str | None, **job: t.Any
+) -> int:
+    """Compare two releases: which rules held BEFORE, and which hold AFTER.
+
+    A side is a requirement, as flask-admin==2.2.0 or flask<3.1, or `latest`, the path
+    of a checkout, or git+ an address. Each gets an environment of its own.
+    """
+    from session_scoping.compare.upgrade import compare
+    from session_scoping.compare.upgrade import Job
+    from session_scoping.report.output import Files
+    from session_scoping.report.output import progress
+
+    files = Files(html, json)
+    with progress(before, after) as both:
+        found = compare(before, after, Job(**job), both)
+    return report_comparison(found, files)
 
 
-def drive(
-    recorder: "Recorder",
-    target: str | ScriptInfo,
-    client: str | None,
-    faults: bool,
-    write: bool,
-    yes: bool,
-) -> None:
-    """Load the app, and drive its admin while the recorder watches."""
-    from session_scoping.drive.record import record
-    from session_scoping.loading import load
-    from session_scoping.loading import load_client
-    from session_scoping.watch.places import where
+@main.command()
+@sides
+@exits
+def bisect(
+    before: str, after: str, html: str | None, json: str | None, **job: t.Any
+) -> int:
+    """Find the first release from BEFORE to AFTER that breaks a rule."""
+    from session_scoping.compare.upgrade import bisect
+    from session_scoping.compare.upgrade import Job
+    from session_scoping.report.output import Files
+    from session_scoping.report.output import progress
 
-    recorder.start()
-    app = load(target, recorder)
-    make_client = load_client(client) if client else None
-    if write and not yes:
-        confirm(app)
-    try:
-        with progress_bar() as progress:
-            record(
-                app,
-                client=make_client,
-                faults=faults,
-                write=write,
-                progress=progress,
-                recorder=recorder,
-            )
-    except SystemExit as error:
-        raise CannotTell(f"the app ends the program: {where(error)}") from error
+    files = Files(html, json)
+    with progress(f"{before} … {after}") as [doing]:
+        found = bisect(before, after, Job(**job), doing)
+    return report_comparison(found, files)
 
 
-def report(recording: "Recording") -> "Verdict":
-    """Judge a recording, print the verdict, and return it."""
-    from session_scoping.report.terminal import render
-    from session_scoping.report.terminal import show
-    from session_scoping.rules.judge import judge
+def report_comparison(found: "Comparison | Culprit", files: "Files") -> int:
+    """Print and save a comparison, and return the exit status."""
+    from session_scoping.compare.upgrade import Culprit
+    from session_scoping.report.upgrade import summarize
 
-    verdict = judge(recording)
-    show(render(verdict))
-    return verdict
-
-
-def leave_unfinished(recording: "Recording") -> None:
-    """Ignore the errors of requests that Ctrl-C has interrupted."""
-    for request in recording.requests:
-        if "KeyboardInterrupt" in request.exception + request.stream_exception:
-            request.exception = request.stream_exception = ""
-            request.status, request.ended = 0, 0.0
-    recording.notes.append("interrupted: this is the verdict so far")
+    comparison = found.comparison if isinstance(found, Culprit) else found
+    files.report(summarize(found), comparison)
+    return comparison.status
 
 
-def note_unmatched(recording: "Recording", leave_alone: t.Sequence[str]) -> None:
-    """Note the patterns that match no session: they may be misspelt."""
-    places = {
-        str(at) for session in recording.sessions for at in (session.place, session.own)
-    }
-    for pattern in leave_alone:
-        if not any(fnmatch(place, pattern) for place in places):
-            recording.notes.append(f"no session was made at {pattern}, to leave alone")
+@main.command()
+@click.argument("path")
+@click.option(
+    "--overwrite", is_flag=True, help="Try this module in the place of one there."
+)
+@exits
+def fork(path: str, overwrite: bool) -> int:
+    """Try the drop-in in a Flask-Admin checkout, under that project's own settings.
 
+    Runs pytest, ruff and mypy, as the checkout sets them up, in a copy: the checkout
+    stays as it is.
+    """
+    from session_scoping.compare.fork import check
+    from session_scoping.report.output import progress
 
-def nothing_seen(verdict: "Verdict", client: str | None) -> str:
-    """Return why there is no verdict, by the first view that did not work."""
-    recording = verdict.recording
-    advice = (
-        f"let {client} make a test client that may see it"
-        if client
-        else "name with --client MODULE:FUNCTION what makes a test client that may"
-    )
-    models = {number for number, view in enumerate(recording.views) if view.model}
-    for failure in verdict.failures:
-        if failure.view in models and failure.operation:
-            name, why = verdict.label(failure.view), failure.failure
-            return f"nothing was seen: {name}, {failure.does}: {why}: fix it first"
-    if verdict.stopped:
-        first = verdict.stopped[0]
-        name = first.path if first.view is None else verdict.label(first.view)
-        where = first.stopped[0].own or first.stopped[0].place
-        return (
-            f"nothing was seen: {name}, {first.operation or first.method} tries to "
-            f"write, and was stopped ({where}): name a factory that makes the app "
-            "without that"
-        )
-    for unseen in recording.unseen:
-        if unseen.view in models:
-            name = verdict.label(unseen.view)
-            return (
-                f"nothing was seen: {name}, {unseen.operation} {unseen.why}: {advice}"
-            )
-    return "nothing was seen: no view that uses a session has answered"
-
-
-@contextmanager
-def progress_bar() -> t.Iterator[t.Callable[[str, int, int], None]]:
-    """Show a progress bar on a terminal. Elsewhere show nothing."""
-    from rich.console import Console
-    from rich.progress import Progress
-
-    console = Console(stderr=True)
-    with Progress(
-        console=console, transient=True, disable=not console.is_terminal
-    ) as bar:
-        task = bar.add_task("")
-
-        def progress(name: str, done: int, total: int) -> None:
-            bar.update(task, description=name, completed=done, total=total)
-
-        yield progress
-
-
-def confirm(app: "flask.Flask") -> None:
-    """Ask before anything is written. Raises ``CannotTell`` if the answer is no."""
-    from session_scoping.drive.ledger import databases
-    from session_scoping.watch.places import where
-
-    try:
-        urls = databases(app)
-    except Exception as error:
-        raise CannotTell(
-            f"cannot tell what --write would write to: {where(error)}"
-        ) from error
-    if not urls:
-        return  # there is nothing to write to, which is reported later
-    for url in urls:
+    with progress(path) as [doing]:
+        results = check(path, overwrite, doing)
+    for result in results:
         click.echo(
-            f"--write makes, edits and deletes rows of its own in {url}", err=True
+            f"{result.tool:<12} {'passes' if result.passed else 'FAILS'}: {result.last}"
         )
-    try:
-        agreed = click.confirm("Go on?", err=True)
-    except click.Abort:
-        click.echo(err=True)
-        agreed = False
-    if not agreed:
-        raise CannotTell("nothing was written: --write was not agreed to (--yes does)")
-
-
-def check_paths(html_path: str | None, json_path: str | None) -> None:
-    """Check where the reports go. Raises ``CannotTell`` if that is impossible."""
-    if html_path is not None and html_path == json_path:
-        raise CannotTell(f"--html and --json both name {html_path!r}: name two files")
-    for path in (html_path, json_path):
-        check_writable(path)
-
-
-def check_writable(path: str | None) -> None:
-    """Raise ``CannotTell`` if a report cannot be written, before the app is driven."""
-    if path is None:
-        return
-    file = Path(path)
-    try:
-        if file.exists() and not (file.is_file() or file.is_dir()):
-            return  # a pipe would take the opening for the report
-        new = not file.exists()
-        file.open("a").close()
-        if new:
-            file.unlink()
-    except OSError as error:
-        raise cannot_write(path, error) from error
-
-
-def cannot_write(path: str, error: OSError) -> CannotTell:
-    why = error.strerror or str(error)
-    return CannotTell(
-        f"cannot write {path!r}: {why}: name a file in a folder that is there"
-    )
-
-
-def save(verdict: "Verdict", html_path: str | None, json_path: str | None) -> None:
-    from session_scoping.report.html import html
-
-    texts = {}
-    if html_path is not None:
-        texts[html_path] = html(verdict)
-    if json_path is not None:
-        texts[json_path] = json.dumps(verdict.to_json())
-    for path, text in texts.items():
-        try:
-            Path(path).write_text(text, encoding="utf-8")
-        except OSError as error:
-            raise cannot_write(path, error) from error
-
-
-if __name__ == "__main__":
-    main()
+    failed = [result for result in results if not result.passed]
+    for result in failed:
+        click.echo(f"\n{result.tool}:\n{result.said}")
+    return BROKEN if failed else 0

@@ -22,7 +22,7 @@ def lines(code: CodeType) -> set[int]:
         not code.co_flags & CO_OPTIMIZED
     ):  # of a module or class: importing it runs these
         found = set()
-    inner = [lines(one) for one in code.co_consts if isinstance(one, CodeType)]
+    inner = [lines(inner) for inner in code.co_consts if isinstance(inner, CodeType)]
     return found.union(*inner)
 
 

@@ -20,7 +20,7 @@ from session_scoping import Recorder
 from session_scoping import Verdict
 from session_scoping.loading import load
 from session_scoping.loading import load_client
-from session_scoping.report.terminal import text
+from session_scoping.report.verdict import text
 from tests.apps import APPS
 from tests.apps import Example
 from tests.printed import runs
@@ -64,7 +64,11 @@ def verdict_on(example: Example) -> Verdict:
 
 
 def named(examples: t.Iterable[Example]) -> list[t.Any]:
-    return [pytest.param(one, id=one.name) for one in examples if not one.alone]
+    return [
+        pytest.param(example, id=example.name)
+        for example in examples
+        if not example.alone
+    ]
 
 
 def run(example: Example, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -82,22 +86,22 @@ def must_name(example: Example, verdict: Verdict, rules: t.Iterable[str]) -> Non
     """The rule, the view, the cause and the line, in the report that a user reads."""
     views = verdict.recording.views
     found = [
-        one
-        for one in verdict.findings
+        finding
+        for finding in verdict.findings
         if not example.view
-        or example.view in {views[n].name for n in one.views if n is not None}
+        or example.view in {views[n].name for n in finding.views if n is not None}
     ]
     broken = {rule for finding in found for rule in finding.rules}
     assert broken >= {*rules}, text(verdict)
     if example.cause:
-        causes = {one.cause.name for one in found if one.cause}
+        causes = {finding.cause.name for finding in found if finding.cause}
         assert example.cause in causes, text(verdict)
     if example.line:
         place = f"{example.file.relative_to(ROOT)}:{example.line} "
         assert place in text(verdict)
 
 
-@pytest.mark.parametrize("example", named(one for one in APPS if one.rule))
+@pytest.mark.parametrize("example", named(example for example in APPS if example.rule))
 def test_what_is_broken_is_named(example: Example) -> None:
     if why := unsupported(example):
         pytest.skip(why)
@@ -105,9 +109,11 @@ def test_what_is_broken_is_named(example: Example) -> None:
     must_name(example, verdict_on(example), rules)
 
 
-@pytest.mark.parametrize("example", named(one for one in APPS if one.at_once))
+@pytest.mark.parametrize(
+    "example", named(example for example in APPS if example.at_once)
+)
 def test_what_shows_only_at_the_same_time(example: Example, tmp_path: Path) -> None:
-    """In memory SQLite has one connection: two requests at a time need a file."""
+    """SQLite in memory has one connection: concurrent requests need a file."""
     if release("sqlalchemy") < (2,):
         pytest.skip("SQLAlchemy 1.4 keeps a connection to SQLite in its own thread")
     done = run(example, DATABASE_URL=f"sqlite:///{tmp_path / 'app.db'}")
@@ -116,7 +122,7 @@ def test_what_shows_only_at_the_same_time(example: Example, tmp_path: Path) -> N
         assert f"   {rule}: " in done.stdout
 
 
-@pytest.mark.parametrize("example", named(one for one in APPS if one.holds))
+@pytest.mark.parametrize("example", named(example for example in APPS if example.holds))
 def test_what_is_fixed_is_not_accused(example: Example) -> None:
     if why := unsupported(example):
         pytest.skip(why)
@@ -126,7 +132,9 @@ def test_what_is_fixed_is_not_accused(example: Example) -> None:
     assert verdict.seen
 
 
-@pytest.mark.parametrize("example", named(one for one in APPS if one.writes))
+@pytest.mark.parametrize(
+    "example", named(example for example in APPS if example.writes)
+)
 def test_a_write_is_stopped_and_reported(example: Example) -> None:
     if why := unsupported(example):
         pytest.skip(why)
@@ -138,7 +146,8 @@ def test_a_write_is_stopped_and_reported(example: Example) -> None:
 
 
 @pytest.mark.parametrize(
-    "example", [pytest.param(one, id=one.name) for one in APPS if one.alone]
+    "example",
+    [pytest.param(example, id=example.name) for example in APPS if example.alone],
 )
 def test_what_spoils_its_process(example: Example) -> None:
     if why := unsupported(example):

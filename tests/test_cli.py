@@ -13,7 +13,7 @@ import click
 import pytest
 from flask.cli import FlaskGroup
 
-from session_scoping.cli import command
+from session_scoping.cli import check
 from session_scoping.cli import main
 from session_scoping.recording import Recording
 from session_scoping.rules.judge import judge
@@ -72,7 +72,7 @@ def flask(capsys: pytest.CaptureFixture[str]) -> Run:
 
     def run(*arguments: str) -> Done:
         group = FlaskGroup(add_version_option=False, load_dotenv=False)
-        group.add_command(command)
+        group.add_command(check, "session-scoping")
         return Done(end_of(group, arguments), *capsys.readouterr())
 
     return run
@@ -322,6 +322,7 @@ def test_a_terminal_without_arrows_gets_the_verdict() -> None:
 
 # ------------------------------------------------------------ interrupts and failures
 
+INTERRUPTED = "session-scoping: interrupted\n"
 CTRL_C = (
     APP
     + """
@@ -348,7 +349,7 @@ def test_ctrl_c_ends_with_the_verdict_so_far(zoo: Path, scoping: Run) -> None:
     """It is no failure of the app.  What was seen is saved."""
     (zoo / "slow.py").write_text(CTRL_C)
     done = scoping("slow:slow", "--json", "seen.json", "--html", "seen.html")
-    assert (done.status, done.err) == (130, "")
+    assert (done.status, done.err) == (130, INTERRUPTED)
     assert "Note: interrupted: this is the verdict so far." in done.out
     assert "Verdict: sessions are request-scoped, in 1 of 2 views." in done.out
     assert "Did not work" not in done.out
@@ -361,15 +362,13 @@ def test_ctrl_c_before_anything_is_proven_is_still_ctrl_c(
 ) -> None:
     (zoo / "slow.py").write_text(CTRL_C)
     done = scoping("slow:first")
-    assert (done.status, done.err) == (130, "")
+    assert (done.status, done.err) == (130, INTERRUPTED)
     assert "Verdict: nothing was seen" in done.out
 
 
 def test_ctrl_c_before_anything_was_seen(zoo: Path, scoping: Run) -> None:
     (zoo / "slow.py").write_text(CTRL_C)
-    assert scoping("slow:at_once") == Done(
-        130, "", "session-scoping: interrupted before anything was seen\n"
-    )
+    assert scoping("slow:at_once") == Done(130, "", INTERRUPTED)
 
 
 def test_ctrl_c_hides_no_broken_rule(zoo: Path, scoping: Run) -> None:
@@ -614,14 +613,14 @@ BAD = {
         "    def get_list(self, *_, **__): raise ValueError('no fish')\n"
         "app = create_app(Fails(Fish, db.session))",
     ),
-    "views that let nobody in": Bad(
+    "views that are closed": Bad(
         "nothing was seen: Closed, list answers 403: name with --client "
         "MODULE:FUNCTION what makes a test client that may",
         f"{SEEN}class Closed(FishView):\n"
         "    def is_accessible(self): return False\n"
         "app = create_app(Closed(Fish, db.session))",
     ),
-    "views that do not let this client in": Bad(
+    "views that are closed to this client": Bad(
         "nothing was seen: Closed, list answers 403: let bad:enter make a test client "
         "that may see it",
         f"{SEEN}class Closed(FishView):\n"
@@ -767,7 +766,7 @@ def test_a_function_that_makes_no_app_is_an_error(
     """`flask.cli.FlaskGroup` also takes a function that makes the app."""
     make: t.Any = lambda: 1  # noqa: E731
     group = FlaskGroup(create_app=make, set_debug_flag=False, load_dotenv=False)
-    group.add_command(command)
+    group.add_command(check, "session-scoping")
     assert end_of(group, ["session-scoping"]) == 2
     error = f"session-scoping: not a Flask app, but a int{GIVE}\n"
     assert capsys.readouterr().err == error

@@ -50,7 +50,7 @@ class Note(Base):
 
 
 class Shop:
-    """An app with one custom page, and how many rows were written by reading it."""
+    """An app with one custom page, and the number of rows in its database."""
 
     def __init__(self, folder: Path, page: t.Callable[["Shop"], t.Any]) -> None:
         self.app = app = flask.Flask("shop")
@@ -122,7 +122,7 @@ def when_the_answer_is_sent(shop: Shop) -> flask.Response:
     [in_the_view, on_a_thread, by_a_request_of_its_own, when_the_answer_is_sent],
     ids=lambda page: page.__name__,
 )
-def test_nothing_is_written_by_reading(
+def test_reading_writes_nothing(
     page: t.Callable[[Shop], t.Any], tmp_path: Path
 ) -> None:
     shop = Shop(tmp_path, page)
@@ -149,7 +149,7 @@ def test_nothing_is_written_by_reading(
         "CALL something()",
     ],
 )
-def test_what_may_write_is_not_taken_for_reading(sql: str) -> None:
+def test_a_statement_that_can_write_does_not_count_as_reading(sql: str) -> None:
     assert not READS.match(sql)
 
 
@@ -166,26 +166,26 @@ def test_what_may_write_is_not_taken_for_reading(sql: str) -> None:
         "EXPLAIN SELECT 1",
     ],
 )
-def test_what_reads_is_let_through(sql: str) -> None:
+def test_a_statement_that_reads_counts_as_reading(sql: str) -> None:
     assert READS.match(sql)
 
 
 def test_a_page_that_logs_out_comes_last(tmp_path: Path) -> None:
     """It needs no argument, as in Flask-Admin's own example of a login."""
     shop = Shop(tmp_path, lambda shop: "done")
-    names = [one.does for one in record(shop.app).requests]
+    names = [request.does for request in record(shop.app).requests]
     assert names[-1].startswith("page ")
     assert not any(name.startswith("page ") for name in names[: names.index("list")])
     shop.engine.dispose()
 
 
-def test_a_row_that_is_not_there_is_opened(tmp_path: Path) -> None:
+def test_a_missing_row_is_opened(tmp_path: Path) -> None:
     """Where Flask can say so in the next answer: that takes a secret key."""
     shop = Shop(tmp_path, lambda shop: "done")
     recording = record(shop.app)
-    assert {one.status for one in absent(recording)} == {302}
+    assert {request.status for request in absent(recording)} == {302}
     assert "edit form, no such row" not in {
-        str(one.operation) for one in recording.unseen
+        str(task.operation) for task in recording.unseen
     }
     shop.app.secret_key = None
     assert absent(record(shop.app)) == []
@@ -193,11 +193,11 @@ def test_a_row_that_is_not_there_is_opened(tmp_path: Path) -> None:
 
 
 def absent(recording: Recording) -> list[Request]:
-    return [one for one in recording.requests if "no such row" in one.does]
+    return [request for request in recording.requests if "no such row" in request.does]
 
 
-def test_a_row_that_is_not_there_may_be_an_error(tmp_path: Path) -> None:
-    """Nobody has a link to it: it is told, and proves nothing."""
+def test_an_error_for_a_missing_row_is_no_failure(tmp_path: Path) -> None:
+    """No page links to it.  The error is reported, and proves nothing."""
 
     class Strict(ModelView):
         def get_one(self, id: t.Any) -> t.Any:
@@ -207,8 +207,8 @@ def test_a_row_that_is_not_there_may_be_an_error(tmp_path: Path) -> None:
     view = Strict(Note, shop.session, endpoint="strict")
     shop.app.extensions["admin"][0].add_view(view)
     verdict = shop.verdict()
-    assert {one.status for one in absent(verdict.recording)} == {302, 500}
-    why = {str(one.operation): one.why for one in verdict.recording.unseen}
+    assert {request.status for request in absent(verdict.recording)} == {302, 500}
+    why = {str(task.operation): task.why for task in verdict.recording.unseen}
     assert "NoResultFound" in why["edit form, no such row"]
     assert verdict.failures == []
     assert verdict.cell(Rule.RECOVERS, 2).state == "not tried"
@@ -218,7 +218,7 @@ def test_a_row_that_is_not_there_may_be_an_error(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("kind", "python_type"), [("Integer", int), ("String", str), ("Uuid", UUID)]
 )
-def test_a_row_that_is_not_there_has_a_key_of_its_type(
+def test_a_missing_row_has_a_key_of_the_right_type(
     kind: str, python_type: t.Callable[[str], object]
 ) -> None:
     if not hasattr(sqlalchemy, kind):
@@ -232,18 +232,22 @@ def test_a_row_that_is_not_there_has_a_key_of_its_type(
     assert python_type(absent_id(Thing))
 
 
-def test_pages_of_the_library_that_want_an_argument_are_left(tmp_path: Path) -> None:
+def test_pages_of_flask_admin_that_need_an_argument_are_left_out(
+    tmp_path: Path,
+) -> None:
     shop = Shop(tmp_path, lambda shop: "page")
     shop.app.extensions["admin"][0].add_view(
         FileAdmin(str(tmp_path), endpoint="files", name="Files")
     )
     recording = record(shop.app)
-    driven = {one.does for one in recording.requests if one.view == 3}
+    driven = {request.does for request in recording.requests if request.view == 3}
     assert driven == {"page index_view"}
-    assert [one.exception for one in recording.requests if one.exception] == []
+    assert [
+        request.exception for request in recording.requests if request.exception
+    ] == []
 
 
-def test_who_has_a_lock_is_not_waited_for(tmp_path: Path) -> None:
+def test_a_request_that_needs_a_lock_does_not_wait(tmp_path: Path) -> None:
     """With ``BEGIN IMMEDIATE``, as SQLAlchemy's documentation of SQLite has it, one of
     two requests waits until the other is over, and gives up after five seconds."""
 
@@ -267,7 +271,7 @@ def test_who_has_a_lock_is_not_waited_for(tmp_path: Path) -> None:
     assert verdict.recording.notes == []
 
 
-def test_who_keeps_the_other_waiting_is_told(tmp_path: Path) -> None:
+def test_a_request_that_makes_the_other_wait_is_noted(tmp_path: Path) -> None:
     one_at_a_time = threading.Lock()
 
     def page(shop: Shop) -> str:
@@ -301,13 +305,18 @@ def test_leaked_connections_do_not_stop_the_drive(tmp_path: Path) -> None:
         connection.close()
     shop.engine.dispose()
     waited = [
-        one.exception for one in recording.requests if "TimeoutError" in one.exception
+        request.exception
+        for request in recording.requests
+        if "TimeoutError" in request.exception
     ]
     assert waited == []
-    assert any("connections taken" in one.what for one in judge(recording).violations)
+    assert any(
+        "connections taken" in violation.what
+        for violation in judge(recording).violations
+    )
 
 
-def test_what_sqlalchemy_keeps_is_not_held_against_the_app(tmp_path: Path) -> None:
+def test_what_sqlalchemy_keeps_is_no_violation_of_the_app(tmp_path: Path) -> None:
     """Comparing with a row leaves what it has loaded in a compiled statement."""
 
     class Team(Base):
@@ -348,11 +357,13 @@ def test_what_sqlalchemy_keeps_is_not_held_against_the_app(tmp_path: Path) -> No
 
 def test_a_transaction_that_is_older_than_the_recording_is_seen(tmp_path: Path) -> None:
     shop = Shop(tmp_path, lambda shop: "page")
-    shop.app.teardown_appcontext_funcs.clear()  # nobody removes the session
+    shop.app.teardown_appcontext_funcs.clear()  # no `remove()`
     with shop.app.test_client() as client:
         client.get("/admin/note/")
     verdict = shop.verdict()
-    [first, *_] = [one for one in verdict.recording.requests if one.does == "list"]
+    [first, *_] = [
+        request for request in verdict.recording.requests if request.does == "list"
+    ]
     assert [use.session for use in first.uses] == [0]
-    assert "fresh" in {one.rule for one in verdict.violations}
+    assert "fresh" in {violation.rule for violation in verdict.violations}
     shop.session.remove()

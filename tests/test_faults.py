@@ -58,8 +58,8 @@ def fault_of(request: Request) -> Fault | None:
 
 
 def faults(recording: Recording, operation: str) -> Counter[Fault]:
-    failed = (one for one in recording.requests if one.does == operation)
-    return Counter(one.injected.fault for one in failed if one.injected)
+    failed = (request for request in recording.requests if request.does == operation)
+    return Counter(request.injected.fault for request in failed if request.injected)
 
 
 def test_every_operation_fails_in_every_way(url: str) -> None:
@@ -82,62 +82,67 @@ def test_every_operation_fails_in_every_way(url: str) -> None:
         Fault.COMMIT,
     }
     assert {*faults(recording, "create, invalid"), Fault.COMMIT} >= {*reading}
-    every = {one.injected.fault for one in recording.requests if one.injected}
+    every = {
+        request.injected.fault for request in recording.requests if request.injected
+    }
     assert every == {*Fault}
 
 
 def test_a_connection_is_lost_in_the_words_of_the_driver(url: str) -> None:
     recording = record(make_app(url), faults=True)
     lost = [
-        one
-        for one in recording.requests
-        if one.injected and one.injected.fault == Fault.LOST
+        request
+        for request in recording.requests
+        if request.injected and request.injected.fault == Fault.LOST
     ]
     assert lost
-    for one in lost:
-        assert "Cannot operate on a closed database" in one.exception
+    for request in lost:
+        assert "Cannot operate on a closed database" in request.exception
 
 
 def test_an_in_memory_database_keeps_its_connection() -> None:
     """It would be lost with it, and with it every row."""
     recording = record(make_app("sqlite://"), write=True, faults=True)
     assert judge(recording).holds
-    found = {one.injected.fault for one in recording.requests if one.injected}
+    found = {
+        request.injected.fault for request in recording.requests if request.injected
+    }
     assert found == {Fault.BEFORE, Fault.AFTER, Fault.COMMIT}
 
 
 def test_a_session_that_cannot_be_closed_stays_in_the_registry(url: str) -> None:
     verdict = judge(record(make_app(url, Session), faults=True))
-    assert {one.cause.name for one in verdict.violations if one.cause} == {
-        LEFT_IN_REGISTRY
-    }
-    assert "recovers" in {one.rule for one in verdict.violations}
+    assert {
+        violation.cause.name for violation in verdict.violations if violation.cause
+    } == {LEFT_IN_REGISTRY}
+    assert "recovers" in {violation.rule for violation in verdict.violations}
     recording = verdict.recording
     unclosed = {
-        one.number: [use.session for use in one.uses if use.close_error]
-        for one in recording.requests
+        request.number: [use.session for use in request.uses if use.close_error]
+        for request in recording.requests
     }
-    assert all(unclosed[number] for number in told(verdict))
+    assert all(unclosed[number] for number in broken_in(verdict))
     first = {
-        recording.sessions[one].born_in or 0
+        recording.sessions[session].born_in or 0
         for left in unclosed.values()
-        for one in left
+        for session in left
     }
     assert {fault_of(recording.requests[number]) for number in first} == {
         Fault.ROLLBACK
     }
 
 
-def test_a_later_request_that_gets_it_is_told_by_the_same_name(url: str) -> None:
-    """With a session for each thread that is the next one, which closes it at last."""
+def test_a_later_request_that_gets_it_has_the_same_cause(url: str) -> None:
+    """With a session for each thread it is the next request, which then closes it."""
     app = make_app(url, Session, scopefunc=threading.get_ident)
     verdict = judge(record(app, faults=True))
-    assert {(one.rule, one.cause and one.cause.name) for one in verdict.violations} == {
-        ("fresh", LEFT_IN_REGISTRY)
-    }
+    assert {
+        (violation.rule, violation.cause and violation.cause.name)
+        for violation in verdict.violations
+    } == {("fresh", LEFT_IN_REGISTRY)}
 
 
-def test_who_left_it_is_told_where_it_is_closed_long_after(url: str) -> None:
+def test_the_request_that_left_it_is_reported_when_it_is_closed_later(url: str) -> None:
     """By a request in the same scope, after it was found that something keeps it."""
     app = make_app(url, Session, scopefunc=lambda: "the one scope")
 
@@ -215,7 +220,9 @@ def test_a_leak_keeps_its_own_name_when_connections_are_lost(url: str) -> None:
     Keeps.kept.clear()
     verdict = judge(record(make_app(url, view=Keeps), faults=True))
     Keeps.kept.clear()
-    causes = {one.cause.name for one in verdict.violations if one.cause}
+    causes = {
+        violation.cause.name for violation in verdict.violations if violation.cause
+    }
     assert causes == {"a session kept beyond its request"}
 
 
@@ -228,12 +235,14 @@ def test_an_error_page_that_does_not_roll_back_is_found(url: str) -> None:
         return "sorry", 500
 
     verdict = judge(record(app, faults=True))
-    causes = {one.cause.name for one in verdict.violations if one.cause}
+    causes = {
+        violation.cause.name for violation in verdict.violations if violation.cause
+    }
     assert causes == {"a failed statement that is not rolled back"}
 
 
-def told(verdict: t.Any) -> set[int]:
-    return {number for one in verdict.violations for number in one.requests}
+def broken_in(verdict: t.Any) -> set[int]:
+    return {number for violation in verdict.violations for number in violation.requests}
 
 
 class Careless(ModelView):
@@ -253,10 +262,9 @@ def test_a_session_kept_after_a_fault_is_found(url: str) -> None:
     Careless.kept.clear()
     verdict = judge(record(make_app(url, view=Careless), faults=True))
     Careless.kept.clear()
-    assert {one.rule for one in verdict.violations} == {"recovers"}
-    found = {fault_of(verdict.recording.requests[number]) for number in told(verdict)}
-    assert found == {
-        Fault.BEFORE,
-        Fault.AFTER,
-        Fault.LOST,
-    }  # without a connection it holds nothing
+    assert {violation.rule for violation in verdict.violations} == {"recovers"}
+    found = {
+        fault_of(verdict.recording.requests[number]) for number in broken_in(verdict)
+    }
+    # Without a connection it holds nothing.
+    assert found == {Fault.BEFORE, Fault.AFTER, Fault.LOST}

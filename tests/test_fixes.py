@@ -23,7 +23,7 @@ from session_scoping.fixes import ended_elsewhere
 from session_scoping.fixes import mass_delete_not_rolled_back
 from session_scoping.fixes import not_rolled_back
 from session_scoping.fixes import outer_context
-from session_scoping.report.terminal import text
+from session_scoping.report.verdict import text
 from session_scoping.rules.causes import CAUSES
 from tests.apps import APPS
 from tests.apps import CONTEXT
@@ -166,7 +166,9 @@ ELSEWHERE: dict[str, tuple[str, t.Callable[[bool], Verdict]]] = {
 def test_what_is_broken_has_its_cause(name: str) -> None:
     cause, drive = ELSEWHERE[name]
     verdict = drive(False)
-    found = {one.cause.name for one in verdict.violations if one.cause}
+    found = {
+        violation.cause.name for violation in verdict.violations if violation.cause
+    }
     assert found == {cause}, text(verdict)
 
 
@@ -182,11 +184,11 @@ def test_what_is_fixed_is_not_accused(name: str) -> None:
 def test_every_cause_has_an_example() -> None:
     known = {cause.name for cause in CAUSES} - {"Flask-Admin itself"}  # test_survey
     elsewhere = {cause for cause, _ in ELSEWHERE.values()}
-    assert known == {one.cause for one in APPS} - {""} | elsewhere
+    assert known == {example.cause for example in APPS} - {""} | elsewhere
 
 
 def test_every_fix_is_run_by_an_example() -> None:
-    assert {one.fix for one in APPS} - {""} | {*ELSEWHERE} == {*FIXES}
+    assert {example.fix for example in APPS} - {""} | {*ELSEWHERE} == {*FIXES}
 
 
 def test_every_code_that_is_printed_is_that_of_a_fix() -> None:

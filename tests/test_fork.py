@@ -13,7 +13,7 @@ import pytest
 from click.testing import CliRunner
 from click.testing import Result
 
-from session_scoping.commands import main
+from session_scoping.cli import main
 from session_scoping.compare.fork import drop_in
 from session_scoping.compare.fork import FILE
 from session_scoping.compare.fork import HOME
@@ -66,7 +66,7 @@ def test_in_a_checkout(sdist: Sdist, release: str, status: int, says: str) -> No
     assert contents(checkout) == before
 
 
-def test_what_a_checkout_says_against_it_is_told(sdist: Sdist) -> None:
+def test_what_fails_in_a_checkout_is_printed(sdist: Sdist) -> None:
     checkout = sdist("2.2.1")
     settings = checkout / "pyproject.toml"
     strict = settings.read_text().replace('    "B",  #', '    "D", "B",  #')
@@ -128,5 +128,5 @@ def test_an_interrupt_leaves_the_checkout_as_it_was(
     os.killpg(running.pid, signal.SIGINT)
     _, said = running.communicate()
     assert running.returncode == 130
-    assert "interrupted: the checkout is as it was" in said
+    assert "session-scoping: interrupted" in said
     assert contents(checkout) == before

@@ -1,4 +1,4 @@
-"""The mutants are what they say they are, and a mutant that stays is reported."""
+"""The mutants break every rule, and a mutant that is not caught is reported."""
 
 from collections import Counter
 
@@ -15,7 +15,7 @@ MUTANT = Mutant("mutant", "Breaks it.", ("fresh",), lambda: None)
 
 
 def test_every_rule_is_broken_in_five_ways() -> None:
-    ways = Counter(rule for one in MUTANTS.values() for rule in one.rules)
+    ways = Counter(rule for mutant in MUTANTS.values() for rule in mutant.rules)
     assert {*ways} == {*Rule}
     assert min(ways.values()) >= 5, ways
     assert len(MUTANTS) >= 150
@@ -30,20 +30,20 @@ def test_every_rule_is_broken_in_five_ways() -> None:
         ({"released": ["it"], "fresh": ["it"]}, {"test_list": "it"}, True),
     ],
 )
-def test_a_mutant_is_caught_by_both_and_by_a_rule_that_it_breaks(
+def test_both_instruments_catch_a_mutant_by_a_rule_that_it_breaks(
     bookshop: dict[str, list[str]], drop_in: dict[str, str], is_right: bool
 ) -> None:
     assert Trial(MUTANT, bookshop, drop_in).is_right == is_right
 
 
-def test_what_is_not_broken_must_not_be_caught() -> None:
+def test_nothing_is_reported_without_a_mutant() -> None:
     assert Trial(NONE).is_right
     assert not Trial(NONE, {"fresh": ["it"]}).is_right
     assert not Trial(NONE, {}, {"test_list": "it"}).is_right
     assert not Trial(NONE, died="at once").is_right
 
 
-def test_a_sample_is_some_of_them_and_always_the_same() -> None:
+def test_a_commit_always_selects_the_same_sample() -> None:
     some = sample([*MUTANTS], 7)
     assert len({*some}) == 7
     assert some == sample([*MUTANTS], 7)

@@ -50,12 +50,12 @@ def view(code: str, where: tuple[str, str]) -> t.Any:
 
 def verdict(folder: Path, code: str, where: tuple[str, str]) -> Verdict:
     url = f"sqlite:///{folder / 'pond.db'}"
-    app = make_app(url, Session, view(code, where))  # whose close nobody overrides
+    app = make_app(url, Session, view(code, where))  # without a `close()` of its own
     return judge(record(app))
 
 
 @pytest.mark.parametrize("where", OF_APP.values(), ids=OF_APP)
-def test_the_app_may_close_what_it_needs_no_more(
+def test_the_app_is_allowed_to_close_a_session_after_use(
     tmp_path: Path, where: tuple[str, str]
 ) -> None:
     code = """
@@ -67,12 +67,12 @@ def test_the_app_may_close_what_it_needs_no_more(
                 return str(number)
     """
     seen = verdict(tmp_path, code, where)
-    assert "page count" in {one.does for one in seen.recording.requests}
+    assert "page count" in {request.does for request in seen.recording.requests}
     assert seen.violations == ()
 
 
 @pytest.mark.parametrize("where", OF_APP.values(), ids=OF_APP)
-def test_the_app_may_end_a_context_of_its_own(
+def test_the_app_is_allowed_to_end_a_context_of_its_own(
     tmp_path: Path, where: tuple[str, str]
 ) -> None:
     """Two contexts have two sessions; that of the request lives on."""
@@ -85,7 +85,7 @@ def test_the_app_may_end_a_context_of_its_own(
                 return found
     """
     seen = verdict(tmp_path, code, where)
-    assert {one.rule for one in seen.violations} == {"single"}
+    assert {violation.rule for violation in seen.violations} == {"single"}
 
 
 CLOSES = """
@@ -170,26 +170,30 @@ PAST = """
     ],
 )
 @pytest.mark.parametrize("where", OF_FLASK_ADMIN.values(), ids=OF_FLASK_ADMIN)
-def test_flask_admin_may_not(
+def test_flask_admin_must_not(
     tmp_path: Path, where: tuple[str, str], rule: str, code: str
 ) -> None:
     found = [
-        one for one in verdict(tmp_path, code, where).violations if one.rule == rule
+        violation
+        for violation in verdict(tmp_path, code, where).violations
+        if violation.rule == rule
     ]
-    assert {one.cause.name for one in found if one.cause} == {"Flask-Admin itself"}
-    assert {one.place.file for one in found if one.place} == {
+    assert {violation.cause.name for violation in found if violation.cause} == {
+        "Flask-Admin itself"
+    }
+    assert {violation.place.file for violation in found if violation.place} == {
         "flask_admin/contrib/sqla/view.py"
     }
 
 
-def test_it_does_not_matter_from_where_it_is_judged(
+def test_the_current_folder_does_not_matter(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Python may be below the current folder, as in a home."""
     monkeypatch.chdir(Path(sysconfig.get_path("stdlib")).parent)
     where = OF_FLASK_ADMIN["in a package"]
     seen = verdict(tmp_path, ON_A_THREAD, where)
-    assert "single" in {one.rule for one in seen.violations}
+    assert "single" in {violation.rule for violation in seen.violations}
 
 
 @pytest.mark.parametrize(
@@ -203,14 +207,16 @@ def test_it_does_not_matter_from_where_it_is_judged(
     ],
 )
 @pytest.mark.parametrize("where", OF_APP.values(), ids=OF_APP)
-def test_the_app_may(tmp_path: Path, where: tuple[str, str], code: str) -> None:
+def test_the_app_is_allowed_to(
+    tmp_path: Path, where: tuple[str, str], code: str
+) -> None:
     seen = verdict(tmp_path, code, where)
     assert seen.violations == ()
     assert seen.failures == []
 
 
 @pytest.mark.parametrize("where", OF_APP.values(), ids=OF_APP)
-def test_the_app_may_save_by_flask_admins_functions(
+def test_the_app_is_allowed_to_save_with_flask_admins_functions(
     tmp_path: Path, where: tuple[str, str]
 ) -> None:
     """Also in a GET: it is the app that does it, by no form of Flask-Admin's."""

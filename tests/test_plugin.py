@@ -10,6 +10,7 @@ from textwrap import dedent
 
 import pytest
 
+import session_scoping.app_suite  # noqa: F401  (once: a suite inside forgets its imports)
 from session_scoping import Recorder
 from tests.apps import APPS
 from tests.apps import CONTEXT
@@ -131,7 +132,7 @@ def test_check(pytester: pytest.Pytester, run: Run) -> None:
 
 
 def test_check_in_an_app_context(pytester: pytest.Pytester, run: Run) -> None:
-    """What the test does wrong is told as such."""
+    """The context is an error of the test, and reported as that."""
     pytester.makepyfile("""
         from tests.apps import captured_at_startup as shop
         def test_around(session_scoping):
@@ -145,14 +146,14 @@ def test_check_in_an_app_context(pytester: pytest.Pytester, run: Run) -> None:
 
 
 @pytest.mark.parametrize(
-    ("app", "told"),
+    ("app", "says"),
     [
         ("flask.Flask('plain')", "plain has no Admin"),
         ("login.fixed()", "nothing was seen: UserView, list answers 302"),
     ],
 )
 def test_check_with_nothing_to_see(
-    pytester: pytest.Pytester, run: Run, app: str, told: str
+    pytester: pytest.Pytester, run: Run, app: str, says: str
 ) -> None:
     """What was not seen is not proven."""
     pytester.makepyfile(f"""
@@ -163,7 +164,7 @@ def test_check_with_nothing_to_see(
     """)
     result = run()
     result.assert_outcomes(failed=1)
-    prints(result, told)
+    prints(result, says)
 
 
 LOGGED_IN = """\
@@ -175,7 +176,7 @@ LOGGED_IN = """\
 """
 
 
-def test_check_as_somebody(pytester: pytest.Pytester, run: Run) -> None:
+def test_check_with_a_logged_in_client(pytester: pytest.Pytester, run: Run) -> None:
     """The client is the user's own."""
     pytester.makeconftest(LOGGED_IN)
     pytester.makepyfile("""
@@ -503,18 +504,18 @@ def test_both_at_once(pytester: pytest.Pytester, run: Run) -> None:
     assert fixed.ret == 0
 
 
-def test_a_view_that_the_client_may_not_see(
+def test_a_view_that_the_client_must_not_see(
     pytester: pytest.Pytester, run: Run
 ) -> None:
     """It is skipped, with the reason; and where all are, nothing is proven."""
     target = "--session-scoping-app=tests.apps.login:fixed"
-    blind = run(target, "-rs")
-    assert blind.ret == pytest.ExitCode.TESTS_FAILED
-    prints(blind, "answers 302", "nothing was seen of tests.apps.login:fixed")
-
+    pytester.mkdir("no_tests")
     tests = pytester.mkdir("tests_of_login")
     (tests / "conftest.py").write_text(dedent(LOGGED_IN))
     for more in "", "-p xdist -n 2":
+        blind = run(target, "-rs", "no_tests", *more.split())
+        assert blind.ret == pytest.ExitCode.TESTS_FAILED
+        prints(blind, "answers 302", "nothing was seen of tests.apps.login:fixed")
         seen = run(target, "--rootdir=.", "tests_of_login", *more.split())
         assert seen.ret == 0
         assert "skipped" not in seen.parseoutcomes()
@@ -545,7 +546,7 @@ def context(app):
 
 
 @pytest.mark.parametrize(
-    ("target", "told"),
+    ("target", "says"),
     [
         ("nowhere:app", "Could not import 'nowhere'"),
         ("broken:app", "KeyError: 'DATABASE' (*broken.py:2)"),
@@ -556,16 +557,16 @@ def context(app):
     ],
 )
 def test_an_app_that_is_not_there(
-    pytester: pytest.Pytester, run: Run, target: str, told: str
+    pytester: pytest.Pytester, run: Run, target: str, says: str
 ) -> None:
-    """A usage error, in one line."""
+    """A usage error of one line."""
     pytester.makepyfile(
         broken="import os\nos.environ['DATABASE']",
         plain="import flask\napp = flask.Flask('plain')",
     )
     result = run(f"--session-scoping-app={target}")
     assert result.ret == pytest.ExitCode.USAGE_ERROR
-    result.stderr.fnmatch_lines([f"ERROR: session scoping: *{told}*"])
+    result.stderr.fnmatch_lines([f"ERROR: session scoping: *{says}*"])
     assert len(result.stderr.str().strip().splitlines()) == 1
 
 

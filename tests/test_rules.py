@@ -1,6 +1,6 @@
-"""Each rule and each known cause, of recordings that are written out by hand.
+"""Rules, causes and verdicts, judged from recordings that are written by hand.
 
-Every case is a pair: a recording that breaks rules, and the same with one thing fixed.
+A case of a rule is a pair: a recording that breaks it, and the same with a thing fixed.
 """
 
 import json
@@ -57,10 +57,13 @@ def view(**more: t.Any) -> View:
 
 
 def request(number: int, *uses: Use | int, **more: t.Any) -> Request:
-    """A second after the one before; a number stands for a session, used and closed."""
+    """Make a request that starts at second ``number``.
+
+    A number among the uses stands for a session that is used and closed.
+    """
     defaults = {"view": 0, "operation": LIST, "status": 200}
     times = {"started": float(number), "ended": number + 0.5}
-    used = tuple(use(one) if isinstance(one, int) else one for one in uses)
+    used = tuple(use(each) if isinstance(each, int) else each for each in uses)
     given = {**defaults, **times, **more}
     return Request(number, "GET", "/admin/user/", uses=used, **given)
 
@@ -74,14 +77,14 @@ def closed_by(library: Place) -> Use:
 
 
 def session(number: int, **more: t.Any) -> Session:
-    """Born in the request of the same number, and closed."""
+    """Make a session of the request of the same number, closed."""
     defaults = {"maker": Maker.FLASK_SQLALCHEMY, "engines": [0], "closed": True}
     return Session(number, **{**defaults, "born_in": number, **more})
 
 
 def recording(
     requests: t.Sequence[Request],
-    sessions: t.Sequence[Session],
+    sessions: t.Sequence[Session] | None = None,
     views: t.Sequence[View] = (view(),),
     kept: t.Sequence[KeptInstance] = (),
     unreturned: t.Sequence[Unreturned] = (),
@@ -90,9 +93,11 @@ def recording(
     admin: str = "2.2.1",
     flask: str = "3.1.1",
 ) -> Recording:
-    numbers = [one.number for one in sessions]
-    assert numbers == list(range(len(numbers)))
-    assert [one.number for one in requests] == list(range(len(requests)))
+    if sessions is None:
+        used = {use.session for request in requests for use in request.uses}
+        sessions = [session(number) for number in range(max(used, default=-1) + 1)]
+    assert [session.number for session in sessions] == list(range(len(sessions)))
+    assert [request.number for request in requests] == list(range(len(requests)))
     return Recording(
         "shop",
         {"Flask-Admin": admin, "Flask": flask},
@@ -108,25 +113,25 @@ def recording(
 
 
 def alone(*uses: Use | int, **more: t.Any) -> list[Request]:
-    """No request but one."""
+    """Make a list of a single request."""
     return [request(0, *uses, **more)]
 
 
 def staircase(length: int = 3) -> Recording:
-    """Each request has a session of its own, which is closed at its end."""
+    """Record requests with a session each, closed at the end of the request."""
     numbers = range(length)
-    return recording([request(n, n) for n in numbers], [session(n) for n in numbers])
+    return recording([request(n, n) for n in numbers])
 
 
 def shared(maker: str, kept_by: t.Sequence[str] = ()) -> Recording:
-    """One session serves two requests, and stays open."""
+    """Record two requests that share a session, which stays open."""
     requests = [request(n, use(0, closed=False)) for n in (0, 1)]
     given = session(0, maker=maker, closed=False, kept=True, kept_by=kept_by)
     return recording(requests, [given])
 
 
 def held(maker: str) -> Recording:
-    """A view holds a session that is older than the requests, and does not use it."""
+    """Record a view that holds a session of startup, and does not use it."""
     given = session(0, maker=maker, born_in=None, at_startup=True, own=OWN)
     return recording(alone(), [given], [view(session=0, handle="Session")])
 
@@ -135,53 +140,53 @@ def held(maker: str) -> Recording:
 
 
 class Case(t.NamedTuple):
-    rules: str  # that are broken, in their order
-    says: str
+    rules: str  # the broken rules, in their order
+    message: str
     broken: Recording
     fixed: Recording
 
 
-LEAK = {"born_in": None}  # of a session that was there before
+OLDER = {"born_in": None}  # than the requests
 HAND = {"maker": Maker.HAND, "born_in": 0}
 BY_HAND = session(1, maker=Maker.HAND)
 BY_ADMIN = {"maker": Maker.HAND, "place": LIBRARY}
-BESIDE = Outside(LIBRARY, None, "worker", 0)
+ON_A_THREAD = Outside(LIBRARY, None, "worker", 0)
 NESTED = {"parent": 0, "started": 0.1, "ended": 0.2}
-BETWEEN = {"overtakes": 1, "started": 1.1, "ended": 1.2}
-AT_ONCE = {"started": 0.25, "ended": 0.75}
+OVERTAKING = {"overtakes": 1, "started": 1.1, "ended": 1.2}
+OVERLAPPING = {"started": 0.25, "ended": 0.75}
 STARTUP = {"born_in": None, "at_startup": True, "kept": True}
-NAME = ["module shop", "session"]
-STRUCK = Injected(Fault.BEFORE, "SELECT 1")
+IN_A_MODULE = ["module shop", "session"]
+FAULT = Injected(Fault.BEFORE, "SELECT 1")
 ROLLED_BACK = Injected(Fault.ROLLBACK, "ROLLBACK")
-FAILS = {"injected": STRUCK, "exception": "OperationalError: failed", "status": 500}
-CRASH = {"exception": "ValueError: no", "status": 500}
+FAULTED = {"injected": FAULT, "exception": "OperationalError: failed", "status": 500}
+ERROR = {"exception": "ValueError: no", "status": 500}
 
 CASES = {
     "a view holds a session": Case(
         "handle",
         "UserView holds session 0, a Session, not a handle",
         held(Maker.HAND),
-        recording(alone(), [session(0, **LEAK)]),
+        recording(alone(), [session(0, **OLDER)]),
     ),
     "a view holds a session, after a view whose session is left alone": Case(
         "handle",
         "UserView holds session 1, a Session, not a handle",
         recording(
             alone(),
-            [session(0, left_alone=True), session(1, **LEAK)],
+            [session(0, left_alone=True), session(1, **OLDER)],
             [view(session=n, handle="Session") for n in (0, 1)],
         ),
         recording(
             alone(),
-            [session(0, left_alone=True), session(1, **LEAK)],
+            [session(0, left_alone=True), session(1, **OLDER)],
             [view(session=0, handle="Session"), view()],
         ),
     ),
-    "a view holds another handle than it did": Case(
+    "a view's handle is replaced": Case(
         "handle",
         "UserView.session is not the object that it was at first",
-        recording(alone(), [], [view(replaced=True)]),
-        recording(alone(), [], [view()]),
+        recording(alone(), views=[view(replaced=True)]),
+        recording(alone(), views=[view()]),
     ),
     "a session made by hand, on the engine of the handle": Case(
         "single",
@@ -202,10 +207,7 @@ CASES = {
             alone(0, 1, 2),
             [session(0, left_alone=True), session(1, born_in=0), session(2, **HAND)],
         ),
-        recording(
-            alone(0, 1),
-            [session(0, left_alone=True), session(1, born_in=0)],
-        ),
+        recording(alone(0, 1), [session(0, left_alone=True), session(1, born_in=0)]),
     ),
     "Flask-Admin makes a session, and uses it nowhere": Case(
         "single",
@@ -218,28 +220,31 @@ CASES = {
         "session 1 is made by Flask-Admin itself",
         recording(
             alone(0),
-            [session(0), session(1, **BY_ADMIN, born_in=None, outside=[BESIDE])],
+            [session(0), session(1, **BY_ADMIN, born_in=None, outside=[ON_A_THREAD])],
         ),
         recording(
             alone(0),
-            [session(0), session(1, **{**HAND, "born_in": None}, outside=[BESIDE])],
+            [
+                session(0),
+                session(1, **{**HAND, "born_in": None}, outside=[ON_A_THREAD]),
+            ],
         ),
     ),
     "Flask-Admin works on another thread": Case(
         "single",
         "session 0 is used by Flask-Admin on another thread",
-        recording(alone(0), [session(0, outside=[replace(BESIDE, unsolicited=True)])]),
-        recording(alone(0), [session(0, outside=[BESIDE])]),
+        recording(
+            alone(0), [session(0, outside=[replace(ON_A_THREAD, unsolicited=True)])]
+        ),
+        recording(alone(0), [session(0, outside=[ON_A_THREAD])]),
     ),
-    "Flask-Admin speaks past the session": Case(
+    "Flask-Admin sends a statement past the session": Case(
         "single",
         "Flask-Admin sends a statement past the session",
         recording(
-            alone(0),
-            [session(0)],
-            unsolicited=[Unsolicited(Deed.PAST_THE_SESSION, 0, LIBRARY)],
+            alone(0), unsolicited=[Unsolicited(Deed.PAST_THE_SESSION, 0, LIBRARY)]
         ),
-        recording(alone(0), [session(0)]),
+        recording(alone(0)),
     ),
     "the handle gives two sessions": Case(
         "single",
@@ -247,25 +252,25 @@ CASES = {
         recording(alone(0, 1), [session(0), session(1, born_in=0)]),
         recording(alone(0, 1), [session(0), session(1, born_in=0, engines=[1])]),
     ),
-    "the session of another request": Case(
+    "a session serves a second request": Case(
         "fresh",
         "session 0 has served request 0 before",
-        recording([request(0, 0), request(1, 0)], [session(0)]),
-        recording([request(0, 0), request(1, 1)], [session(0), session(1)]),
+        recording([request(0, 0), request(1, 0)]),
+        recording([request(0, 0), request(1, 1)]),
     ),
-    "the session of the outer request is its own": Case(
+    "a session serves two requests, and the second is not nested": Case(
         "fresh",
         "session 0 has served request 0 before",
-        recording([request(0, 0), request(1, 0, parent=None)], [session(0)]),
-        recording([request(0, 0), request(1, 0, **NESTED)], [session(0)]),
+        recording([request(0, 0), request(1, 0, parent=None)]),
+        recording([request(0, 0), request(1, 0, **NESTED)]),
     ),
-    "the session of startup": Case(
+    "a request uses a session of startup": Case(
         "fresh",
         "session 0 is older than the request",
-        recording(alone(0), [session(0, **LEAK)]),
-        recording(alone(0), [session(0)]),
+        recording(alone(0), [session(0, **OLDER)]),
+        recording(alone(0)),
     ),
-    "building the app leaves a session": Case(
+    "building the app leaves an open session": Case(
         "fresh",
         "session 0 was opened while the app was built, and is still there",
         recording(
@@ -277,51 +282,49 @@ CASES = {
             [session(0, born_in=None, at_startup=True, kept=False, closed=False)],
         ),
     ),
-    "building the app closes it, but something goes on holding it": Case(
+    "an object keeps a closed session of startup": Case(
         "fresh",
         "session 0 was opened while the app was built, and is still there",
         recording(alone(), [session(0, **STARTUP, kept_by=["class shop.View", "s"])]),
-        recording(alone(), [session(0, **STARTUP, kept_by=NAME)]),
+        recording(alone(), [session(0, **STARTUP, kept_by=IN_A_MODULE)]),
     ),
-    "a module goes on holding an open one": Case(
+    "a module keeps an open session of startup": Case(
         "fresh",
         "session 0 was opened while the app was built, and is still there",
-        recording(alone(), [session(0, **STARTUP, closed=False, kept_by=NAME)]),
-        recording(alone(), [session(0, **STARTUP, kept_by=NAME)]),
+        recording(alone(), [session(0, **STARTUP, closed=False, kept_by=IN_A_MODULE)]),
+        recording(alone(), [session(0, **STARTUP, kept_by=IN_A_MODULE)]),
     ),
-    "two requests at the same time share a session": Case(
+    "two overlapping requests share a session": Case(
         "fresh isolated",
         "session 0 serves two requests at the same time",
-        recording([request(0, 0), request(1, 0, **AT_ONCE)], [session(0)]),
-        recording([request(0, 0), request(1, 1, **AT_ONCE)], [session(0), session(1)]),
+        recording([request(0, 0), request(1, 0, **OVERLAPPING)]),
+        recording([request(0, 0), request(1, 1, **OVERLAPPING)]),
     ),
-    "a commit when the view has answered": Case(
+    "a session commits after the view has answered": Case(
         "isolated",
         "session 0 commits after the view has answered",
-        recording(alone(0), [session(0)], late_commits=[LateCommit(0, 0, OWN)]),
-        recording(alone(use(0)), [session(0)]),
+        recording(alone(0), late_commits=[LateCommit(0, 0, OWN)]),
+        recording(alone(use(0))),
     ),
     "Flask-Admin commits by itself": Case(
         "isolated",
         "Flask-Admin commits where it has nothing to save",
-        recording(
-            alone(0), [session(0)], unsolicited=[Unsolicited(Deed.COMMIT, 0, LIBRARY)]
-        ),
-        recording(alone(0), [session(0)]),
+        recording(alone(0), unsolicited=[Unsolicited(Deed.COMMIT, 0, LIBRARY)]),
+        recording(alone(0)),
     ),
-    "a session is used again after it is closed": Case(
+    "a session is used after it was closed": Case(
         "alive",
         "session 0 is used again after it was closed",
-        recording(alone(use(0, used_after_close=LIBRARY)), [session(0)]),
-        recording(alone(use(0)), [session(0)]),
+        recording(alone(use(0, used_after_close=LIBRARY))),
+        recording(alone(use(0))),
     ),
-    "one made by hand may be used again and again": Case(
+    "a session of the handle is used after it was closed": Case(
         "alive",
         "session 0 is used again after it was closed",
-        recording(alone(use(0, used_after_close=LIBRARY)), [session(0)]),
+        recording(alone(use(0, used_after_close=LIBRARY))),
         recording(alone(use(0, used_after_close=LIBRARY)), [session(0, **HAND)]),
     ),
-    "a session is used again after it is closed, beside a session made by hand": Case(
+    "a session is used after it was closed, beside a session made by hand": Case(
         "alive",
         "session 1 is used again after it was closed",
         recording(
@@ -332,7 +335,7 @@ CASES = {
             alone(0, 1), [session(0, **HAND, engines=[1]), session(1, born_in=0)]
         ),
     ),
-    "a session is closed in the middle, and another one goes on": Case(
+    "a session is closed early, and another session replaces it": Case(
         "single alive",
         "session 0 is closed before the view has answered",
         recording(
@@ -340,33 +343,31 @@ CASES = {
         ),
         recording(alone(use(0, closed_early=OWN)), [session(0), session(1)]),
     ),
-    "a library closes the session in the middle": Case(
+    "a library closes the session early": Case(
         "alive",
         "session 0 is closed before the view has answered",
-        recording(alone(closed_by(LIBRARY)), [session(0)]),
-        recording(alone(closed_by(LIBRARY), **CRASH), [session(0)]),
+        recording(alone(closed_by(LIBRARY))),
+        recording(alone(closed_by(LIBRARY), **ERROR)),
     ),
     "a stream breaks off": Case(
         "alive",
         f"the response broke off: {DETACHED}",
-        recording(alone(0, streamed=True, stream_exception=DETACHED), [session(0)]),
-        recording(
-            alone(0, streamed=True, stream_exception="OSError: gone"), [session(0)]
-        ),
+        recording(alone(0, streamed=True, stream_exception=DETACHED)),
+        recording(alone(0, streamed=True, stream_exception="OSError: gone")),
     ),
     "a session is not closed": Case(
         "released",
         "session 0 is not closed",
-        recording(alone(use(0, closed=False)), [session(0)]),
-        recording(alone(use(0)), [session(0)]),
+        recording(alone(use(0, closed=False))),
+        recording(alone(use(0))),
     ),
-    "the request is still running": Case(
+    "a session is not closed, and its request has ended": Case(
         "released",
         "session 0 is not closed",
-        recording(alone(use(0, closed=False)), [session(0)]),
-        recording(alone(use(0, closed=False), ended=0.0), [session(0)]),
+        recording(alone(use(0, closed=False))),
+        recording(alone(use(0, closed=False), ended=0.0)),
     ),
-    "a nested request does not close a session of its own": Case(
+    "a nested request does not close its own session": Case(
         "released",
         "session 0 is not closed",
         recording(
@@ -378,11 +379,11 @@ CASES = {
             [session(0, born_in=1)],
         ),
     ),
-    "something refers to a closed session": Case(
+    "an object keeps a closed session": Case(
         "released",
         "session 0 is still referred to",
         recording(alone(0), [session(0, kept=True)]),
-        recording(alone(0), [session(0, kept=False)]),
+        recording(alone(0)),
     ),
     "a thread does not close its session": Case(
         "released",
@@ -392,108 +393,100 @@ CASES = {
         ),
         recording(alone(), [session(0, outside=[Outside(OWN, OWN, "worker")])]),
     ),
-    "a connection is not given back": Case(
+    "a connection is not returned": Case(
         "released",
         "connections taken: 2, returned: 1",
-        recording(
-            alone(0, taken=2, returned=1), [session(0)], unreturned=[Unreturned(0, OWN)]
-        ),
-        recording(alone(0, taken=2, returned=2), [session(0)]),
+        recording(alone(0, taken=2, returned=1), unreturned=[Unreturned(0, OWN)]),
+        recording(alone(0, taken=2, returned=2)),
     ),
-    "a connection is not given back by a request that is over": Case(
+    "a connection is not returned, and its request has ended": Case(
         "released",
         "connections taken: 1, returned: 0",
-        recording(alone(0, taken=1), [session(0)]),
-        recording(alone(0, taken=1, ended=0.0), [session(0)]),
+        recording(alone(0, taken=1)),
+        recording(alone(0, taken=1, ended=0.0)),
     ),
-    "something refers to a row, and the request is over": Case(
+    "an object keeps a row, and its request has ended": Case(
         "released",
         "a User that it loaded is still referred to",
-        recording(alone(0), [session(0)], kept=[KeptInstance("User", 0, 0)]),
-        recording(alone(0, ended=0.0), [session(0)], kept=[KeptInstance("User", 0, 0)]),
+        recording(alone(0), kept=[KeptInstance("User", 0, 0)]),
+        recording(alone(0, ended=0.0), kept=[KeptInstance("User", 0, 0)]),
     ),
-    "something refers to a row": Case(
+    "an object keeps a row": Case(
         "released",
         "a User that it loaded is still referred to",
-        recording(alone(0), [session(0)], kept=[KeptInstance("User", 0, 0)]),
-        recording(alone(0), [session(0)]),
+        recording(alone(0), kept=[KeptInstance("User", 0, 0)]),
+        recording(alone(0)),
     ),
-    "what works only until a step has failed": Case(
+    "an operation fails after an injected fault": Case(
         "recovers",
         "does not work once `SELECT 1` has failed: ValueError: no",
-        recording([request(0), request(1, **FAILS), request(2, **CRASH)], []),
-        recording([request(0), request(1, **FAILS), request(2)], []),
+        recording([request(0), request(1, **FAULTED), request(2, **ERROR)]),
+        recording([request(0), request(1, **FAULTED), request(2)]),
     ),
-    "what has an effect only until a step has failed": Case(
+    "an operation has no effect after an injected fault": Case(
         "recovers",
         "does not work once `SELECT 1` has failed: no row",
-        recording(
-            [request(0), request(1, **FAILS), request(2, unexpected="no row")], []
-        ),
-        recording([request(0), request(1, **FAILS), request(2)], []),
+        recording([request(0), request(1, **FAULTED), request(2, unexpected="no row")]),
+        recording([request(0), request(1, **FAULTED), request(2)]),
     ),
-    "what has never worked": Case(
+    "an operation fails after an injected fault, and worked before": Case(
         "recovers",
         "does not work once `SELECT 1` has failed: ValueError: no",
-        recording([request(0), request(1, **FAILS), request(2, **CRASH)], []),
-        recording([request(0, **CRASH), request(1, **FAILS), request(2, **CRASH)], []),
+        recording([request(0), request(1, **FAULTED), request(2, **ERROR)]),
+        recording([request(0, **ERROR), request(1, **FAULTED), request(2, **ERROR)]),
     ),
-    "a page shows what another request has not committed": Case(
+    "a page shows an uncommitted change of another request": Case(
         "isolated",
         "shows a change that another request has not committed",
-        recording(alone(0, dirty_read=True), [session(0)]),
-        recording(alone(0), [session(0)]),
+        recording(alone(0, dirty_read=True)),
+        recording(alone(0)),
     ),
-    "a request saves a change that no request has committed": Case(
+    "a request saves an uncommitted change of another request": Case(
         "isolated",
         "saves a change that no request has committed",
-        recording(alone(0, dirty_write=True), [session(0)]),
-        recording(alone(0), [session(0)]),
+        recording(alone(0, dirty_write=True)),
+        recording(alone(0)),
     ),
-    "an operation works only where no other request does the same": Case(
+    "an operation has no effect beside another request": Case(
         "isolated",
         "fails beside a concurrent request: changes no row",
         recording(
             [
                 request(0, 0),
                 request(1, 1),
-                request(2, 2, **BETWEEN, unexpected="changes no row"),
-            ],
-            [session(0), session(1), session(2)],
+                request(2, 2, **OVERTAKING, unexpected="changes no row"),
+            ]
         ),
         recording(
             [
                 request(0, 0, unexpected="changes no row"),
                 request(1, 1),
-                request(2, 2, **BETWEEN, unexpected="changes no row"),
-            ],
-            [session(0), session(1), session(2)],
+                request(2, 2, **OVERTAKING, unexpected="changes no row"),
+            ]
         ),
     ),
-    "a connection goes back to the pool in a transaction": Case(
+    "a connection is returned with its transaction open": Case(
         "released",
         "a connection is back in the pool with its transaction open",
-        recording(alone(0, left_in_transaction=True), [session(0)]),
-        recording(alone(0), [session(0)]),
+        recording(alone(0, left_in_transaction=True)),
+        recording(alone(0)),
     ),
-    "an operation works no more once it has failed": Case(
+    "an operation shows no row after an injected fault": Case(
         "recovers",
         "does not work once `SELECT 1` has failed: does not show 'Dune'",
         recording(
             [
                 request(0, 0),
-                request(1, 1, **FAILS),
+                request(1, 1, **FAULTED),
                 request(2, 2, unexpected="does not show 'Dune'"),
-            ],
-            [session(0), session(1), session(2)],
+            ]
         ),
         recording(
             [
                 request(0, 0, unexpected="does not show 'Dune'"),
-                request(1, 1, **FAILS),
+                request(1, 1, **FAULTED),
                 request(2, 2, unexpected="does not show 'Dune'"),
-            ],
-            [session(0), session(1), session(2)],
+            ]
         ),
     ),
     "an operation recovers, and a later request does not": Case(
@@ -502,74 +495,75 @@ CASES = {
         recording(
             [
                 request(0),
-                request(1, **FAILS),
+                request(1, **FAULTED),
                 request(2),
                 request(3, exception=PENDING),
-            ],
-            [],
+            ]
         ),
-        recording([request(0), request(1, **FAILS), request(2), request(3)], []),
+        recording([request(0), request(1, **FAULTED), request(2), request(3)]),
     ),
-    "a session that another request broke": Case(
+    "a request fails because an earlier request did not roll back": Case(
         "recovers",
         f"fails because of an earlier request: {PENDING}",
         recording(alone(0, exception=PENDING, status=500), [session(0, born_in=None)]),
-        recording(alone(0, **CRASH), [session(0, born_in=0)]),
+        recording(alone(0, **ERROR)),
     ),
-    "a request that goes on when something has failed": Case(
+    "a request goes on after an error without a rollback": Case(
         "recovers",
         f"uses the session again without a rollback: {PENDING}",
-        recording(alone(0, exception=PENDING, status=500), [session(0)]),
-        recording(alone(0, **CRASH), [session(0)]),
+        recording(alone(0, exception=PENDING, status=500)),
+        recording(alone(0, **ERROR)),
     ),
-    "a session that is refused before it has sent anything": Case(
+    "a request without a session fails because of an earlier request": Case(
         "recovers",
         f"fails because of an earlier request: {PENDING}",
-        recording(alone(exception=PENDING, status=500), []),
-        recording(alone(**CRASH), []),
+        recording(alone(exception=PENDING, status=500)),
+        recording(alone(**ERROR)),
     ),
     "a session is not closed only when the view fails": Case(
         "recovers",
         "`released` is broken when the request fails: session 0 is not closed",
-        recording(alone(use(0, closed=False), **CRASH), [session(0)]),
-        recording(alone(use(0), **CRASH), [session(0)]),
+        recording(alone(use(0, closed=False), **ERROR)),
+        recording(alone(use(0), **ERROR)),
     ),
 }
 
 
-def broken(verdict: Verdict) -> str:
-    rules = {one.rule for one in verdict.violations}
+def broken_rules(verdict: Verdict) -> str:
+    rules = {violation.rule for violation in verdict.violations}
     return " ".join(name for name in Rule if name in rules)
 
 
 @pytest.mark.parametrize("case", CASES.values(), ids=list(CASES))
 def test_a_rule_is_broken(case: Case) -> None:
     verdict = judge(case.broken)
-    assert broken(verdict) == case.rules
-    assert case.says in [one.what for one in verdict.violations]
+    assert broken_rules(verdict) == case.rules
+    assert case.message in [violation.what for violation in verdict.violations]
 
 
 @pytest.mark.parametrize("case", CASES.values(), ids=list(CASES))
-def test_a_rule_holds_again(case: Case) -> None:
+def test_a_fixed_recording_breaks_no_rule(case: Case) -> None:
     assert judge(case.fixed).violations == ()
 
 
-TROUBLE: dict[str, dict[str, t.Any]] = {
+FAILURE_SIGNS: dict[str, dict[str, t.Any]] = {
     "an exception": {"exception": "ValueError: no"},
-    "an answer": {"status": 500},
-    "a step that was made to fail": {"injected": STRUCK},
+    "a status of 500": {"status": 500},
+    "an injected fault": {"injected": FAULT},
 }
 
 
-@pytest.mark.parametrize("trouble", TROUBLE.values(), ids=list(TROUBLE))
-def test_what_is_broken_only_in_trouble_breaks_recovers(
-    trouble: dict[str, t.Any],
+@pytest.mark.parametrize("sign", FAILURE_SIGNS.values(), ids=list(FAILURE_SIGNS))
+def test_a_rule_broken_only_in_a_failed_request_breaks_recovers(
+    sign: dict[str, t.Any],
 ) -> None:
-    requests = [request(0, 0), request(1, use(1, closed=False), **trouble)]
-    assert broken(judge(recording(requests, [session(0), session(1)]))) == "recovers"
+    requests = [request(0, 0), request(1, use(1, closed=False), **sign)]
+    assert (
+        broken_rules(judge(recording(requests, [session(0), session(1)]))) == "recovers"
+    )
 
 
-def test_a_pending_rollback_is_the_fault_of_the_first_session() -> None:
+def test_a_pending_rollback_is_reported_of_the_first_session() -> None:
     failed = alone(0, 1, exception=PENDING, status=500)
     sessions = [session(0), session(1, born_in=0, engines=[1])]
     [violation] = judge(recording(failed, sessions)).violations
@@ -587,93 +581,89 @@ HEALTHY = {
         [session(n, born_in=n // 2, engines=[n % 2]) for n in range(4)],
     ),
     "two engines in one session": recording(alone(0), [session(0, engines=[0, 1])]),
-    "by hand where no handle goes": recording(
+    "sessions made by hand, and no handle": recording(
         [request(0, 0), request(1, 1)], [session(n, maker=Maker.HAND) for n in (0, 1)]
     ),
-    "a nested request with a session of its own": recording(
-        [request(0, 0), request(1, 1, **NESTED)], [session(0), session(1)]
+    "a nested request with its own session": recording(
+        [request(0, 0), request(1, 1, **NESTED)]
     ),
-    "a nested request that leaves the outer one's session open": recording(
-        [request(0, 0), request(1, use(0, closed=False), **NESTED)], [session(0)]
+    "a nested request leaves the session of the outer request open": recording(
+        [request(0, 0), request(1, use(0, closed=False), **NESTED)]
     ),
-    "closed after its request, whose context a test has preserved": recording(
-        [request(0, 0), request(1, 1)], [session(0), session(1)]
+    "a session is closed early, and not used again": recording(
+        alone(use(0, closed_early=OWN))
     ),
-    "closed early, and not missed": recording(
-        alone(use(0, closed_early=OWN)), [session(0)]
-    ),
-    "closed early, and another one on another engine": recording(
+    "a session is closed early, and another session uses another engine": recording(
         alone(use(0, closed_early=OWN), 1),
         [session(0), session(1, engines=[1], born_in=0)],
     ),
-    "requests at the same time": recording(
-        [request(n, n, started=n / 10, ended=1.0) for n in range(5)],
-        [session(n) for n in range(5)],
+    "overlapping requests": recording(
+        [request(n, n, started=n / 10, ended=1.0) for n in range(5)]
     ),
-    "a session of startup that nobody uses any more": recording(
+    "a session of startup that no request uses": recording(
         alone(), [session(0, born_in=None, at_startup=True)]
     ),
-    "one made outside of requests that no request uses": recording(
+    "a session made outside of requests that no request uses": recording(
         alone(), [session(0, born_in=None, kept=True)]
     ),
-    "a connection that belongs to an open session left alone": recording(
+    "an unreturned connection of a session that is left alone": recording(
         alone(use(0, closed=False), taken=1), [session(0, left_alone=True)]
     ),
-    "a request without a session": recording(alone(), []),
+    "a request without a session": recording(alone()),
     "nothing": Recording(),
 }
 
 
 @pytest.mark.parametrize("seen", HEALTHY.values(), ids=list(HEALTHY))
-def test_all_rules_hold(seen: Recording) -> None:
+def test_a_healthy_recording_breaks_no_rule(seen: Recording) -> None:
     assert judge(seen).violations == ()
 
 
-def left_alone(seen: Recording) -> Recording:
-    sessions = [replace(one, left_alone=True) for one in seen.sessions]
+def with_sessions_left_alone(seen: Recording) -> Recording:
+    sessions = [replace(session, left_alone=True) for session in seen.sessions]
     return replace(seen, sessions=sessions)
 
 
-OF_A_SESSION = {
+ABOUT_A_SESSION = {
     name: case.broken
     for name, case in CASES.items()
-    if any(one.sessions for one in judge(case.broken).violations)
+    if any(violation.sessions for violation in judge(case.broken).violations)
 }
 
 
-@pytest.mark.parametrize("seen", OF_A_SESSION.values(), ids=list(OF_A_SESSION))
-def test_nothing_is_held_against_a_session_that_is_left_alone(seen: Recording) -> None:
-    assert judge(left_alone(seen)).violations == ()
+@pytest.mark.parametrize("seen", ABOUT_A_SESSION.values(), ids=list(ABOUT_A_SESSION))
+def test_a_session_that_is_left_alone_breaks_no_rule(seen: Recording) -> None:
+    assert judge(with_sessions_left_alone(seen)).violations == ()
 
 
-def test_a_session_that_a_view_holds_is_not_a_second_one_too() -> None:
-    """`handle` says it already, and the change is the same."""
+def test_a_session_that_a_view_holds_breaks_handle_but_not_single() -> None:
     sessions = [
         session(0, maker=Maker.HAND, born_in=None, at_startup=True),
         session(1, born_in=0),
     ]
-    assert broken(judge(recording(alone(0, 1), sessions, [view(session=0)]))) == (
+    assert broken_rules(judge(recording(alone(0, 1), sessions, [view(session=0)]))) == (
         "handle fresh"
     )
 
 
-def test_a_session_of_startup_that_is_used_is_told_once() -> None:
+def test_a_used_session_of_startup_breaks_fresh_only_once() -> None:
     sessions = [session(0, **STARTUP, closed=False)]
-    rules = [one.rule for one in judge(recording(alone(0), sessions)).violations]
+    rules = [
+        violation.rule for violation in judge(recording(alone(0), sessions)).violations
+    ]
     assert rules == ["fresh", "released"]
 
 
-def test_one_request_ends_when_the_next_one_starts() -> None:
+def test_a_request_that_ends_when_the_next_starts_does_not_overlap_it() -> None:
     requests = [request(0, 0, ended=1.0), request(1, 0)]
-    assert broken(judge(recording(requests, [session(0)]))) == "fresh"
+    assert broken_rules(judge(recording(requests))) == "fresh"
 
 
-def test_what_is_broken_without_any_trouble_is_not_a_matter_of_recovery() -> None:
-    """The rule itself is reported, although a request that fails breaks it, too."""
+def test_a_rule_broken_in_any_request_that_works_is_not_recovers() -> None:
     requests = [request(0, use(0, closed=False)), request(1, use(1, closed=False))]
     requests[1].exception = "ValueError: no"
-    verdict = judge(recording(requests, [session(0), session(1)]))
-    assert broken(verdict) == "released"
+    verdict = judge(recording(requests))
+    assert broken_rules(verdict) == "released"
 
 
 # ----------------------------------------------------------------------------- causes
@@ -683,33 +673,35 @@ EXPORT = {"streamed": True, "stream_exception": DETACHED}
 SMALL = {"maker": Maker.SCOPED_SESSION, "born_in": 0}
 
 
-def of_startup(
+def with_session_of_startup(
     kept_by: t.Sequence[str], maker: str = Maker.LITE, admin: str = "2.2.1"
 ) -> Recording:
-    given = session(0, maker=maker, kept=True, kept_by=kept_by, **LEAK)
+    given = session(0, maker=maker, kept=True, kept_by=kept_by, **OLDER)
     return recording(alone(0), [given], admin=admin)
 
 
-EARLY = CASES["a session is closed in the middle, and another one goes on"].broken
-COMMITS = CASES["a commit when the view has answered"].broken
+CLOSED_EARLY = CASES[
+    "a session is closed early, and another session replaces it"
+].broken
+LATE_COMMIT = CASES["a session commits after the view has answered"].broken
 THREAD = CASES["a thread does not close its session"].broken
-ROW = CASES["something refers to a row"].broken
+ROW = CASES["an object keeps a row"].broken
 OPEN = CASES["a session is not closed"].broken
-MANY = CASES["the handle gives two sessions"].broken
-STRAY = CASES["a session made by hand, on the engine of the handle"].broken
-KEPT = CASES["something refers to a closed session"].broken
+TWO_OF_THE_HANDLE = CASES["the handle gives two sessions"].broken
+MADE_BY_HAND = CASES["a session made by hand, on the engine of the handle"].broken
+KEPT = CASES["an object keeps a closed session"].broken
 
 
-def deleting(**more: t.Any) -> Request:
+def failed_bulk_delete(**more: t.Any) -> Request:
     path = "/admin/user/action/"
-    return replace(request(0, 0, **FAILS, **more), method="POST", path=path)
+    return replace(request(0, 0, **FAULTED, **more), method="POST", path=path)
 
 
 def scoped(**more: t.Any) -> Session:
     return session(0, maker=Maker.SCOPED_SESSION, **more)
 
 
-# By its name: what shows a cause, and what looks like it but is another one, or none.
+# By the name of a cause: a recording that shows it, and recordings that look like it.
 KNOWN: dict[str, tuple[Recording, list[Recording]]] = {
     "a stream that was ended on another thread than it began on": (
         recording(
@@ -720,16 +712,13 @@ KNOWN: dict[str, tuple[Recording, list[Recording]]] = {
             [session(0, born_in=1)],
         ),
         [
-            recording(
-                [request(n, 0, outer_context=True) for n in (0, 1)], [session(0)]
-            ),
+            recording([request(n, 0, outer_context=True) for n in (0, 1)]),
             # the stream is a later request
             recording(
                 [
                     *(request(n, 0, outer_context=True) for n in (0, 1)),
                     request(2, ended_on="other"),
-                ],
-                [session(0)],
+                ]
             ),
         ],
     ),
@@ -755,8 +744,8 @@ KNOWN: dict[str, tuple[Recording, list[Recording]]] = {
         ],
     ),
     "an app context around the test client": (
-        recording([request(n, 0, outer_context=True) for n in (0, 1)], [session(0)]),
-        [recording([request(n, 0) for n in (0, 1)], [session(0)])],
+        recording([request(n, 0, outer_context=True) for n in (0, 1)]),
+        [recording([request(n, 0) for n in (0, 1)])],
     ),
     "`db.session()` given to a view": (
         held(Maker.SCOPED_SESSION),
@@ -771,35 +760,31 @@ KNOWN: dict[str, tuple[Recording, list[Recording]]] = {
         [held(Maker.SCOPED_SESSION), shared(Maker.HAND)],
     ),
     "Flask-Admin 2.1.0 and 2.2.0: the Unique validator keeps a session from startup": (
-        of_startup(UNIQUE, admin="2.2.0"),
+        with_session_of_startup(UNIQUE, admin="2.2.0"),
         [
-            of_startup(UNIQUE, admin="2.2.1"),
-            of_startup(UNIQUE, admin="2.0.2"),
-            of_startup(UNIQUE, admin=""),
-            of_startup(["Admin → UserView", "cache"], admin="2.2.0"),
-            of_startup(UNIQUE, Maker.FLASK_SQLALCHEMY, admin="2.2.0"),
+            with_session_of_startup(UNIQUE, admin="2.2.1"),
+            with_session_of_startup(UNIQUE, admin="2.0.2"),
+            with_session_of_startup(UNIQUE, admin=""),
+            with_session_of_startup(["Admin → UserView", "cache"], admin="2.2.0"),
+            with_session_of_startup(UNIQUE, Maker.FLASK_SQLALCHEMY, admin="2.2.0"),
         ],
     ),
     "`db.session.remove()` or `close()` in the middle of a request": (
-        EARLY,
+        CLOSED_EARLY,
         [
-            MANY,
+            TWO_OF_THE_HANDLE,
             recording(
-                alone(use(0, closed_early=OWN)),
-                [session(0)],
-                late_commits=[LateCommit(0, 0, OWN)],
+                alone(use(0, closed_early=OWN)), late_commits=[LateCommit(0, 0, OWN)]
             ),
         ],
     ),
     "Flask 3.1.2 and newer: a streamed export outlives its session": (
-        recording(alone(0, **EXPORT), [session(0)], flask="3.1.2"),
+        recording(alone(0, **EXPORT), flask="3.1.2"),
         [
-            recording(alone(0, **EXPORT), [session(0)], flask="3.1.1"),
-            recording(alone(0, stream_exception=DETACHED), [session(0)], flask="3.1.2"),
-            recording(
-                alone(use(0, closed=False), streamed=True), [session(0)], flask="3.1.2"
-            ),
-            # it breaks off, but this is about something else
+            recording(alone(0, **EXPORT), flask="3.1.1"),
+            recording(alone(0, stream_exception=DETACHED), flask="3.1.2"),
+            recording(alone(use(0, closed=False), streamed=True), flask="3.1.2"),
+            # a stream breaks off, and something else breaks the rule
             recording(
                 alone(0, 1, streamed=True, stream_exception="OSError: gone"),
                 [session(0), session(1, **HAND)],
@@ -808,24 +793,24 @@ KNOWN: dict[str, tuple[Recording, list[Recording]]] = {
         ],
     ),
     "Flask-Admin: a mass delete is not rolled back when its commit fails": (
-        recording([deleting(left_in_transaction=True)], [session(0)]),
+        recording([failed_bulk_delete(left_in_transaction=True)]),
         [
-            recording([deleting(left_in_transaction=True)], [session(0)], admin="9.0"),
-            recording(alone(0, left_in_transaction=True), [session(0)]),
+            recording([failed_bulk_delete(left_in_transaction=True)], admin="9.0"),
+            recording(alone(0, left_in_transaction=True)),
         ],
     ),
-    "a teardown that commits": (COMMITS, [OPEN]),
+    "a teardown that commits": (LATE_COMMIT, [OPEN]),
     "a session used by a background thread": (THREAD, [OPEN]),
     "a scope that is smaller than a request": (
         recording(alone(0, 1), [session(n, **SMALL) for n in (0, 1)]),
         [
-            MANY,
+            TWO_OF_THE_HANDLE,
             shared(Maker.SCOPED_SESSION),
-            # one of the two is older
+            # one session is older
             recording(alone(0, 1), [scoped(born_in=None), session(1, **SMALL)]),
-            # one of the two is not of its making
+            # one session is not of the scoped_session
             recording(alone(0, 1), [session(0), session(1, **SMALL)]),
-            # both are, but this is about something else
+            # another rule is broken
             recording(
                 alone(0, 1),
                 [scoped(), session(1, **SMALL, engines=[1])],
@@ -838,7 +823,7 @@ KNOWN: dict[str, tuple[Recording, list[Recording]]] = {
         [
             shared(Maker.FLASK_SQLALCHEMY),
             recording(alone(use(0, used_after_close=OWN)), [scoped()]),
-            recording(alone(0), [scoped(kept=True, kept_by=NAME)]),
+            recording(alone(0), [scoped(kept=True, kept_by=IN_A_MODULE)]),
         ],
     ),
     "a handle that leaves its session open": (
@@ -846,32 +831,37 @@ KNOWN: dict[str, tuple[Recording, list[Recording]]] = {
         [
             recording(alone(Use(0, OWN)), [session(0, **HAND, closed=False)]),
             recording(alone(Use(0, LIBRARY)), [session(0, closed=False)]),
-            STRAY,
+            MADE_BY_HAND,
         ],
     ),
     "a failed statement that is not rolled back": (
-        recording(alone(0, exception=PENDING, status=500), [session(0)]),
-        [CASES["a session that another request broke"].broken],
+        recording(alone(0, exception=PENDING, status=500)),
+        [CASES["a request fails because an earlier request did not roll back"].broken],
     ),
     "Flask-Admin itself": (
         recording(
             alone(closed_by(LIBRARY)),
-            [session(0)],
             unsolicited=[
                 Unsolicited(Deed.COMMIT, 0, LIBRARY),
                 Unsolicited(Deed.PAST_THE_SESSION, 0, LIBRARY),
             ],
         ),
-        [recording(alone(closed_by(OWN)), [session(0)])],
+        [recording(alone(closed_by(OWN)))],
     ),
-    "a session made by hand": (STRAY, [MANY, shared(Maker.HAND, NAME)]),
-    "a session kept beyond its request": (KEPT, [OPEN, COMMITS]),
+    "a session made by hand": (
+        MADE_BY_HAND,
+        [TWO_OF_THE_HANDLE, shared(Maker.HAND, IN_A_MODULE)],
+    ),
+    "a session kept beyond its request": (KEPT, [OPEN, LATE_COMMIT]),
     "rows kept beyond their request": (ROW, [OPEN, KEPT]),
 }
 
 
-def causes(seen: Recording) -> set[str]:
-    return {one.cause.name if one.cause else "" for one in judge(seen).violations}
+def names_of_causes(seen: Recording) -> set[str]:
+    return {
+        violation.cause.name if violation.cause else ""
+        for violation in judge(seen).violations
+    }
 
 
 def test_every_known_cause_has_a_case() -> None:
@@ -880,30 +870,32 @@ def test_every_known_cause_has_a_case() -> None:
 
 @pytest.mark.parametrize("name", KNOWN)
 def test_a_cause_is_recognised(name: str) -> None:
-    assert causes(KNOWN[name][0]) == {name}
+    assert names_of_causes(KNOWN[name][0]) == {name}
 
 
 @pytest.mark.parametrize(
     ("name", "seen"),
     [(name, seen) for name, (_, others) in KNOWN.items() for seen in others],
 )
-def test_a_cause_is_not_blamed_for_another_thing(name: str, seen: Recording) -> None:
-    found = causes(seen)
+def test_a_cause_is_not_named_for_a_similar_recording(
+    name: str, seen: Recording
+) -> None:
+    found = names_of_causes(seen)
     assert found
     assert name not in found
 
 
-ALSO_KNOWN = {
-    "the validator that first used it": (
+OTHER_SIGNS = {
+    "a session first used by the validator": (
         "Flask-Admin 2.1.0 and 2.2.0: the Unique validator keeps a session from "
         "startup",
         recording(
             alone(Use(0, VALIDATORS, closed=True)),
-            [session(0, maker=Maker.LITE, **LEAK)],
+            [session(0, maker=Maker.LITE, **OLDER)],
             admin="2.1.0",
         ),
     ),
-    "a stream that opens its session anew": (
+    "a stream that opens its session again": (
         "Flask 3.1.2 and newer: a streamed export outlives its session",
         recording(
             alone(use(0, used_after_close=LIBRARY, closed=False), streamed=True),
@@ -911,31 +903,30 @@ ALSO_KNOWN = {
             flask="3.1.3",
         ),
     ),
-    "the stream itself": (
+    "the stream does not close its session": (
         "a stream that was ended on another thread than it began on",
         recording(
             alone(use(0, closed=False), ended_on="other"), [session(0, closed=False)]
         ),
     ),
-    "a lost connection, and the way from the app to the registry": (
+    "a lost connection, and a path from the app to the registry": (
         "a lost connection leaves its session in the registry",
         recording(
             alone(0),
             [session(0, kept=True, kept_by=["app", REGISTRY], close_error="gone")],
         ),
     ),
-    "a session that serves another request, though nothing is seen to keep it": (
+    "a session that serves another request, with no keeper found": (
         "a session kept beyond its request",
-        recording([request(0, 0), request(1, 0)], [session(0)]),
+        recording([request(0, 0), request(1, 0)]),
     ),
-    "a session that could not be closed before, and was closed after all": (
+    "a session that a later request closes": (
         "a lost connection leaves its session in the registry",
         recording(
             [
                 request(0, 0, injected=ROLLED_BACK),
                 request(1, use(0, close_error="gone"), status=500),
-            ],
-            [session(0)],
+            ]
         ),
     ),
     "a scoped_session that its registry keeps": (
@@ -949,7 +940,7 @@ ALSO_KNOWN = {
             ],
         ),
     ),
-    "a scoped_session that somebody else keeps": (
+    "a scoped_session that a module keeps": (
         "a session kept beyond its request",
         recording(
             alone(0),
@@ -963,7 +954,7 @@ ALSO_KNOWN = {
             ],
         ),
     ),
-    "one made by hand that the app keeps": (
+    "a session made by hand that a module keeps": (
         "a session kept beyond its request",
         recording(
             [request(0, 0), request(1, 0)],
@@ -973,10 +964,10 @@ ALSO_KNOWN = {
 }
 
 
-@pytest.mark.parametrize("name", ALSO_KNOWN)
+@pytest.mark.parametrize("name", OTHER_SIGNS)
 def test_a_cause_is_recognised_by_other_signs_too(name: str) -> None:
-    cause, seen = ALSO_KNOWN[name]
-    assert causes(seen) == {cause}
+    cause, seen = OTHER_SIGNS[name]
+    assert names_of_causes(seen) == {cause}
 
 
 @pytest.mark.parametrize("cause", CAUSES, ids=str)
@@ -989,30 +980,30 @@ def test_a_cause_says_what_to_change(cause: t.Any) -> None:
 
 
 def two_views(first: Recording, second: Recording) -> Recording:
-    """What was seen in one view, and then in another one."""
+    """Put the second recording behind the first, with its requests in another view."""
     requests, sessions = len(first.requests), len(first.sessions)
     more = [
         replace(
-            one,
-            number=one.number + requests,
+            request,
+            number=request.number + requests,
             view=1,
-            started=one.started + requests,
-            ended=one.ended + requests,
-            uses=[replace(use, session=use.session + sessions) for use in one.uses],
+            started=request.started + requests,
+            ended=request.ended + requests,
+            uses=[replace(use, session=use.session + sessions) for use in request.uses],
         )
-        for one in second.requests
+        for request in second.requests
     ]
     further = [
         replace(
-            one,
-            number=one.number + sessions,
-            born_in=(one.born_in or 0) + requests,
+            session,
+            number=session.number + sessions,
+            born_in=(session.born_in or 0) + requests,
         )
-        for one in second.sessions
+        for session in second.sessions
     ]
     late = [
-        LateCommit(one.request + requests, one.session + sessions, one.place)
-        for one in second.late_commits
+        LateCommit(commit.request + requests, commit.session + sessions, commit.place)
+        for commit in second.late_commits
     ]
     return replace(
         first,
@@ -1023,7 +1014,7 @@ def two_views(first: Recording, second: Recording) -> Recording:
     )
 
 
-def test_what_one_cause_breaks_in_one_view_is_one_finding() -> None:
+def test_violations_of_a_cause_in_a_view_are_a_finding() -> None:
     [finding] = judge(shared(Maker.SCOPED_SESSION)).findings
     assert finding.rules == ["fresh", "released"]
 
@@ -1044,23 +1035,19 @@ IN_A_VIEW = (
 
 
 @pytest.mark.parametrize("name", BENEATH_VIEWS)
-def test_what_a_cause_beneath_the_views_breaks_is_one_finding(name: str) -> None:
+def test_a_cause_beneath_the_views_is_a_single_finding(name: str) -> None:
     seen, _ = KNOWN[name]
-    assert [one.views for one in judge(two_views(seen, seen)).findings] == [[0, 1]]
+    assert [finding.views for finding in judge(two_views(seen, seen)).findings] == [
+        [0, 1]
+    ]
 
 
 @pytest.mark.parametrize("name", IN_A_VIEW)
-def test_what_a_cause_breaks_in_two_views_is_two_findings(name: str) -> None:
+def test_a_cause_in_two_views_is_two_findings(name: str) -> None:
     seen, _ = KNOWN[name]
-    assert [one.views for one in judge(two_views(seen, seen)).findings] == [[0], [1]]
-
-
-def test_what_one_cause_breaks_beneath_two_views_is_one_finding() -> None:
-    verdict = judge(
-        two_views(shared(Maker.SCOPED_SESSION), shared(Maker.SCOPED_SESSION))
-    )
-    assert [(one.views, one.rules) for one in verdict.findings] == [
-        ([0, 1], ["fresh", "released"])
+    assert [finding.views for finding in judge(two_views(seen, seen)).findings] == [
+        [0],
+        [1],
     ]
 
 
@@ -1073,99 +1060,108 @@ def test_two_causes_in_one_view_are_two_findings() -> None:
     assert len(judge(seen).findings) == 2
 
 
-def test_what_has_no_known_cause_is_grouped_by_what_it_is() -> None:
+def test_violations_without_a_known_cause_are_grouped_by_their_message() -> None:
     uses = use(0, closed=False), use(1, closed=False)
     seen = recording(alone(*uses), [session(0), session(1, born_in=0)])
-    assert [one.rules for one in judge(seen).findings] == [["single"], ["released"]]
+    assert [finding.rules for finding in judge(seen).findings] == [
+        ["single"],
+        ["released"],
+    ]
 
 
 WORST_FIRST = {
-    "that breaks more rules": (shared(Maker.SCOPED_SESSION), [1, 0]),
-    "that breaks as many, in more requests": (
+    "the finding that breaks more rules": (shared(Maker.SCOPED_SESSION), [1, 0]),
+    "of as many rules, the finding in more requests": (
         recording(
             [request(n, 2 * n, 2 * n + 1) for n in range(2)],
             [session(n, **({} if n % 2 == 0 else HAND)) for n in range(4)],
         ),
         [1, 0],
     ),
-    "that came first, of two alike": (STRAY, [0, 1]),
+    "of two alike, the first": (MADE_BY_HAND, [0, 1]),
 }
 
 
 @pytest.mark.parametrize("name", WORST_FIRST)
-def test_the_first_finding_is_the_one(name: str) -> None:
+def test_the_worst_finding_comes_first(name: str) -> None:
     second, order = WORST_FIRST[name]
-    first = STRAY
+    first = MADE_BY_HAND
     found = judge(two_views(first, second)).findings
-    assert [one.views[0] for one in found] == order
+    assert [finding.views[0] for finding in found] == order
 
 
-def test_what_happens_again_is_told_once_with_all_its_requests() -> None:
+def test_a_repeated_violation_has_all_its_requests() -> None:
     requests = [
         request(n, n, operation=name)
         for n, name in enumerate(("list", "details", "list"))
     ]
-    sessions = [session(n) for n in range(3)]
     late = [LateCommit(n, n, OWN) for n in range(3)]
-    [one] = judge(recording(requests, sessions, late_commits=late)).violations
-    assert one.operations == ("list", "details")
-    assert (one.requests, one.sessions) == ((0, 1, 2), (0, 1, 2))
+    [violation] = judge(recording(requests, late_commits=late)).violations
+    assert violation.operations == ("list", "details")
+    assert violation.requests == violation.sessions == (0, 1, 2)
 
 
-def test_sessions_from_two_lines_are_told_apart() -> None:
+def test_sessions_made_on_two_lines_are_two_violations() -> None:
     sessions = [session(0), *(session(n, **HAND, own=own) for n, own in LINES)]
     verdict = judge(recording(alone(0, 1, 2), sessions))
-    assert [one.made for one in verdict.violations] == [OWN, OTHER]
+    assert [violation.made for violation in verdict.violations] == [OWN, OTHER]
 
 
 LINES = ((1, OWN), (2, OTHER))
 
 
-# ----------------------------------------------------------------- what it points at
+# ------------------------------------------------------------- places of violations
 
-PLACES: dict[str, tuple[Recording, str]] = {
+PLACES: dict[str, tuple[Recording, str, object]] = {
     "where the session was made": (
         recording(alone(use(0, closed=False)), [session(0, own=OWN, place=LIBRARY)]),
-        f"made {OWN}",
+        "made",
+        OWN,
     ),
     "where it was made, by a library": (
         recording(alone(use(0, closed=False)), [session(0, place=LIBRARY)]),
-        f"made {LIBRARY}",
+        "made",
+        LIBRARY,
     ),
     "where it was first used": (
-        recording(alone(use(0, closed=False)), [session(0)]),
-        f"place {LIBRARY}",
+        recording(alone(use(0, closed=False))),
+        "place",
+        LIBRARY,
     ),
     "the line of the app that uses it": (
-        recording(alone(use(0, closed=False, own=OTHER)), [session(0)]),
-        f"own {OTHER}",
+        recording(alone(use(0, closed=False, own=OTHER))),
+        "own",
+        OTHER,
     ),
     "where a session of startup was made": (
-        recording(alone(0), [session(0, **LEAK, own=OWN, place=LIBRARY)]),
-        f"what session 0 is older than the request: made at {OWN}",
+        recording(alone(0), [session(0, **OLDER, own=OWN, place=LIBRARY)]),
+        "what",
+        f"session 0 is older than the request: made at {OWN}",
     ),
     "where a session of startup was made, by a library": (
-        recording(alone(0), [session(0, **LEAK, place=LIBRARY)]),
-        f"what session 0 is older than the request: made at {LIBRARY}",
+        recording(alone(0), [session(0, **OLDER, place=LIBRARY)]),
+        "what",
+        f"session 0 is older than the request: made at {LIBRARY}",
     ),
     "where a session was made that is given to a view": (
         recording([], [session(0, own=OWN)], [view(session=0, place=OTHER)]),
-        f"own {OWN}",
+        "own",
+        OWN,
     ),
     "the class of a view that is given a session": (
         recording([], [session(0)], [view(session=0, place=OTHER)]),
-        f"own {OTHER}",
+        "own",
+        OTHER,
     ),
     "where it was closed too early": (
-        recording(
-            alone(use(0, own=OTHER, used_after_close=LIBRARY, closed_early=OWN)),
-            [session(0)],
-        ),
-        f"own {OWN}",
+        recording(alone(use(0, own=OTHER, used_after_close=LIBRARY, closed_early=OWN))),
+        "own",
+        OWN,
     ),
     "where it is used after the answer": (
-        recording(alone(use(0, own=OTHER, used_after_close=LIBRARY)), [session(0)]),
-        f"own {OTHER}",
+        recording(alone(use(0, own=OTHER, used_after_close=LIBRARY))),
+        "own",
+        OTHER,
     ),
     "the view that ran while a thread worked": (
         recording(
@@ -1173,7 +1169,8 @@ PLACES: dict[str, tuple[Recording, str]] = {
             [session(0, closed=False, outside=[Outside(OWN, OWN, "worker", 0)])],
             [view(), view()],
         ),
-        "view 1",
+        "view",
+        1,
     ),
     "the view in which Flask-Admin makes a session": (
         recording(
@@ -1181,7 +1178,8 @@ PLACES: dict[str, tuple[Recording, str]] = {
             [session(0), session(1, **BY_ADMIN, born_in=0)],
             [view(), view()],
         ),
-        "view 1",
+        "view",
+        1,
     ),
     "where a thread first used a session": (
         recording(
@@ -1190,104 +1188,102 @@ PLACES: dict[str, tuple[Recording, str]] = {
                 session(
                     0,
                     closed=False,
-                    outside=[Outside(one, one, "worker") for one in (OWN, OTHER)],
+                    outside=[Outside(place, place, "worker") for place in (OWN, OTHER)],
                 )
             ],
         ),
-        f"own {OWN}",
+        "own",
+        OWN,
     ),
     "no view, when none or several ran": (
         recording(
             alone(), [session(0, closed=False, outside=[Outside(OWN, OWN, "worker")])]
         ),
-        f"view {None}",
+        "view",
+        None,
     ),
 }
 
 
-@pytest.mark.parametrize(("seen", "says"), PLACES.values(), ids=list(PLACES))
-def test_a_violation_points_at(seen: Recording, says: str) -> None:
-    field, _, value = says.partition(" ")
-    [one] = judge(seen).violations
-    assert str(getattr(one, field)) == value
+@pytest.mark.parametrize(("seen", "field", "value"), PLACES.values(), ids=list(PLACES))
+def test_a_violation_names_its_place(
+    seen: Recording, field: str, value: object
+) -> None:
+    [violation] = judge(seen).violations
+    assert getattr(violation, field) == value
 
 
-def test_sessions_from_two_lines_of_a_library_are_told_apart() -> None:
+def test_sessions_made_on_two_lines_of_a_library_are_two_violations() -> None:
     places = LIBRARY, VALIDATORS
     requests = [request(n, use(n, closed=False)) for n in (0, 1)]
     sessions = [session(n, place=places[n]) for n in (0, 1)]
-    found = [one.made for one in judge(recording(requests, sessions)).violations]
+    found = [
+        violation.made for violation in judge(recording(requests, sessions)).violations
+    ]
     assert found == [LIBRARY, VALIDATORS]
 
 
-def test_connections_from_two_lines_are_told_apart() -> None:
+def test_connections_from_two_lines_are_two_violations() -> None:
     requests = [request(n, taken=1) for n in (0, 1)]
     unreturned = [Unreturned(0, OWN), Unreturned(1, OTHER)]
-    verdict = judge(recording(requests, [], unreturned=unreturned))
-    found = [one.own for one in verdict.violations]
+    verdict = judge(recording(requests, unreturned=unreturned))
+    found = [violation.own for violation in verdict.violations]
     assert found == [OWN, OTHER]
 
 
-def test_a_violation_without_an_operation_is_told_by_its_request() -> None:
+def test_a_violation_without_an_operation_names_its_request() -> None:
     late = [LateCommit(0, 0, OWN)]
-    seen = recording(alone(0, operation=None), [session(0)], late_commits=late)
-    [one] = judge(seen).violations
-    assert one.operations == ("GET /admin/user/",)
+    seen = recording(alone(0, operation=None), late_commits=late)
+    [violation] = judge(seen).violations
+    assert violation.operations == ("GET /admin/user/",)
 
 
 # ---------------------------------------------------------------------------- verdict
 
 CELLS = {
-    "seen": (staircase(), "single", "holds"),
-    "seen, and broken": (shared(Maker.LITE), "fresh", "broken"),
+    "the rule holds": (staircase(), "single", "holds"),
+    "the rule is broken": (shared(Maker.LITE), "fresh", "broken"),
     "another rule is broken": (shared(Maker.LITE), "single", "holds"),
-    "no request": (recording([], []), "single", "not reached"),
-    "sent to a login": (recording(alone(status=302), []), "single", "not reached"),
-    "failed": (recording(alone(**CRASH), []), "single", "not reached"),
-    "forbidden": (recording(alone(status=403), []), "handle", "not reached"),
+    "no request": (recording([]), "single", "not reached"),
+    "sent to a login": (recording(alone(status=302)), "single", "not reached"),
+    "the request failed": (recording(alone(**ERROR)), "single", "not reached"),
+    "the request is forbidden": (recording(alone(status=403)), "handle", "not reached"),
     "a form was saved": (
-        recording([replace(request(0, 0, status=302), method="POST")], [session(0)]),
+        recording([replace(request(0, 0, status=302), method="POST")]),
         "single",
         "holds",
     ),
     "a form was refused": (
-        recording([replace(request(0, status=400), method="POST")], []),
+        recording([replace(request(0, status=400), method="POST")]),
         "single",
         "not reached",
     ),
     "a form without an answer": (
-        recording([replace(request(0, status=0), method="POST")], []),
+        recording([replace(request(0, status=0), method="POST")]),
         "single",
         "not reached",
     ),
-    "broken, though never seen": (
+    "broken, and no request": (
         replace(held(Maker.HAND), requests=[]),
         "handle",
         "broken",
     ),
-    "a page that uses no session": (recording(alone(), []), "single", "not tried"),
-    "at the same time, and a later request uses the session again": (
-        recording(
-            [request(0, 0), request(1, 1, **AT_ONCE), request(2, 1)],
-            [session(0), session(1)],
-        ),
+    "a page that uses no session": (recording(alone()), "single", "not tried"),
+    "requests overlap, and a later request uses the session": (
+        recording([request(0, 0), request(1, 1, **OVERLAPPING), request(2, 1)]),
         "isolated",
         "not tried",
     ),
-    "one after another": (staircase(), "isolated", "not tried"),
-    "at the same time": (
-        HEALTHY["requests at the same time"],
-        "isolated",
-        "holds",
-    ),
-    "one inside the other": (
-        HEALTHY["a nested request with a session of its own"],
+    "no requests overlap": (staircase(), "isolated", "not tried"),
+    "requests overlap": (HEALTHY["overlapping requests"], "isolated", "holds"),
+    "a nested request": (
+        HEALTHY["a nested request with its own session"],
         "isolated",
         "not tried",
     ),
-    "nothing went wrong": (staircase(), "recovers", "not tried"),
-    "something went wrong": (
-        recording([request(0, 0), request(1, **CRASH)], [session(0)]),
+    "no request failed": (staircase(), "recovers", "not tried"),
+    "a request failed": (
+        recording([request(0, 0), request(1, **ERROR)]),
         "recovers",
         "holds",
     ),
@@ -1295,7 +1291,7 @@ CELLS = {
 
 
 @pytest.mark.parametrize(("seen", "rule", "cell"), CELLS.values(), ids=list(CELLS))
-def test_a_cell_says_what_is_known(seen: Recording, rule: str, cell: str) -> None:
+def test_a_cell_has_the_state_of_a_rule(seen: Recording, rule: str, cell: str) -> None:
     assert judge(seen).cell(Rule(rule), 0).state == cell
 
 
@@ -1313,19 +1309,19 @@ def test_a_cell_of_all_views_has_the_worst_state() -> None:
     cell = verdict.summed(Rule.FRESH, "db")
     assert (cell.subject, cell.state) == ("db", "broken")
     assert cell.seen == tuple(
-        str(one) for one in verdict.violations if one.rule == Rule.FRESH
+        str(violation)
+        for violation in verdict.violations
+        if violation.rule == Rule.FRESH
     )
 
 
-def test_a_cell_that_is_saved_is_whole() -> None:
+def test_a_saved_cell_is_complete() -> None:
     cell = judge(shared(Maker.LITE)).cell(Rule.FRESH, 0)
     assert Cell.from_json(json.loads(json.dumps(asdict(cell)))) == cell
 
 
-def test_requests_at_the_same_time_in_two_views_try_neither() -> None:
-    seen = recording(
-        [request(0, 0), request(1, 1, **AT_ONCE)], [session(0), session(1)]
-    )
+def test_overlapping_requests_of_two_views_try_neither_view() -> None:
+    seen = recording([request(0, 0), request(1, 1, **OVERLAPPING)])
     seen.requests[1].view = 1
     seen.views.append(view())
     assert judge(seen).cell(Rule.ISOLATED, 1).state == "not tried"
@@ -1336,33 +1332,35 @@ FAILURES = {
     "an answer that broke off": ({"stream_exception": "OSError: gone"}, True),
     "no effect": ({"unexpected": "the row is not there"}, True),
     "nothing": ({}, False),
-    "a step that was made to fail": ({"exception": "no", "injected": STRUCK}, False),
+    "an injected fault": ({"exception": "no", "injected": FAULT}, False),
     "a write that was stopped": (
         {"exception": "no", "stopped": [Stopped("DELETE")]},
         False,
     ),
-    "what a rule tells": ({"stream_exception": DETACHED}, False),
+    "an exception that breaks a rule": ({"stream_exception": DETACHED}, False),
 }
 
 
-@pytest.mark.parametrize(("more", "told"), FAILURES.values(), ids=list(FAILURES))
-def test_a_failure_is_what_no_rule_tells(more: dict[str, t.Any], told: bool) -> None:
+@pytest.mark.parametrize(("more", "failed"), FAILURES.values(), ids=list(FAILURES))
+def test_a_failure_is_an_error_that_breaks_no_rule(
+    more: dict[str, t.Any], failed: bool
+) -> None:
     seen = recording(alone(**more), [])
-    assert judge(seen).failures == (seen.requests if told else [])
+    assert judge(seen).failures == (seen.requests if failed else [])
 
 
-WRITES = recording(alone(0, stopped=[Stopped("DELETE", OWN, OWN)]), [session(0)])
+WRITES = recording(alone(0, stopped=[Stopped("DELETE", OWN, OWN)]))
 OUTCOMES = {
     "every view holds": (staircase(), Outcome.HOLDS),
     "a rule is broken": (shared(Maker.LITE), Outcome.BROKEN),
-    "a broken rule counts more than what was not seen": (
+    "a broken rule, and no request": (
         replace(held(Maker.HAND), requests=[]),
         Outcome.BROKEN,
     ),
-    "no request": (recording([], []), Outcome.NOTHING_SEEN),
-    "a login": (recording(alone(status=302), []), Outcome.NOTHING_SEEN),
-    "a failure": (recording(alone(0, **CRASH), [session(0)]), Outcome.NOTHING_SEEN),
-    "a page that uses no session": (recording(alone(), []), Outcome.NOTHING_SEEN),
+    "no request": (recording([]), Outcome.NOTHING_SEEN),
+    "a login": (recording(alone(status=302)), Outcome.NOTHING_SEEN),
+    "a failure": (recording(alone(0, **ERROR)), Outcome.NOTHING_SEEN),
+    "a page that uses no session": (recording(alone()), Outcome.NOTHING_SEEN),
     "a page that tries to write": (WRITES, Outcome.WRITES),
 }
 
@@ -1374,6 +1372,11 @@ def test_the_outcome_of_a_verdict(seen: Recording, outcome: Outcome) -> None:
     assert verdict.holds == (outcome == Outcome.HOLDS)
 
 
+def test_each_outcome_has_an_exit_status() -> None:
+    statuses = {outcome.value: outcome.status for outcome in Outcome}
+    assert statuses == {"holds": 0, "broken": 1, "tries to write": 1, "nothing seen": 2}
+
+
 def test_a_verdict_that_holds_raises_nothing() -> None:
     judge(staircase()).raise_for_violations()
 
@@ -1382,12 +1385,12 @@ def test_a_broken_rule_raises_with_its_line_and_its_fix() -> None:
     seen = recording(alone(0, 1), [session(0), session(1, **HAND, own=OWN)])
     with pytest.raises(RulesBroken) as caught:
         judge(seen).raise_for_violations()
-    said = str(caught.value)
-    assert said.startswith(
+    message = str(caught.value)
+    assert message.startswith(
         "1 of 7 rules is broken: single\nUserView: A session made by hand\n"
     )
-    assert "\n  single: session 1 is not the session that the handle gives (" in said
-    assert "self.session.query(User)" in said
+    assert "\n  single: session 1 is not the session that the handle gives (" in message
+    assert "self.session.query(User)" in message
 
 
 def test_a_broken_rule_without_a_known_cause_raises_without_a_fix() -> None:
@@ -1399,7 +1402,7 @@ def test_a_broken_rule_without_a_known_cause_raises_without_a_fix() -> None:
     ]
 
 
-def test_a_broken_rule_outside_of_the_admin_says_so() -> None:
+def test_a_broken_rule_outside_of_the_admin_raises_without_a_view() -> None:
     seen = replace(OPEN, requests=[replace(OPEN.requests[0], view=None)])
     with pytest.raises(RulesBroken, match="\noutside of the admin: Session 0"):
         judge(seen).raise_for_violations()
@@ -1410,7 +1413,7 @@ def test_a_page_that_tries_to_write_raises_with_its_line() -> None:
         judge(WRITES).raise_for_violations()
 
 
-def test_a_verdict_on_nothing_raises_too() -> None:
+def test_a_verdict_on_nothing_raises() -> None:
     with pytest.raises(CannotTell, match="nothing was seen"):
         judge(Recording()).raise_for_violations()
 
@@ -1421,35 +1424,35 @@ SENTENCES = {
         staircase(), views=[view(), view()]
     ),
     "sessions are request-scoped, but 1 request did not work": recording(
-        [request(0, 0), request(1, **CRASH)], [session(0)]
+        [request(0, 0), request(1, **ERROR)]
     ),
     "sessions are request-scoped, but opening a page tries to write": WRITES,
     "2 of 7 rules are broken: handle, fresh": recording(
-        alone(0), [session(0, **LEAK)], [view(replaced=True)]
+        alone(0), [session(0, **OLDER)], [view(replaced=True)]
     ),
     "1 of 7 rules is broken, in 1 of 2 views: handle": recording(
-        alone(), [], [view(replaced=True), view()]
+        alone(), views=[view(replaced=True), view()]
     ),
     "nothing was seen: no view that uses a session has answered": Recording(),
 }
 
 
 @pytest.mark.parametrize(("sentence", "seen"), SENTENCES.items(), ids=list(SENTENCES))
-def test_a_verdict_in_a_sentence(sentence: str, seen: Recording) -> None:
+def test_a_verdict_has_a_sentence(sentence: str, seen: Recording) -> None:
     assert judge(seen).sentence == sentence
 
 
-def test_seen_are_the_views_that_answered() -> None:
+def test_the_views_that_answered_are_seen() -> None:
     seen = [request(0), request(1, view=1, status=302), request(2, view=None)]
-    assert judge(recording(seen, [], [view(), view()])).seen == {0, None}
+    assert judge(recording(seen, views=[view(), view()])).seen == {0, None}
 
 
 PROVEN = {
     "a view has used a session": (staircase(), True),
-    "a view has used none": (recording(alone(), []), False),
-    "a view has failed": (recording(alone(0, **CRASH), [session(0)]), False),
-    "somebody else has used a session": (
-        recording(alone(0, view=None), [session(0)]),
+    "a view has used none": (recording(alone()), False),
+    "a view has failed": (recording(alone(0, **ERROR)), False),
+    "only code outside of the views has used a session": (
+        recording(alone(0, view=None)),
         False,
     ),
     "nothing": (Recording(), False),
@@ -1468,7 +1471,7 @@ def test_a_verdict_is_proven_by_a_view_that_uses_a_session(
 SAVED = {
     **{name: case.broken for name, case in CASES.items()},
     **HEALTHY,
-    "all that a request can tell": recording(
+    "all that a request can have": recording(
         alone(
             use(0, own=OWN, used_after_close=OTHER),
             stopped=[Stopped("DELETE", OWN, OTHER)],
@@ -1479,24 +1482,16 @@ SAVED = {
 
 
 @pytest.mark.parametrize("seen", SAVED.values(), ids=list(SAVED))
-def test_a_saved_recording_gives_the_same_verdict(
+def test_a_loaded_recording_equals_the_saved_recording(
     seen: Recording, tmp_path: Path
 ) -> None:
     seen.save(tmp_path / "seen.json")
-    assert (
-        judge(Recording.load(tmp_path / "seen.json")).violations
-        == judge(seen).violations
-    )
-
-
-@pytest.mark.parametrize("seen", SAVED.values(), ids=list(SAVED))
-def test_a_saved_recording_is_whole(seen: Recording, tmp_path: Path) -> None:
-    seen.save(tmp_path / "seen.json")
     loaded = Recording.load(tmp_path / "seen.json")
     assert json.dumps(loaded.to_json()) == json.dumps(seen.to_json())
+    assert judge(loaded).violations == judge(seen).violations
 
 
-def test_a_saved_verdict_is_a_saved_recording(tmp_path: Path) -> None:
+def test_a_saved_verdict_can_be_loaded_as_a_recording(tmp_path: Path) -> None:
     verdict = judge(shared(Maker.SCOPED_SESSION))
     (tmp_path / "seen.json").write_text(json.dumps(verdict.to_json()))
     assert (
@@ -1504,19 +1499,19 @@ def test_a_saved_verdict_is_a_saved_recording(tmp_path: Path) -> None:
     )
 
 
-WHOLE = staircase().to_json()
+COMPLETE = staircase().to_json()
 DANCE = {"kind": "dance", "subject": "", "variant": ""}
 UNKNOWN = {"view": 0, "operation": DANCE, "why": ""}
 NO_RECORDINGS = {
-    "not JSON": ("no", "is not JSON: Expecting value"),
-    "not a text": (b"\xff\xfe", "is not JSON: 'utf-8' codec can't decode"),
-    "nothing": ("", "is not JSON: Expecting value"),
-    "a list": ("[]", "has no recording in it"),
-    "of something else": ('{"views": []}', "has no recording in it"),
-    "no recording": ('{"recording": 1}', ": not a recording"),
+    "not JSON": ("no", " is not JSON: Expecting value"),
+    "not UTF-8": (b"\xff\xfe", " is not JSON: 'utf-8' codec can't decode"),
+    "an empty file": ("", " is not JSON: Expecting value"),
+    "a list": ("[]", " has no recording in it"),
+    "other data": ('{"views": []}', " has no recording in it"),
+    "a recording that is no object": ('{"recording": 1}', ": not a recording"),
     "no format": ('{"recording": {}}', ": not a recording"),
     "another format": (
-        json.dumps({"recording": {**WHOLE, "format": FORMAT + 1}}),
+        json.dumps({"recording": {**COMPLETE, "format": FORMAT + 1}}),
         f": the recording has format {FORMAT + 1}, not {FORMAT}: record it again",
     ),
     "a missing key": (
@@ -1524,38 +1519,34 @@ NO_RECORDINGS = {
         ": not a whole recording: no 'app'",
     ),
     "a missing key further in": (
-        json.dumps({"recording": {**WHOLE, "requests": [{"number": 0}]}}),
+        json.dumps({"recording": {**COMPLETE, "requests": [{"number": 0}]}}),
         ": not a whole recording: no 'method'",
     ),
     "another type": (
-        json.dumps({"recording": {**WHOLE, "requests": 1}}),
+        json.dumps({"recording": {**COMPLETE, "requests": 1}}),
         ": not a whole recording: 'int' object is not iterable",
     ),
-    "an unknown word": (
-        json.dumps({"recording": {**WHOLE, "unseen": [UNKNOWN]}}),
+    "an unknown operation": (
+        json.dumps({"recording": {**COMPLETE, "unseen": [UNKNOWN]}}),
         ": not a whole recording: 'dance' is not a valid OperationKind",
     ),
 }
 
 
 @pytest.mark.parametrize(
-    ("text", "says"), NO_RECORDINGS.values(), ids=list(NO_RECORDINGS)
+    ("content", "message"), NO_RECORDINGS.values(), ids=list(NO_RECORDINGS)
 )
-def test_what_is_no_recording_is_told_in_a_line(
-    text: str | bytes, says: str, tmp_path: Path
+def test_an_invalid_recording_raises_an_error_of_one_line(
+    content: str | bytes, message: str, tmp_path: Path
 ) -> None:
     path = tmp_path / "seen.json"
-    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
     with pytest.raises(NotARecording) as caught:
         Recording.load(path)
-    assert str(caught.value).startswith(
-        f"{path}{says if says[0] == ':' else f' {says}'}"
-    )
+    assert str(caught.value).startswith(f"{path}{message}")
     assert "\n" not in str(caught.value)
 
 
-def test_a_recording_that_is_not_there_is_an_error_of_the_system(
-    tmp_path: Path,
-) -> None:
+def test_a_missing_file_raises_file_not_found(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         Recording.load(tmp_path / "seen.json")

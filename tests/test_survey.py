@@ -6,16 +6,16 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from rich.console import Console
 
 from session_scoping import bookshop
-from session_scoping.commands import main
+from session_scoping.cli import main
 from session_scoping.compare import survey as surveys
 from session_scoping.compare.survey import Survey
 from session_scoping.recording import Maker
 from session_scoping.recording import Recording
-from session_scoping.report.survey import html
-from session_scoping.report.survey import render
+from session_scoping.report.page import page
+from session_scoping.report.survey import summarize
+from session_scoping.report.terminal import plain
 from session_scoping.rules.cells import State
 from session_scoping.rules.handles import HANDLES
 from session_scoping.rules.judge import judge
@@ -140,14 +140,11 @@ def test_a_survey_says_what_it_found(name: str) -> None:
     found, status, sentence = SURVEYS[name]
     assert found.status == status
     assert f"Verdict: {sentence}" in shown(found)
-    assert sentence[1:].removesuffix(".") in html(found)
+    assert sentence[1:].removesuffix(".") in page(summarize(found))
 
 
 def shown(found: Survey) -> str:
-    console = Console(width=200, color_system=None)
-    with console.capture() as capture:
-        console.print(render(found))
-    return capture.get()
+    return plain(summarize(found))
 
 
 def test_a_known_defect_has_its_number_and_its_link() -> None:

@@ -1,4 +1,4 @@
-"""One release against another: what is compared, what is printed, what is refused."""
+"""``upgrade`` and ``bisect``: what is compared, printed and refused."""
 
 import subprocess
 import typing as t
@@ -9,7 +9,7 @@ from click.testing import CliRunner
 from click.testing import Result
 from packaging.version import Version
 
-from session_scoping.commands import main
+from session_scoping.cli import main
 from session_scoping.compare import environments
 from session_scoping.compare import upgrade
 from session_scoping.compare.environments import FIRST_NEW
@@ -24,10 +24,10 @@ from session_scoping.compare.upgrade import Job
 from session_scoping.compare.upgrade import requirements
 from session_scoping.compare.upgrade import Side
 from session_scoping.errors import CannotTell
+from session_scoping.report.page import page
 from session_scoping.report.terminal import plain
-from session_scoping.report.upgrade import html
-from session_scoping.report.upgrade import render
 from session_scoping.report.upgrade import sentence
+from session_scoping.report.upgrade import summarize
 from session_scoping.rules.cells import Cell
 from session_scoping.rules.cells import State
 from session_scoping.rules.rules import Rule
@@ -36,7 +36,7 @@ from tests.conftest import Sdist
 
 def side(*cells: Cell, release: str = "1.0", failures: t.Sequence[str] = ()) -> Side:
     """All rules hold with the handle ``db``, but for these cells."""
-    other = {(one.rule, one.subject) for one in cells}
+    other = {(cell.rule, cell.subject) for cell in cells}
     rest = [Cell(rule, "db", State.HOLDS) for rule in Rule if (rule, "db") not in other]
     return Side(release, {"Shop": release}, [*cells, *rest], [*failures])
 
@@ -50,10 +50,10 @@ def cell(state: State, why: str = "", *defects: str, seen: str = "") -> Cell:
 
 
 LEAK = cell(State.BROKEN, seen="session 1 is not closed (shop.py:3)")
-ONE = cell(State.KNOWN, "", "unique-keeps-session", seen="session 1 is not closed")
-TWO = cell(State.KNOWN, "", "unique-keeps-session", "streams-too-late")
+DEFECT = cell(State.KNOWN, "", "unique-keeps-session", seen="session 1 is not closed")
+TWO_DEFECTS = cell(State.KNOWN, "", "unique-keeps-session", "streams-too-late")
 UNTRIED = cell(State.NOT_TRIED, "needs Shop-DB")
-GONE = Side(
+NOT_IMPORTED = Side(
     "2.0",
     {"Shop": "2.0"},
     [
@@ -62,7 +62,7 @@ GONE = Side(
     ],
     [],
 )
-NOT_WORKING = ["db, merge: TypeError: no such argument"]
+FAILURES = ["db, merge: TypeError: no such argument"]
 
 # ------------------------------------------------------------------------- comparisons
 
@@ -72,34 +72,34 @@ NOT_WORKING = ["db, merge: TypeError: no such argument"]
     [
         (side(), side(), ChangeKind.SAME, 0),
         (side(), side(LEAK), ChangeKind.BROKEN, 1),
-        (side(), side(ONE), ChangeKind.BROKEN, 1),
-        (side(ONE), side(), ChangeKind.FIXED, 0),
+        (side(), side(DEFECT), ChangeKind.BROKEN, 1),
+        (side(DEFECT), side(), ChangeKind.FIXED, 0),
         (side(LEAK), side(), ChangeKind.FIXED, 0),
-        (side(ONE), side(ONE), ChangeKind.SAME, 0),
+        (side(DEFECT), side(DEFECT), ChangeKind.SAME, 0),
         (side(LEAK), side(LEAK), ChangeKind.SAME, 0),
-        (side(ONE), side(LEAK), ChangeKind.BROKEN, 1),
-        (side(ONE), side(TWO), ChangeKind.BROKEN, 1),
-        (side(TWO), side(ONE), ChangeKind.FIXED, 0),
+        (side(DEFECT), side(LEAK), ChangeKind.BROKEN, 1),
+        (side(DEFECT), side(TWO_DEFECTS), ChangeKind.BROKEN, 1),
+        (side(TWO_DEFECTS), side(DEFECT), ChangeKind.FIXED, 0),
         (side(UNTRIED), side(), ChangeKind.INCOMPARABLE, 0),
         (side(), side(UNTRIED), ChangeKind.INCOMPARABLE, 0),
         (side(), side(cell(State.NOT_REACHED)), ChangeKind.INCOMPARABLE, 0),
-        (side(), GONE, ChangeKind.INCOMPARABLE, 2),
-        (side(), side(failures=NOT_WORKING), ChangeKind.SAME, 2),
+        (side(), NOT_IMPORTED, ChangeKind.INCOMPARABLE, 2),
+        (side(), side(failures=FAILURES), ChangeKind.SAME, 2),
     ],
 )
-def test_a_change_is_what_it_is(
+def test_a_comparison_has_a_kind_of_change_and_a_status(
     before: Side, after: Side, kind: ChangeKind, status: int
 ) -> None:
     found = comparison(before, after)
     assert (found.change(Rule.RELEASED, "db").kind, found.status) == (kind, status)
 
 
-def test_a_request_that_did_not_work_before_is_nothing_new() -> None:
-    both = side(failures=NOT_WORKING)
+def test_a_request_that_failed_before_is_no_change() -> None:
+    both = side(failures=FAILURES)
     assert (comparison(both, both).failures, comparison(both, both).status) == ([], 0)
 
 
-def test_a_view_that_is_not_there_any_more_is_not_reached() -> None:
+def test_a_removed_view_is_not_reached() -> None:
     view = Cell(Rule.FRESH, "BookView", State.HOLDS)
     found = comparison(side(view), side()).change(Rule.FRESH, "BookView")
     assert (found.kind, found.after.state) == (
@@ -109,17 +109,17 @@ def test_a_view_that_is_not_there_any_more_is_not_reached() -> None:
     assert found.after.why == "there is no such view"
 
 
-def test_what_else_is_different_is_printed() -> None:
+def test_other_changed_packages_are_printed() -> None:
     before, after = side(), side(release="2.0")
     before.stack.update({"Flask": "3.0", "Werkzeug": "1"})
     after.stack.update({"Flask": "3.1", "Werkzeug": "1", "New": "1"})
     found = comparison(before, after)
     assert found.besides == {"Flask": ("3.0", "3.1"), "New": ("none", "1")}
-    assert "and Flask 3.0 → 3.1" in plain(render(found))
+    assert "and Flask 3.0 → 3.1" in plain(summarize(found))
 
 
 def test_the_report_names_rule_handle_and_defect() -> None:
-    text = plain(render(comparison(side(), side(ONE, release="2.0"))))
+    text = plain(summarize(comparison(side(), side(DEFECT, release="2.0"))))
     assert "released  holds →\n          known broken [4]" in text
     assert text.count("[4] With Flask-SQLAlchemy-Lite the form's `Unique`") == 1
     assert "Fixed in Flask-Admin 2.2.1. https://github.com" in " ".join(text.split())
@@ -127,42 +127,42 @@ def test_the_report_names_rule_handle_and_defect() -> None:
     assert text.endswith("Verdict: shop 1.0 → 2.0 breaks released.")
 
 
-def test_what_is_fixed_is_printed_with_what_it_was() -> None:
-    text = plain(render(comparison(side(LEAK), side(release="2.0"))))
+def test_a_fixed_rule_is_printed_with_its_old_violation() -> None:
+    text = plain(summarize(comparison(side(LEAK), side(release="2.0"))))
     assert "No longer broken: released: db\n   broken\n   released: session 1" in text
     assert text.endswith("Verdict: shop 1.0 → 2.0 fixes released.")
 
 
-def test_what_does_not_import_is_printed_once() -> None:
-    found = comparison(side(), GONE)
-    text = plain(render(found))
+def test_a_failed_import_is_printed_once() -> None:
+    found = comparison(side(), NOT_IMPORTED)
+    text = plain(summarize(found))
     assert text.count("it does not import: X [2]") == 1
     assert "Cannot be compared: every rule: db" in text
     assert "[2] Flask-Admin 2.2.1 does not import without Flask-SQLAlchemy" in text
     assert sentence(found) == "shop 1.0 → 2.0: could not tell."
 
 
-def test_views_have_a_table_of_their_own() -> None:
+def test_views_have_a_separate_table() -> None:
     views = [Cell(rule, "BookView", State.HOLDS) for rule in Rule]
-    text = plain(render(comparison(side(*views), side(*views))))
+    text = plain(summarize(comparison(side(*views), side(*views))))
     assert "\nview      handle  single" in text
     assert "\nBookView  holds   holds" in text
 
 
-def test_a_request_that_does_not_work_any_more_is_printed() -> None:
-    found = comparison(side(), side(release="2.0", failures=NOT_WORKING))
-    text = plain(render(found))
+def test_a_request_that_stops_working_is_printed() -> None:
+    found = comparison(side(), side(release="2.0", failures=FAILURES))
+    text = plain(summarize(found))
     assert "Worked before, and does not work now\n   db, merge: TypeError" in text
-    assert NOT_WORKING[0] in html(found)
+    assert FAILURES[0] in page(summarize(found))
 
 
-def test_the_page_loads_nothing_and_shows_what_was_seen() -> None:
+def test_the_page_loads_nothing_and_escapes_text() -> None:
     leak = cell(State.BROKEN, seen="<script> at https://a.test/b")
-    page = html(comparison(side(), side(leak, release="2.0")))
-    assert "<script>" not in page
-    assert "&lt;script&gt;" in page
-    assert '<a href="https://a.test/b">' in page
-    assert "src=" not in page
+    html = page(summarize(comparison(side(), side(leak, release="2.0"))))
+    assert "<script>" not in html
+    assert "&lt;script&gt;" in html
+    assert '<a href="https://a.test/b">' in html
+    assert "src=" not in html
 
 
 # ------------------------------------------------------------------------------- sides
@@ -177,7 +177,9 @@ def test_the_page_loads_nothing_and_shows_what_was_seen() -> None:
         (("a[x]>=1", "git+https://a.test/a@main"), "a", ("a[x]>=1",)),
     ],
 )
-def test_sides(sides: tuple[str, str], package: str, installs: tuple[str, ...]) -> None:
+def test_a_side_is_a_requirement(
+    sides: tuple[str, str], package: str, installs: tuple[str, ...]
+) -> None:
     found, *both = requirements(*sides)
     assert found == package
     assert both[: len(installs)] == [*installs]
@@ -190,7 +192,7 @@ def test_a_checkout_is_a_side(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "says"),
+    ("arguments", "message"),
     [
         (("latest", "latest"), "name the package on at least one side"),
         (("a==1", "b==2"), "a and b are two packages"),
@@ -210,12 +212,12 @@ def test_a_checkout_is_a_side(tmp_path: Path) -> None:
     ],
 )
 @pytest.mark.parametrize("name", ["upgrade", "bisect"])
-def test_bad_input_is_refused_in_a_line(
-    name: str, arguments: tuple[str, ...], says: str
+def test_bad_input_is_refused_with_an_error_of_one_line(
+    name: str, arguments: tuple[str, ...], message: str
 ) -> None:
-    done = command(name, *arguments)
-    assert says in done.output
-    assert (done.exit_code, done.output.count("\n")) == (2, 1)
+    result = invoke(name, *arguments)
+    assert message in result.output
+    assert (result.exit_code, result.output.count("\n")) == (2, 1)
 
 
 @pytest.mark.parametrize(
@@ -227,7 +229,7 @@ def test_bad_input_is_refused_in_a_line(
         ("git+https://a.test/b", ""),
     ],
 )
-def test_names_of_requirements(text: str, name: str) -> None:
+def test_a_requirement_names_its_package(text: str, name: str) -> None:
     assert name_of(text) == name
 
 
@@ -246,12 +248,14 @@ def test_names_of_requirements(text: str, name: str) -> None:
         ("flask-admin @ file:///x", False),
     ],
 )
-def test_what_asks_for_an_old_release_is_known(requirement: str, old: bool) -> None:
+def test_a_requirement_of_an_old_release_is_recognised(
+    requirement: str, old: bool
+) -> None:
     assert only_before(requirement, FIRST_NEW) is old
 
 
 @pytest.mark.parametrize(
-    ("stderr", "says"),
+    ("stderr", "message"),
     [
         (
             "error: nothing fits\n  cause: Because a\n  b\n",
@@ -261,8 +265,8 @@ def test_what_asks_for_an_old_release_is_known(requirement: str, old: bool) -> N
         ("", "it ended with status 3 and said nothing"),
     ],
 )
-def test_an_error_is_printed_whole_and_in_a_line(stderr: str, says: str) -> None:
-    assert in_a_line(subprocess.CompletedProcess([], 3, "", stderr)) == says
+def test_an_error_of_uv_is_printed_on_one_line(stderr: str, message: str) -> None:
+    assert in_a_line(subprocess.CompletedProcess([], 3, "", stderr)) == message
 
 
 # ------------------------------------------------------------------------------ bisect
@@ -270,14 +274,17 @@ def test_an_error_is_printed_whole_and_in_a_line(stderr: str, says: str) -> None
 
 @pytest.fixture
 def hundred(monkeypatch: pytest.MonkeyPatch) -> t.Callable[..., list[str]]:
-    """A hundred releases, of which some from one on leak, and those that are tried."""
+    """Make a hundred releases that leak from some release on.
+
+    Returns a list that gets each release that is tried.
+    """
 
     def releases(leaks_from: int, unknown: t.Container[int] = ()) -> list[str]:
-        asked: list[str] = []
+        tried: list[str] = []
 
         def attempt(package: str, wanted: str, *_: object) -> Side:
             release = wanted.rpartition("==")[2]
-            asked.append(release)
+            tried.append(release)
             number = int(release)
             if number in unknown:
                 raise CannotTell("does not install")
@@ -287,7 +294,7 @@ def hundred(monkeypatch: pytest.MonkeyPatch) -> t.Callable[..., list[str]]:
         monkeypatch.setattr(
             environments, "releases", lambda *_: [Version(str(n)) for n in range(200)]
         )
-        return asked
+        return tried
 
     return releases
 
@@ -300,16 +307,16 @@ def quietly(doing: str) -> None:
 def test_bisect_finds_the_first_release_that_breaks(
     first: int, hundred: t.Callable[..., list[str]]
 ) -> None:
-    asked = hundred(leaks_from=first)
+    tried = hundred(leaks_from=first)
     found = bisect("shop==0", "shop<100", Job(), quietly)
     assert isinstance(found, Culprit)
     assert found.comparison.after.release == str(first)
     assert found.comparison.before.release == str(first - 1)
-    assert len(asked) == len({*asked}) == found.tried <= 9
+    assert len(tried) == len({*tried}) == found.tried <= 9
     assert found.of == 100
 
 
-def test_bisect_goes_around_what_cannot_be_tried(
+def test_bisect_skips_releases_that_cannot_be_tried(
     hundred: t.Callable[..., list[str]],
 ) -> None:
     hundred(leaks_from=50, unknown={48, 49, 51})
@@ -317,7 +324,7 @@ def test_bisect_goes_around_what_cannot_be_tried(
     assert isinstance(found, Culprit)
     assert found.comparison.after.release == "50"
     assert found.untried == ("48", "49")
-    text = plain(render(found))
+    text = plain(summarize(found))
     assert "Verdict: shop 50 broke released." in text
     assert "Could not try 48, 49: the rule may have been broken there already." in text
 
@@ -325,14 +332,14 @@ def test_bisect_goes_around_what_cannot_be_tried(
 def test_bisect_finds_nothing_where_nothing_breaks(
     hundred: t.Callable[..., list[str]],
 ) -> None:
-    asked = hundred(leaks_from=1000)
+    tried = hundred(leaks_from=1000)
     found = bisect("shop==0", "shop==99", Job(), quietly)
     assert isinstance(found, Comparison)
-    assert (found.status, len(asked)) == (0, 2)
+    assert (found.status, len(tried)) == (0, 2)
 
 
 @pytest.mark.parametrize(
-    ("first", "last", "says"),
+    ("first", "last", "message"),
     [
         ("shop==7", "shop==3", "the older one first, not shop==7 and shop==3"),
         ("shop==3", "shop==3", "both sides are shop==3: name two releases"),
@@ -340,19 +347,19 @@ def test_bisect_finds_nothing_where_nothing_breaks(
         ("shop==3", "git+file:///x", "shop @ git+file:///x is no release of shop"),
     ],
 )
-def test_what_is_no_range_of_releases_is_refused(
-    first: str, last: str, says: str, hundred: t.Callable[..., list[str]]
+def test_an_invalid_range_of_releases_is_refused(
+    first: str, last: str, message: str, hundred: t.Callable[..., list[str]]
 ) -> None:
-    asked = hundred(leaks_from=5)
-    with pytest.raises(CannotTell, match=says.replace("+", r"\+")):
+    tried = hundred(leaks_from=5)
+    with pytest.raises(CannotTell, match=message.replace("+", r"\+")):
         bisect(first, last, Job(), quietly)
-    assert asked == []
+    assert tried == []
 
 
 # ------------------------------------------------------------------------ real releases
 
 
-def command(*arguments: str) -> Result:
+def invoke(*arguments: str) -> Result:
     return CliRunner().invoke(main, arguments)
 
 
@@ -367,34 +374,34 @@ needs_index = pytest.mark.usefixtures("index")
         ("bisect", "flask-admin==1.6.1", "flask-admin==99"),
     ],
 )
-def test_a_release_that_is_not_there_is_refused(arguments: tuple[str, ...]) -> None:
-    done = command(*arguments)
-    says = {
+def test_an_unknown_release_is_refused(arguments: tuple[str, ...]) -> None:
+    result = invoke(*arguments)
+    message = {
         "upgrade": "Because there is no version of flask-admin==99 and you require "
         "flask-admin==99, we can conclude that your requirements are unsatisfiable.\n",
         "bisect": "no release of flask-admin is flask-admin==99: the newest is 2.",
     }
-    assert says[arguments[0]] in done.output
-    assert (done.exit_code, done.output.count("\n")) == (2, 1)
+    assert message[arguments[0]] in result.output
+    assert (result.exit_code, result.output.count("\n")) == (2, 1)
 
 
 @pytest.mark.releases
 @pytest.mark.parametrize("name", ["upgrade", "bisect"])
-def test_without_an_index_it_says_so(
+def test_an_unreachable_index_is_reported(
     name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("UV_OFFLINE", "1")
     monkeypatch.setenv("UV_CACHE_DIR", str(tmp_path))
-    done = command(name, "flask-admin==2.2.0", "latest")
-    assert "Packages were unavailable because the network was disabled" in done.output
-    assert (done.exit_code, done.output.count("\n")) == (2, 1)
+    result = invoke(name, "flask-admin==2.2.0", "latest")
+    assert "Packages were unavailable because the network was disabled" in result.output
+    assert (result.exit_code, result.output.count("\n")) == (2, 1)
 
 
 @needs_index
 def test_an_app_that_does_not_load_is_refused() -> None:
-    done = command("upgrade", "flask==3.1.2", "flask==3.1.3", "--app", "nowhere:app")
-    assert "nowhere:app with flask==3.1." in done.output
-    assert (done.exit_code, done.output.count("\n")) == (2, 1)
+    result = invoke("upgrade", "flask==3.1.2", "flask==3.1.3", "--app", "nowhere:app")
+    assert "nowhere:app with flask==3.1." in result.output
+    assert (result.exit_code, result.output.count("\n")) == (2, 1)
 
 
 @needs_index
@@ -417,8 +424,8 @@ def test_a_checkout_and_a_git_address_are_compared(sdist: Sdist) -> None:
     view = checkout / "flask_admin/contrib/sqla/view.py"
     code = view.read_text()
     git = f"git+{checkout.as_uri()}"
-    done = command("upgrade", "flask-admin==2.2.1", str(checkout))
-    assert done.exit_code == 0, done.output  # uv has built and kept it
+    result = invoke("upgrade", "flask-admin==2.2.1", str(checkout))
+    assert result.exit_code == 0, result.output  # uv has built and kept it
     stray = "        sqlalchemy.orm.Session().close()\n"
     [method] = [
         line
@@ -428,12 +435,12 @@ def test_a_checkout_and_a_git_address_are_compared(sdist: Sdist) -> None:
     body = code.index(method)
     start = code.index('"""', code.index('"""', body) + 3) + 4
     view.write_text(f"import sqlalchemy.orm\n{code[:start]}{stray}{code[start:]}")
-    done = command("upgrade", git, str(checkout))
-    assert done.exit_code == 2, done.output
-    assert "name the package" in done.output
-    done = command("upgrade", "flask-admin==2.2.1", str(checkout))
-    assert done.exit_code == 1, done.output
-    assert "Broken: single" in done.output
-    assert "is made by Flask-Admin itself" in " ".join(done.output.split())
-    done = command("upgrade", git, "flask-admin==2.2.1")
-    assert done.exit_code == 0, done.output
+    result = invoke("upgrade", git, str(checkout))
+    assert result.exit_code == 2, result.output
+    assert "name the package" in result.output
+    result = invoke("upgrade", "flask-admin==2.2.1", str(checkout))
+    assert result.exit_code == 1, result.output
+    assert "Broken: single" in result.output
+    assert "is made by Flask-Admin itself" in " ".join(result.output.split())
+    result = invoke("upgrade", git, "flask-admin==2.2.1")
+    assert result.exit_code == 0, result.output

@@ -1,6 +1,7 @@
-"""The verdicts on all releases: defects, documents and picture agree with them."""
+"""The verdicts on all releases: the defects, the tables and the picture match them."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -34,45 +35,48 @@ from tools.verdicts import with_tables
 FOUND = load()
 
 
-def test_the_tables_are_those_of_the_verdicts() -> None:
+def test_the_tables_match_the_verdicts() -> None:
     text = PAGE.read_text(encoding="utf-8")
     assert with_tables(text, FOUND) == text, "run `make verdicts`"
 
 
-def test_the_picture_is_that_of_the_verdicts() -> None:
+def test_the_picture_matches_the_verdicts() -> None:
     assert PICTURE.read_text(encoding="utf-8") == picture(FOUND), "run `make verdicts`"
 
 
 def test_every_environment_has_a_verdict() -> None:
-    assert {one.name for one in FOUND} == {*NAMES_OF_ALL}
+    assert {environment.name for environment in FOUND} == {*NAMES_OF_ALL}
 
 
-def unexpected(one: Environment) -> list[str]:
-    """The cells that are not what the defects and the handles' needs say of the
-    versions of an environment."""
-    if one.does_not_import or not_importing(one.versions):
-        return [] if one.does_not_import and not_importing(one.versions) else [one.name]
+def unexplained_cells(environment: Environment) -> list[str]:
+    """List the cells that differ from what the defects and the handles' needs imply."""
+    versions = environment.versions
+    if environment.does_not_import or not_importing(versions):
+        expects = environment.does_not_import and not_importing(versions)
+        return [] if expects else [environment.name]
     found = []
     for rule in Rule:
         for handle in HANDLES:
-            cell = one.cell(rule, handle)
-            known = {defect.id for defect in expected(rule, handle, one.versions)}
+            cell = environment.cell(rule, handle)
+            known = {defect.id for defect in expected(rule, handle, versions)}
             state = State.KNOWN if known else State.HOLDS
-            if missing(handle, one.versions):
+            if missing(handle, versions):
                 known, state = set(), State.NOT_TRIED
             if (cell.state, {*cell.defects}) != (state, known):
                 found.append(f"{cell}: expected {state.value} {known or ''}")
     return found
 
 
-@pytest.mark.parametrize("one", FOUND, ids=lambda one: one.name)
-def test_every_cell_is_what_the_defects_say(one: Environment) -> None:
-    assert not unexpected(one)
+@pytest.mark.parametrize("environment", FOUND, ids=lambda environment: environment.name)
+def test_the_defects_explain_every_cell(environment: Environment) -> None:
+    assert not unexplained_cells(environment)
 
 
-def environment(name: str, *cells: Cell, **stack: str) -> Environment:
+def make_environment(name: str, *cells: Cell, **stack: str) -> Environment:
     versions = {"Flask-Admin": name.split("-")[0], "Flask": "3.1.3", **stack}
-    return Environment(name, versions, {(one.rule, one.subject): one for one in cells})
+    return Environment(
+        name, versions, {(cell.rule, cell.subject): cell for cell in cells}
+    )
 
 
 LITE = "lite"
@@ -83,7 +87,6 @@ UNTRIED = [
     for handle in HANDLES
     if handle != "scoped_session"
 ]
-OTHER = Cell(Rule.ALIVE, "scoped_session", State.KNOWN, "", ("other",))
 KNOWN = Cell(Rule.ALIVE, "scoped_session", State.KNOWN, "", ("streams-too-late",))
 
 
@@ -91,46 +94,46 @@ KNOWN = Cell(Rule.ALIVE, "scoped_session", State.KNOWN, "", ("streams-too-late",
     ("cells", "number"),
     [
         ([*UNTRIED, KNOWN], 0),
-        (UNTRIED, 1),  # a known defect that does not show
+        (UNTRIED, 1),  # a known defect is missing
         ([*UNTRIED, Cell(Rule.ALIVE, "scoped_session", State.BROKEN)], 1),
         ([*UNTRIED, KNOWN, Cell(Rule.FRESH, "scoped_session", State.BROKEN)], 1),
-        ([*UNTRIED[1:], KNOWN], 1),  # a handle that is tried without what it needs
-        (
-            [*UNTRIED, Cell(Rule.ALIVE, "scoped_session", State.KNOWN, "", ("other",))],
-            1,
-        ),
+        ([*UNTRIED[1:], KNOWN], 1),  # a handle is tried without its package
+        ([*UNTRIED, replace(KNOWN, defects=("other",))], 1),
     ],
 )
-def test_a_cell_that_is_not_what_the_defects_say_is_found(
+def test_a_cell_that_the_defects_do_not_explain_is_found(
     cells: list[Cell], number: int
 ) -> None:
-    assert len(unexpected(environment(NAME, *cells))) == number
+    assert len(unexplained_cells(make_environment(NAME, *cells))) == number
 
 
-def test_an_environment_that_should_not_import_and_does_is_found() -> None:
-    broken = environment("2.2.1-neither-sa2.1-flask3.1.3")
-    assert unexpected(broken) == [broken.name]
-    assert unexpected(broken._replace(does_not_import="cannot import name 'X'")) == []
+def test_an_unexpected_import_is_found() -> None:
+    broken = make_environment("2.2.1-neither-sa2.1-flask3.1.3")
+    assert unexplained_cells(broken) == [broken.name]
+    assert (
+        unexplained_cells(broken._replace(does_not_import="cannot import name 'X'"))
+        == []
+    )
 
 
-def test_every_defect_is_seen_somewhere() -> None:
+def test_every_defect_is_in_some_environment() -> None:
     seen = {
         defect
-        for one in FOUND
-        for cell in one.cells.values()
+        for environment in FOUND
+        for cell in environment.cells.values()
         for defect in cell.defects
     }
     seen |= {
         defect.id
-        for one in FOUND
-        if one.does_not_import
-        for defect in not_importing(one.versions)
+        for environment in FOUND
+        if environment.does_not_import
+        for defect in not_importing(environment.versions)
     }
-    assert seen == {one.id for one in DEFECTS if one.handles}
+    assert seen == {defect.id for defect in DEFECTS if defect.handles}
 
 
-@pytest.mark.parametrize("defect", DEFECTS, ids=lambda one: one.id)
-def test_the_investigation_describes_it(defect: Defect) -> None:
+@pytest.mark.parametrize("defect", DEFECTS, ids=lambda defect: defect.id)
+def test_the_investigation_describes_every_defect(defect: Defect) -> None:
     text = (ROOT / INVESTIGATION).read_text(encoding="utf-8")
     found = re.search(rf"^### {defect.finding}\. .*?(?=^### |^## )", text, re.M | re.S)
     assert found, f"there is no finding {defect.finding}"
@@ -139,20 +142,18 @@ def test_the_investigation_describes_it(defect: Defect) -> None:
         assert f"`{rule}`" in found[0]
 
 
-@pytest.mark.parametrize("defect", DEFECTS, ids=lambda one: one.id)
-def test_a_defect_names_rules_and_handles_and_ends_where_it_is_fixed(
-    defect: Defect,
-) -> None:
+@pytest.mark.parametrize("defect", DEFECTS, ids=lambda defect: defect.id)
+def test_a_defect_names_rules_and_handles_and_ends_at_its_fix(defect: Defect) -> None:
     assert {*defect.rules} <= {*Rule}
     assert {*defect.handles} <= {*HANDLES}
     assert not defect.fixed_in or not defect.is_in(defect.fixed_in)
 
 
-def test_a_release_that_is_not_known_has_no_defect() -> None:
+def test_an_unknown_release_has_no_defect() -> None:
     assert not BY_ID["streams-too-late"].is_in("")
 
 
-def test_what_is_saved_is_read_again(
+def test_saved_verdicts_can_be_loaded(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(verdicts, "DATA", tmp_path / "verdicts.json")
@@ -161,41 +162,36 @@ def test_what_is_saved_is_read_again(
     assert load() == FOUND
 
 
-BEFORE = environment("2.2.1-both-sa2.1-flask3.1.3")
+NOW = "2.2.1-both-sa2.1-flask3.1.3"
+STREAMS = Cell(Rule.ALIVE, LITE, State.KNOWN, "", ("streams-too-late",))
 
 
 @pytest.mark.parametrize(("state", "number"), [(State.HOLDS, 0), (State.BROKEN, 1)])
-def test_a_new_release_that_changes_a_cell_is_reported(
-    state: State, number: int
-) -> None:
-    now = environment("newest-both-sa2.1-flask3.1.3", Cell(Rule.FRESH, LITE, state))
-    found = [*changed(now, BEFORE)]
+def test_a_changed_cell_is_reported(state: State, number: int) -> None:
+    now = make_environment(
+        "newest-both-sa2.1-flask3.1.3", Cell(Rule.FRESH, LITE, state)
+    )
+    found = [*changed(now, make_environment(NOW))]
     assert len(found) == number
-    assert all("fresh with lite: holds in 2.2.1-both" in one for one in found)
+    assert all("fresh with lite: holds in 2.2.1-both" in line for line in found)
 
 
-def test_another_defect_in_the_same_cell_is_reported() -> None:
-    one, other = (
-        Cell(Rule.ALIVE, LITE, State.KNOWN, "", (name,)) for name in [*BY_ID][:2]
-    )
+def test_a_changed_defect_is_reported() -> None:
     before, now = (
-        environment("2.2.1-both-sa2.1-flask3.1.3", it) for it in (one, other)
+        make_environment(NOW, replace(STREAMS, defects=(name,)))
+        for name in [*BY_ID][:2]
     )
-    [said] = changed(now, before)
-    assert "known broken [1] in 2.2.1-both-sa2.1-flask3.1.3, known broken [2]" in said
+    [line] = changed(now, before)
+    assert f"known broken [1] in {NOW}, known broken [2]" in line
 
 
-def test_a_break_that_no_defect_explains_is_in_the_table() -> None:
-    known = Cell(Rule.ALIVE, LITE, State.KNOWN, "", ("streams-too-late",))
-    cells = [Cell(Rule.FRESH, LITE, State.BROKEN), known]
-    broken = environment("9.0-both-sa2.1-flask3.1.3", *cells)
-    said = verdict([broken], LITE)
-    assert said.startswith("**fresh broken**; all but `alive` [1]")
+def test_the_table_shows_a_rule_that_is_broken_without_a_known_defect() -> None:
+    broken = make_environment(NOW, Cell(Rule.FRESH, LITE, State.BROKEN), STREAMS)
+    assert verdict([broken], LITE) == "**fresh broken**; all but `alive` [1]"
 
 
-def test_a_red_cell_of_the_picture_leads_to_its_finding() -> None:
-    known = Cell(Rule.ALIVE, LITE, State.KNOWN, "", ("streams-too-late",))
-    drawn = picture([environment("9.0-both-sa2.1-flask3.1.3", known)])
+def test_a_broken_cell_of_the_picture_links_to_its_finding() -> None:
+    drawn = picture([make_environment(NOW, STREAMS)])
     target = "../SESSION_SCOPING_INVESTIGATION.md#1-an-export-outlives-its-session"
     assert f'<a href="{target}">' in drawn
 
@@ -204,10 +200,10 @@ def test_a_red_cell_of_the_picture_leads_to_its_finding() -> None:
 @pytest.mark.parametrize(
     "name", ["2.2.0-lite-sa2.1-flask3.1.3", "2.2.1-neither-sa2.0-flask3.1.1"]
 )
-def test_an_environment_is_as_it_is_written_down(name: str) -> None:
-    """One with known defects, and one in which Flask-Admin does not import."""
+def test_an_environment_matches_its_verdict(name: str) -> None:
+    """With known defects, and where Flask-Admin does not import."""
     [now] = run([name])
-    [before] = [one for one in FOUND if one.name == name]
+    [before] = [environment for environment in FOUND if environment.name == name]
     assert [*changed(now, before)] == []
     assert not now.cells or LITE in {handle for _, handle in now.cells}
     assert before.does_not_import == now.does_not_import

@@ -58,7 +58,7 @@ SHOP = (
 
 def run(*command: str | Path, **how: t.Any) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [str(one) for one in command], capture_output=True, text=True, **how
+        [str(part) for part in command], capture_output=True, text=True, **how
     )
 
 
@@ -138,8 +138,10 @@ def test_the_readme_has_the_commands_that_are_run() -> None:
     "command",
     [
         # CI runs the cheapest; the documents' own upgrade is another one.
-        pytest.param(one, marks=[] if " --without " in one else [pytest.mark.weekly])
-        for one in EXPECTED
+        pytest.param(
+            command, marks=[] if " --without " in command else [pytest.mark.weekly]
+        )
+        for command in EXPECTED
     ],
 )
 def test_a_command_of_the_readme(

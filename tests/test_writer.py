@@ -1,4 +1,4 @@
-"""What writes is driven too, and nothing of anybody else's is lost or changed."""
+"""What writes is driven, too, and no other row is lost or changed."""
 # mypy: allow-subclassing-any
 
 import logging
@@ -107,7 +107,7 @@ def make_models(base: t.Any) -> Models:
         name = Column(sa.String(30))
 
     class Ticket(base):
-        """A seat that another ticket gets is taken from this one."""
+        """A seat that another ticket gets is taken from this ticket."""
 
         __tablename__ = "ticket"
         id = Column(sa.Integer, primary_key=True)
@@ -125,7 +125,7 @@ def make_models(base: t.Any) -> Models:
         seat = orm.relationship(Seat, cascade="all")
 
     class Manual(Note):
-        """In two tables, and with links to seats in a third one."""
+        """In two tables, with links to seats in a third table."""
 
         __tablename__ = "manual"
         id = Column(sa.ForeignKey("note.id"), primary_key=True)
@@ -421,7 +421,7 @@ def test_with_write_what_reads_is_stopped_all_the_same(shop: Shop) -> None:
     assert shop.rows["category"] == before["category"]
 
 
-def test_what_the_admin_does_not_delete_is_removed_and_told(shop: Shop) -> None:
+def test_what_the_admin_does_not_delete_is_removed_and_noted(shop: Shop) -> None:
     class View(CategoryView):
         def on_model_delete(self, model: t.Any) -> None:
             raise ValidationError("not on a Monday")
@@ -429,17 +429,17 @@ def test_what_the_admin_does_not_delete_is_removed_and_told(shop: Shop) -> None:
     shop.add(View, shop.models.category)
     before = shop.rows
     recording = record(shop.app, write=True)
-    told = wrongs(recording)
-    assert set(told) == {"bulk delete", "delete"}
-    assert "the row is still there" in told["delete"]
-    assert "not on a Monday" in told["delete"]
-    assert {one.does for one in judge(recording).failures} == set(told)
+    wrong = wrongs(recording)
+    assert set(wrong) == {"bulk delete", "delete"}
+    assert "the row is still there" in wrong["delete"]
+    assert "not on a Monday" in wrong["delete"]
+    assert {one.does for one in judge(recording).failures} == set(wrong)
     [note] = recording.notes
     assert note.startswith("category: 4 rows that the admin did not delete")
     assert shop.rows == before
 
 
-def test_what_cannot_be_removed_is_told(plain: Shop) -> None:
+def test_what_cannot_be_removed_is_noted(plain: Shop) -> None:
     for engine in plain.session.get_bind(), plain.engine:
 
         @sa.event.listens_for(engine, "connect")
@@ -500,7 +500,7 @@ def test_a_session_that_is_lent_to_a_concurrent_request(shop: Shop) -> None:
     assert shop.rows == before
 
 
-def test_what_a_view_writes_beside_is_told_and_left(shop: Shop) -> None:
+def test_what_else_a_view_writes_is_noted_and_left(shop: Shop) -> None:
     class View(CategoryView):
         def on_model_change(self, form: t.Any, model: t.Any, new: bool) -> None:
             shop.session.add(shop.models.note(text=model.name))
@@ -517,7 +517,7 @@ def test_what_a_view_writes_beside_is_told_and_left(shop: Shop) -> None:
     assert len(shop.rows["category"]) == 1
 
 
-def test_no_row_of_anybody_else_is_taken_over_or_deleted(shop: Shop) -> None:
+def test_no_other_row_is_taken_over_or_deleted(shop: Shop) -> None:
     for model in shop.models.ticket, shop.models.parcel, shop.models.seat:
         shop.add(ModelView, model)
     before = shop.rows
@@ -527,7 +527,7 @@ def test_no_row_of_anybody_else_is_taken_over_or_deleted(shop: Shop) -> None:
     assert shop.rows == before
 
 
-def test_a_form_that_insists_on_somebody_elses_row_is_told(shop: Shop) -> None:
+def test_a_form_that_requires_another_row_is_noted(shop: Shop) -> None:
     class View(ModelView):
         form_args: t.Any = {
             "seat": {"validators": [InputRequired()], "allow_blank": False}
@@ -604,7 +604,7 @@ def test_forms_with_a_token_are_driven(shop: Shop) -> None:
     assert shop.rows == before
 
 
-def test_what_a_view_does_not_allow_is_told(shop: Shop) -> None:
+def test_what_a_view_does_not_allow_is_noted(shop: Shop) -> None:
     class ReadOnly(CategoryView):
         can_create = False
 
@@ -615,11 +615,11 @@ def test_what_a_view_does_not_allow_is_told(shop: Shop) -> None:
     shop.add(Growing, shop.models.category, endpoint="growing")
     before = shop.rows
     recording = record(shop.app, write=True)
-    told = {
+    left_out = {
         (recording.views[one.view].name, str(one.operation)): one.why
         for one in recording.unseen
     }
-    assert told == {
+    assert left_out == {
         ("ReadOnly", "create"): "can_create is False",
         ("ReadOnly", "edit"): "there is no row of its own to do it with",
         ("ReadOnly", "bulk delete"): "there is no row of its own to do it with",
@@ -630,7 +630,7 @@ def test_what_a_view_does_not_allow_is_told(shop: Shop) -> None:
     assert shop.rows == before
 
 
-def test_a_form_that_refuses_what_is_made_up_is_told_in_its_own_words(
+def test_a_form_that_refuses_a_made_up_value_is_quoted(
     shop: Shop,
 ) -> None:
     def refuse(form: t.Any, field: t.Any) -> None:
@@ -641,8 +641,8 @@ def test_a_form_that_refuses_what_is_made_up_is_told_in_its_own_words(
 
     shop.add(View, shop.models.category)
     recording = record(shop.app, write=True)
-    told = reasons(recording)["create"]
-    assert told.startswith("the form refuses it: Name: Only Latin names of beetles.")
+    reason = reasons(recording)["create"]
+    assert reason.startswith("the form refuses it: Name: Only Latin names of beetles.")
     assert not judge(recording).failures
 
 
@@ -670,7 +670,7 @@ def test_a_form_is_tried_again_by_its_own_hints(shop: Shop) -> None:
     assert shop.rows == before
 
 
-def test_a_form_that_asks_for_a_file_is_told(shop: Shop) -> None:
+def test_a_form_that_asks_for_a_file_is_noted(shop: Shop) -> None:
     class View(ModelView):
         form_columns = ("name", "logo")
         form_extra_fields = {"logo": FileField("Logo", [InputRequired()])}
@@ -705,7 +705,7 @@ def test_a_row_that_fails_after_it_is_written_is_removed(shop: Shop) -> None:
     assert shop.rows == before
 
 
-def test_a_row_of_somebody_else_under_a_key_that_is_free_again_stays(
+def test_another_row_under_a_key_that_is_free_again_stays(
     shop: Shop,
 ) -> None:
     class View(CategoryView):

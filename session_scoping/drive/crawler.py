@@ -22,7 +22,6 @@ from session_scoping.drive.driven import refuse_write
 from session_scoping.drive.driven import Writing
 from session_scoping.drive.faults import Faults
 from session_scoping.drive.faults import in_memory
-from session_scoping.drive.operations import plan
 from session_scoping.drive.operations import Task
 from session_scoping.errors import CannotTell
 from session_scoping.recording import Fault
@@ -75,27 +74,11 @@ class Crawler:
         self.client, self.other_client = self._client(), self._client()
         self.pages: dict[int, str] = {}  # the list of each view
         self.leads_to = ""  # where the last response redirects to
-        self.refused: set[int] = set()  # the views whose list does not open
+        self.refused: dict[int, str] = {}  # why the list of a view does not open
         self.collecting = True  # does a garbage collection return connections?
 
     def _client(self) -> FlaskClient:
         return self.make_client(self.app)
-
-    def plan(self) -> list[Task]:
-        """Return what there is to drive. Raises ``CannotTell`` if there is nothing."""
-        tasks = plan(self.app, self.recorder)
-        recording = self.recorder.recording
-        if not self.app.extensions.get("admin"):
-            raise CannotTell(
-                f"{self.app.import_name} has no Admin: call Admin(app) or "
-                "admin.init_app(app) before the app is handed over"
-            )
-        if not any(view.model for view in recording.views):
-            raise CannotTell(
-                f"{self.app.import_name} has an Admin without a SQLAlchemy view: "
-                "there is no session to watch"
-            )
-        return tasks
 
     def refuse(self, sql: str) -> None:
         """Stop a write that does not belong to a driven request.
@@ -129,7 +112,7 @@ class Crawler:
         elif not (resolved.absent or resolved.data) and (why := self.refusal(first)):
             self.unseen(task, why)
             if task.operation == LIST:
-                self.refused.add(task.view)
+                self.refused[task.view] = why
             return
         self.send_overtaken(resolved, first)
         if self.fails(task.view):

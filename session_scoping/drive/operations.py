@@ -13,6 +13,7 @@ from werkzeug.routing import BuildError
 from werkzeug.routing import MapAdapter
 
 from flask_admin.contrib.sqla import ModelView
+from session_scoping.errors import CannotTell
 from session_scoping.recording import Operation
 from session_scoping.recording import OperationKind
 from session_scoping.watch.recorder import Recorder
@@ -105,11 +106,25 @@ def word(page: str) -> str:
 
 
 def plan(app: flask.Flask, recorder: Recorder) -> list[Task]:
-    """Return what there is to read, view by view, each list first."""
+    """Return what there is to read, view by view, each list first.
+
+    Raises ``CannotTell`` if the app has no ``Admin``, or no SQLAlchemy view.
+    """
+    numbers = recorder.learn(app)
+    if not app.extensions.get("admin"):
+        raise CannotTell(
+            f"{app.import_name} has no Admin: call Admin(app) or admin.init_app(app) "
+            "before the app is handed over"
+        )
+    if not any(view.model for view in recorder.recording.views):
+        raise CannotTell(
+            f"{app.import_name} has an Admin without a SQLAlchemy view: there is no "
+            "session to watch"
+        )
     urls = app.url_map.bind("localhost")
     tasks: list[Task] = []
     others: list[Task] = []
-    for number in recorder.learn(app).values():
+    for number in numbers.values():
         view = recorder.view(number)
         if isinstance(view, ModelView):
             tasks += _of_model(number, view, urls, bool(app.secret_key))

@@ -10,6 +10,7 @@ import flask
 from session_scoping.drive.crawler import Crawler
 from session_scoping.drive.crawler import MakeClient
 from session_scoping.drive.crawler import Reference
+from session_scoping.drive.operations import plan
 from session_scoping.drive.writer import Writer
 from session_scoping.errors import CannotTell
 from session_scoping.recording import Fault
@@ -68,7 +69,7 @@ def record(
     try:
         kinds = tuple(Fault) if faults is True else faults or ()
         crawler = Crawler(app, recorder, client, kinds, reference)
-        tasks = crawler.plan()
+        tasks = plan(app, recorder)
         if reference is not None:
             tasks += reference.tasks(recorder.learn(app))
         with silence():

@@ -1,4 +1,4 @@
-"""HTML pages from the templates of this folder. They load nothing from a network."""
+"""Makes an HTML page of a summary. The page loads nothing from a network."""
 
 import re
 from importlib.resources import files
@@ -8,19 +8,22 @@ from jinja2 import StrictUndefined
 from markupsafe import escape
 from markupsafe import Markup
 
+from session_scoping.report.summary import Summary
 
-def render_page(template: str, **values: object) -> str:
-    """Return a template of this folder, filled in with values, as HTML."""
+
+def page(summary: Summary) -> str:
+    """Return a summary as HTML."""
     environment = Environment(
         autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined
     )
+    environment.filters["linked"] = linked
     part = files(__package__).joinpath
-    page = environment.from_string(part(template).read_text(encoding="utf-8"))
+    template = environment.from_string(part("page.html").read_text(encoding="utf-8"))
     style = Markup(part("page.css").read_text(encoding="utf-8"))
-    return page.render(style=style, link=link, **values)
+    return template.render(summary=summary, style=style)
 
 
-def link(text: str) -> Markup:
+def linked(text: str) -> Markup:
     """Return a text as HTML, with links for its addresses."""
     escaped = str(escape(text))
     return Markup(re.sub(r"(https://[^\s<]+)", r'<a href="\1">\1</a>', escaped))

@@ -1,30 +1,20 @@
-"""Which rule holds with which handle, as text and as a page."""
+"""The summary of a survey: which rule holds with which handle."""
 
 import typing as t
 
-from rich.console import Group
-from rich.console import RenderableType
-from rich.padding import Padding
-from rich.table import Table
-from rich.text import Text
-
 from session_scoping.compare.survey import Survey
-from session_scoping.report.page import render_page
-from session_scoping.rules.cells import Cell
+from session_scoping.report.summary import lines
+from session_scoping.report.summary import of_cells
+from session_scoping.report.summary import Section
+from session_scoping.report.summary import Style
+from session_scoping.report.summary import Summary
+from session_scoping.report.summary import Table
 from session_scoping.rules.cells import State
 from session_scoping.rules.defects import notes
-from session_scoping.rules.defects import word
 from session_scoping.rules.handles import HANDLES
 from session_scoping.rules.rules import Rule
 from session_scoping.watch.stack import STACK
 
-STYLES = {
-    State.HOLDS: "green",
-    State.BROKEN: "bold red",
-    State.KNOWN: "yellow",
-    State.NOT_TRIED: "dim",
-    State.NOT_REACHED: "dim",
-}
 SENTENCES = {
     0: "sessions are request-scoped",
     1: "a rule is broken",
@@ -33,8 +23,22 @@ SENTENCES = {
 FEW = 3  # the violations that are printed for a rule: --json has all
 
 
-def versions(survey: Survey) -> str:
-    """Return the packages and releases that the verdict is about."""
+def summarize(survey: Survey) -> Summary:
+    """Return the summary of a survey."""
+    rows = (
+        (rule, of_cells(survey.cell(rule, handle) for handle in HANDLES))
+        for rule in Rule
+    )
+    return Summary(
+        about=lines(_versions(survey)),
+        tables=(Table("rule", HANDLES, tuple(rows)),),
+        notes=tuple(_notes(survey)),
+        sections=tuple(_sections(survey)),
+        sentence=f"{_sentence(survey)}.",
+    )
+
+
+def _versions(survey: Survey) -> str:
     known = survey.stack
     found = [
         f"{package} {known[package]}" if package in known else f"no {package}"
@@ -43,8 +47,7 @@ def versions(survey: Survey) -> str:
     return ", ".join([*found, f"Python {survey.python}"])
 
 
-def sentence(survey: Survey) -> str:
-    """Return the verdict in a sentence."""
+def _sentence(survey: Survey) -> str:
     if survey.does_not_import:
         return f"could not tell: {survey.does_not_import}"
     known = any(cell.state == State.KNOWN for cell in survey.cells)
@@ -52,7 +55,7 @@ def sentence(survey: Survey) -> str:
     return SENTENCES[survey.status] + but
 
 
-def remarks(survey: Survey) -> t.Iterator[str]:
+def _notes(survey: Survey) -> t.Iterator[str]:
     """Yield lines that explain cells: known defects, and why a cell is not tried."""
     yield from notes(survey.cells)
     for handle, why in survey.not_tried.items():
@@ -60,46 +63,16 @@ def remarks(survey: Survey) -> t.Iterator[str]:
     yield from survey.wrong
 
 
-def broken(survey: Survey) -> list[Cell]:
-    """Return the cells that no known defect explains."""
-    return [cell for cell in survey.cells if cell.state == State.BROKEN]
+def _sections(survey: Survey) -> t.Iterator[Section]:
+    """Yield the violations that no known defect explains."""
+    for cell in survey.cells:
+        if cell.state == State.BROKEN:
+            seen = shortened(cell.seen, FEW)
+            title = f"{cell.rule} is broken with {cell.subject}:"
+            yield Section(title, lines(*seen), Style.BAD)
 
 
-def render(survey: Survey) -> RenderableType:
-    """Return the table and its notes, as something that ``rich`` prints."""
-    return Group(*_parts(survey))
-
-
-def _parts(survey: Survey) -> t.Iterator[RenderableType]:
-    yield Text(versions(survey))
-    yield Text()
-    table = Table("rule", *HANDLES, box=None, pad_edge=False, padding=(0, 1, 0, 0))
-    for rule in Rule:
-        cells = (survey.cell(rule, handle) for handle in HANDLES)
-        table.add_row(rule, *(Text(word(cell), STYLES[cell.state]) for cell in cells))
-    yield table
-    yield Text()
-    for remark in remarks(survey):
-        yield Text(remark)
-    for cell in broken(survey):
-        yield Text(f"{cell.rule} is broken with {cell.subject}:", STYLES[State.BROKEN])
-        for seen in cell.seen[:FEW]:
-            yield Padding(Text(seen), (0, 0, 0, 3), expand=False)
-        if len(cell.seen) > FEW:
-            yield Padding(Text(f"and {len(cell.seen) - FEW} more"), (0, 0, 0, 3))
-    yield Text(f"\nVerdict: {sentence(survey)}.", "bold")
-
-
-def html(survey: Survey) -> str:
-    """Return the survey as an HTML page that loads nothing."""
-    return render_page(
-        "survey.html",
-        survey=survey,
-        handles=HANDLES,
-        rules=Rule,
-        word=word,
-        versions=versions(survey),
-        sentence=sentence(survey),
-        remarks=[*remarks(survey)],
-        broken=broken(survey),
-    )
+def shortened(seen: t.Sequence[str], few: int) -> list[str]:
+    """Return the first lines, and how many more there are."""
+    more = len(seen) - few
+    return [*seen[:few], *([f"and {more} more"] if more > 0 else [])]

@@ -41,6 +41,11 @@ class Outcome(Word):
     WRITES = "tries to write"  # while a page is read
     NOTHING_SEEN = "nothing seen"  # no view that uses a session has answered
 
+    @property
+    def status(self) -> int:
+        """The exit status: 0 if the rules hold, 1 if not, 2 if nothing was seen."""
+        return {Outcome.HOLDS: 0, Outcome.NOTHING_SEEN: 2}.get(self, 1)
+
 
 @dataclass(frozen=True)
 class Violation:

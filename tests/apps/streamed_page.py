@@ -36,8 +36,8 @@ class DownloadView(BaseView):
         readings = self.readings()
 
         def lines() -> t.Iterator[str]:
-            for one in readings:  # broken here
-                yield f"{one.place},{one.degrees}\n"
+            for reading in readings:  # broken here
+                yield f"{reading.place},{reading.degrees}\n"
 
         return Response(stream_with_context(lines()), mimetype="text/csv")
 

@@ -1,4 +1,4 @@
-"""A look at a database server from outside of all that is tried there."""
+"""A look at a database server, from outside of what is tried there."""
 
 import typing as t
 
@@ -37,11 +37,11 @@ class Monitor:
             return [tuple(row) for row in found] if found.returns_rows else []
 
     def in_transaction(self) -> list[t.Any]:
-        """The connections that have a transaction, while nobody is at work."""
+        """The connections that have a transaction."""
         return self.ask(IN_TRANSACTION[self.server.name])
 
     def connections(self) -> list[int]:
-        """All connections but the one that asks."""
+        """All connections but the monitor's own."""
         return [number for (number,) in self.ask(CONNECTIONS[self.server.name])]
 
     def kill(self) -> int:
@@ -54,8 +54,3 @@ class Monitor:
             except sa.exc.DBAPIError:
                 continue  # it has ended by itself
         return killed
-
-    def wait(self, seconds: float) -> None:
-        """By the clock of the server, which is the one that loses its patience."""
-        nap = "pg_sleep" if self.server.name == "postgresql" else "SLEEP"
-        self.ask(f"SELECT {nap}({seconds})")

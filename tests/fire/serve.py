@@ -1,7 +1,7 @@
-"""Serve the library from a socket that somebody has opened, with a recorder inside.
+"""Serve the library from an open socket, with a recorder inside.
 
 ``python -m tests.fire.serve KIND FD FOLDER``: KIND is ``werkzeug`` or ``waitress``.  It
-writes what it saw into the folder when it is told to end.  gunicorn's workers do so by
+writes what it saw into the folder when it is ended.  gunicorn's workers do so by
 the hooks below: this module is their configuration, too.
 """
 

@@ -53,7 +53,7 @@ class Serving:
     clients: list["Client"] = field(default_factory=list)
 
     def client(self) -> "Client":
-        """One more, who leaves at the latest when all is over."""
+        """Return a new client.  It leaves when the server ends."""
         self.clients.append(Client(self))
         return self.clients[-1]
 
@@ -78,7 +78,7 @@ class Serving:
         self.process.send_signal(signal.SIGTERM)
         self.process.wait(60)
         files = sorted(self.folder.glob("*.json"))
-        self.recordings = [Recording.load(one) for one in files]
+        self.recordings = [Recording.load(file) for file in files]
 
 
 @contextmanager
@@ -164,7 +164,7 @@ class Client:
 
 @dataclass
 class Work:
-    """What one person has done, and what has to be there for it."""
+    """What a person has done, and what has to be there for it."""
 
     answers: list[int] = field(default_factory=list)
     kept: set[str] = field(default_factory=set)  # titles of what is to stay
@@ -172,7 +172,7 @@ class Work:
 
 
 def work(server: Serving, person: int, rounds: int) -> Work:
-    """Read and write, as an editor does: only the rows of this one."""
+    """Read and write, as an editor does, and only rows of this person."""
     client, done = server.client(), Work()
     for number in range(rounds):
         title = f"p{person:02}n{number:02}"
@@ -210,6 +210,8 @@ def working(
     """People are at work in the block; what they have done is there after it."""
     done: list[Work] = []
     with ThreadPoolExecutor(people) as pool:
-        all_of_it = [pool.submit(work, server, one, rounds) for one in range(people)]
+        all_of_it = [
+            pool.submit(work, server, person, rounds) for person in range(people)
+        ]
         yield done
-    done.extend(one.result() for one in all_of_it)
+    done.extend(future.result() for future in all_of_it)

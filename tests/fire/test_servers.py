@@ -7,7 +7,7 @@ import pytest
 
 from session_scoping import judge
 from session_scoping import Recording
-from session_scoping.report.terminal import text
+from session_scoping.report.verdict import text
 from session_scoping.rules.rules import Rule
 from tests.fire.monitor import Monitor
 from tests.fire.serving import SERVERS
@@ -24,29 +24,33 @@ NEVER_YIELDS = ("gunicorn with gevent", "postgresql")  # psycopg2 waits in C
 
 def must_hold(recordings: list[Recording]) -> None:
     """Every rule in every request, every session closed, every connection returned."""
-    served = [one for one in recordings if one.requests]
+    served = [recording for recording in recordings if recording.requests]
     assert served, "nothing was seen, so nothing is proven"
     for recording in served:
         verdict = judge(recording)
         assert verdict.holds, text(verdict)
         assert verdict.proven
-        assert [one for one in recording.sessions if not one.closed] == []
-        assert [one for one in recording.requests if one.taken != one.returned] == []
+        assert [session for session in recording.sessions if not session.closed] == []
+        assert [
+            request
+            for request in recording.requests
+            if request.taken != request.returned
+        ] == []
 
 
 def must_be_whole(monitor: Monitor, done: list[Work]) -> int:
-    """What was answered as saved is there, and nothing that nobody saved. How many rows
-    were kept."""
+    """What was answered as saved is there, and nothing else.  Return the number of rows
+    that were kept."""
     rows = monitor.ask("SELECT title FROM book WHERE title NOT LIKE 'Book %'")
     titles = {title for (title,) in rows}
-    kept = set().union(*(one.kept for one in done))
+    kept = set().union(*(work.kept for work in done))
     assert kept - titles == set()
-    assert titles - set().union(*(one.tried for one in done)) == set()
+    assert titles - set().union(*(work.tried for work in done)) == set()
     return len(kept)
 
 
-def told(done: list[Work]) -> str:
-    answers = Counter(status for one in done for status in one.answers)
+def counts(done: list[Work]) -> str:
+    answers = Counter(status for work in done for status in work.answers)
     return f"{answers.total()} requests, " + ", ".join(
         f"{number} × {status or 'no answer'}"
         for status, number in sorted(answers.items())
@@ -66,14 +70,16 @@ def test_under_load(
     must_hold(running.recordings)
     for recording in running.recordings:
         verdict = judge(recording)
-        [books] = [n for n, one in enumerate(recording.views) if one.name == "BookView"]
+        [books] = [
+            n for n, view in enumerate(recording.views) if view.name == "BookView"
+        ]
         overlapped = verdict.cell(Rule.ISOLATED, books).state == "holds"
         assert overlapped or (kind, server.name) == NEVER_YIELDS
-    assert {status for one in done for status in one.answers} == {200, 302}
+    assert {status for work in done for status in work.answers} == {200, 302}
     kept = must_be_whole(monitor, done)
     figures(
-        f"load, {kind}, {server.name}: {told(done)}; sessions left 0, connections in a "
-        f"transaction 0, rows kept {kept}, lost 0"
+        f"load, {kind}, {server.name}: {counts(done)}; sessions left 0, connections in "
+        f"a transaction 0, rows kept {kept}, lost 0"
     )
 
 
@@ -84,7 +90,7 @@ def test_a_leak_is_seen_in_a_server(url: str, server: Server) -> None:
         for _ in range(4):
             client.get("author/")
         running.end()
-    broken = {one.rule for one in judge(running.recordings[0]).violations}
+    broken = {violation.rule for violation in judge(running.recordings[0]).violations}
     assert "released" in broken
     with pytest.raises(AssertionError):
         must_hold(running.recordings)
@@ -115,9 +121,11 @@ def test_clients_that_leave(
     must_hold(running.recordings)
     assert monitor.in_transaction() == []
     [recording] = running.recordings
-    streams = [one for one in recording.requests if one.path == "/admin/slow/books"]
+    streams = [
+        request for request in recording.requests if request.path == "/admin/slow/books"
+    ]
     assert len(streams) == 4
-    elsewhere = [one for one in streams if one.ended_on]
+    elsewhere = [stream for stream in streams if stream.ended_on]
     assert elsewhere == [], "this server can meet Flask's issue 6123"
     figures(
         f"clients that leave, {kind}, {server.name}: {len(left)}; sessions left 0, "
@@ -137,12 +145,12 @@ def test_workers_are_replaced_under_load(
         running.end()
     must_hold(running.recordings)
     assert len(running.recordings) == 2 * (reloads + 1)
-    assert {status for one in done for status in one.answers} <= {0, 200, 302}
+    assert {status for work in done for status in work.answers} <= {0, 200, 302}
     assert monitor.in_transaction() == []
     kept = must_be_whole(monitor, done)
     figures(
-        f"workers replaced, {GUNICORN}, {server.name}: {told(done)}; {reloads} reloads "
-        f"of 2 workers; sessions left 0, rows kept {kept}, lost 0"
+        f"workers replaced, {GUNICORN}, {server.name}: {counts(done)}; {reloads} "
+        f"reloads of 2 workers; sessions left 0, rows kept {kept}, lost 0"
     )
 
 
@@ -164,13 +172,13 @@ def test_connections_are_killed_under_load(
     must_hold(running.recordings)
     assert killed > 0
     assert client.answers == [200] * CALM
-    statuses = Counter(status for one in done for status in one.answers)
+    statuses = Counter(status for work in done for status in work.answers)
     assert set(statuses) <= {200, 302, 500}
     assert 0 < statuses[500] <= killed * 2
     assert monitor.in_transaction() == []
     kept = must_be_whole(monitor, done)
     figures(
-        f"connections killed, {kind}, {server.name}: {told(done)}; {killed} killed; "
+        f"connections killed, {kind}, {server.name}: {counts(done)}; {killed} killed; "
         f"sessions left 0, rows kept {kept}, lost 0"
     )
 
@@ -181,7 +189,7 @@ CALM = 20
 def test_the_database_is_restarted_between_two_requests(
     server: Server, url: str, figures: Figures
 ) -> None:
-    """The first request finds a dead connection and fails; the next one works."""
+    """The first request finds a dead connection and fails; the next request works."""
     with serving("waitress", url) as running:
         client = running.client()
         client.get("author/")

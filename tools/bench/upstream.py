@@ -17,7 +17,7 @@ from tempfile import TemporaryDirectory
 from session_scoping.compare.fork import drop_in
 from session_scoping.compare.fork import run_in
 from tools.bench.guard import seconds
-from tools.mutants.__main__ import run as both_guards
+from tools.mutants.__main__ import trial as both_guards
 from tools.mutants.catalogue import MUTANTS
 from tools.sample import sample
 from tools.sdist import unpack

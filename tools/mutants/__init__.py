@@ -1,8 +1,8 @@
-"""Deliberate breaks of session scoping, patched into what is installed.
+"""Deliberate breaks of session scoping, patched into the installed packages.
 
 A mutant is a function that patches Flask-Admin, Flask-SQLAlchemy, Flask-SQLAlchemy-Lite
-or SQLAlchemy when it is called. Its name says what is broken, its docstring says how,
-and its rules are those that a guard may report. ``python -m tools.mutants`` runs both
+or SQLAlchemy when it is called. Its name says what is broken, and its docstring how. A
+guard has to report at least one of its rules. ``python -m tools.mutants`` runs both
 guards on each mutant.
 """
 
@@ -53,18 +53,18 @@ def mutant(
 ) -> t.Callable[[t.Callable[[], None]], t.Callable[[], None]]:
     """Register a function that breaks one of these rules when it is called."""
 
-    def keep(apply: t.Callable[[], None]) -> t.Callable[[], None]:
+    def register(apply: t.Callable[[], None]) -> t.Callable[[], None]:
         name = apply.__name__.replace("_", " ")
         add(name, (apply.__doc__ or "").strip(), rules, apply)
         return apply
 
-    return keep
+    return register
 
 
 def around(owner: t.Any, name: str) -> t.Callable[[t.Callable[..., t.Any]], None]:
     """Replace a function. The replacement gets the original as its first argument."""
 
-    def put(replacement: t.Callable[..., t.Any]) -> None:
+    def patch(replacement: t.Callable[..., t.Any]) -> None:
         original = getattr(owner, name)
 
         @wraps(original)
@@ -73,29 +73,29 @@ def around(owner: t.Any, name: str) -> t.Callable[[t.Callable[..., t.Any]], None
 
         setattr(owner, name, replaced)
 
-    return put
+    return patch
 
 
 # ------------------------------------------------------ the session that a handle gives
 
 Choose = t.Callable[[t.Any], t.Any]
-ask: t.Callable[[t.Any], t.Any] = _compat._get_deprecated_session
+given_by: t.Callable[[t.Any], t.Any] = _compat._get_deprecated_session
 CHOOSE: ContextVar[Choose | None] = ContextVar("CHOOSE", default=None)
 
 
-def real(handle: t.Any) -> t.Any:
-    """Return the session that a handle gives, and no proxy."""
-    given = ask(handle)
+def session_of(handle: t.Any) -> t.Any:
+    """Return the session that a handle gives, without a proxy."""
+    given = given_by(handle)
     return given() if isinstance(given, orm.scoped_session) else given
 
 
-def private(handle: t.Any) -> t.Any:
-    """Return a session that is not the request's, and is never closed."""
-    return orm.Session(real(handle).get_bind())
+def new_session(handle: t.Any) -> t.Any:
+    """Make a session that is never closed."""
+    return orm.Session(session_of(handle).get_bind())
 
 
-def kept(make: Choose = real) -> Choose:
-    """Return a function that always gives the session which it has made first."""
+def first_of(make: Choose = session_of) -> Choose:
+    """Return a function that gives the first session that it has made for a handle."""
     sessions: WeakKeyDictionary[t.Any, t.Any] = WeakKeyDictionary()
 
     def choose(handle: t.Any) -> t.Any:
@@ -106,9 +106,9 @@ def kept(make: Choose = real) -> Choose:
     return choose
 
 
-def _session_of(handle: t.Any) -> t.Any:
+def _chosen_session(handle: t.Any) -> t.Any:
     choose = CHOOSE.get()
-    return choose(handle) if choose else ask(handle)
+    return choose(handle) if choose else given_by(handle)
 
 
 @contextmanager
@@ -123,7 +123,7 @@ def choosing(choose: Choose) -> t.Iterator[None]:
 def choose_sessions(owner: t.Any, name: str, choose: Choose) -> None:
     """While a function runs, let ``choose`` give the session of every handle."""
     for module in (ajax, fields, form, validators, view):
-        t.cast(t.Any, module)._get_deprecated_session = _session_of
+        t.cast(t.Any, module)._get_deprecated_session = _chosen_session
 
     @around(owner, name)
     def replaced(

@@ -1,8 +1,8 @@
-"""Runs both instruments on every mutant: ``make mutants``.
+"""Run both instruments on every mutant: ``make mutants``.
 
 ``python -m tools.mutants [--sample N] [NAME…]``: with a number, it runs that many,
-which the current commit selects. The exit status is 1 if the bookshop does not report a
-rule that a mutant breaks, or if the drop-in passes.
+which the current commit selects. The exit status is 1 if, for any mutant, the bookshop
+does not report a rule that it breaks, or the drop-in passes.
 """
 
 import argparse
@@ -36,9 +36,9 @@ class Trial(t.NamedTuple):
 
     @property
     def is_right(self) -> bool:
-        """Do both catch the mutant, the bookshop by a rule that it breaks?
+        """Both catch the mutant, the bookshop by a rule that it breaks.
 
-        Without a mutant, neither must report anything.
+        Without a mutant, neither reports anything.
         """
         if self.mutant is NONE:
             return not (self.bookshop or self.drop_in or self.died)
@@ -51,7 +51,7 @@ class Trial(t.NamedTuple):
         return [rules or "nothing", f"`{test}`" if test else "nothing"]
 
 
-def run(mutant: Mutant) -> Trial:
+def trial(mutant: Mutant) -> Trial:
     command = [sys.executable, "-W", "ignore", "-m", "tools.mutants.trial", mutant.name]
     try:
         done = subprocess.run(
@@ -68,7 +68,7 @@ def run(mutant: Mutant) -> Trial:
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tools.mutants")
     parser.add_argument("--sample", type=int, metavar="N", help="only N of them")
-    parser.add_argument("--said", action="store_true", help="print what they report")
+    parser.add_argument("--reports", action="store_true", help="print what they report")
     parser.add_argument("names", nargs="*", metavar="NAME", help="only these")
     options = parser.parse_args()
     if unknown := {*options.names} - {*MUTANTS, NONE.name}:
@@ -78,14 +78,14 @@ def main() -> int:
     missed: list[str] = []
     print("| mutant | the bookshop: rules | the drop-in: test |\n|---|---|---|")
     with ThreadPoolExecutor(TOGETHER) as pool:
-        for trial in pool.map(run, mutants):
-            print(f"| {trial.mutant.name} | {' | '.join(trial.cells)} |", flush=True)
-            if options.said:
-                print(json.dumps([trial.bookshop, trial.drop_in], indent=1))
-            if trial.died:
-                print(trial.died)
-            if not trial.is_right:
-                missed.append(trial.mutant.name)
+        for tried in pool.map(trial, mutants):
+            print(f"| {tried.mutant.name} | {' | '.join(tried.cells)} |", flush=True)
+            if options.reports:
+                print(json.dumps([tried.bookshop, tried.drop_in], indent=1))
+            if tried.died:
+                print(tried.died)
+            if not tried.is_right:
+                missed.append(tried.mutant.name)
     print(f"\n{len(mutants) - 1} mutants, {len({*missed} - {NONE.name})} not caught")
     for name in missed:
         print(f"- {name}")

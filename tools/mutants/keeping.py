@@ -11,7 +11,7 @@ from flask_admin.contrib.sqla.ajax import QueryAjaxModelLoader
 from tools.mutants import add
 from tools.mutants import around
 from tools.mutants import mutant
-from tools.mutants import real
+from tools.mutants import session_of
 
 KEPT: list[t.Any] = []
 
@@ -31,7 +31,7 @@ RESULTS: dict[str, tuple[t.Any, str]] = {
     "a created row": (ModelView, "create_model"),
     "a form": (ModelView, "edit_form"),
     "the rows of an export": (ModelView, "_export_data"),
-    "what a lookup found": (QueryAjaxModelLoader, "get_list"),
+    "the rows of a lookup": (QueryAjaxModelLoader, "get_list"),
 }
 for what, (owner, name) in RESULTS.items():
     add(
@@ -53,39 +53,39 @@ def a_view_keeps_its_last_row() -> None:
 
 
 @mutant("released")
-def a_transaction_is_kept() -> None:
+def the_list_keeps_its_transaction() -> None:
     """ModelView.get_list keeps the transaction, and with it the session."""
 
     @around(ModelView, "get_list")
     def get_list(original: t.Any, self: t.Any, *args: t.Any, **more: t.Any) -> t.Any:
         result = original(self, *args, **more)
-        KEPT.append(real(self.session).get_transaction())
+        KEPT.append(session_of(self.session).get_transaction())
         return result
 
 
 @mutant("released")
-def a_result_is_kept() -> None:
+def the_list_keeps_an_unread_result() -> None:
     """ModelView.get_list keeps a result that is never read to its end."""
 
     @around(ModelView, "get_list")
     def get_list(original: t.Any, self: t.Any, *args: t.Any, **more: t.Any) -> t.Any:
         result = original(self, *args, **more)
-        KEPT.append(real(self.session).execute(sa.select(self.model)))
+        KEPT.append(session_of(self.session).execute(sa.select(self.model)))
         return result
 
 
 @mutant("released")
-def a_session_is_kept_and_left_alone() -> None:
+def the_list_keeps_its_session() -> None:
     """ModelView.get_list keeps the session, closed or not, and never uses it again."""
 
     @around(ModelView, "get_list")
     def get_list(original: t.Any, self: t.Any, *args: t.Any, **more: t.Any) -> t.Any:
-        KEPT.append(real(self.session))
+        KEPT.append(session_of(self.session))
         return original(self, *args, **more)
 
 
 @mutant("recovers", "released")
-def an_exception_is_kept() -> None:
+def the_error_handler_keeps_the_exception() -> None:
     """ModelView.handle_view_exception keeps the exception, with all its frames."""
 
     @around(ModelView, "handle_view_exception")
@@ -95,23 +95,23 @@ def an_exception_is_kept() -> None:
 
 
 @mutant("recovers", "released")
-def a_session_is_kept_after_an_error() -> None:
+def create_keeps_its_session_after_an_error() -> None:
     """ModelView.create_model keeps the session when it has failed."""
 
     @around(ModelView, "create_model")
     def create(original: t.Any, self: t.Any, form: t.Any) -> t.Any:
         result = original(self, form)
         if not result:
-            KEPT.append(real(self.session))
+            KEPT.append(session_of(self.session))
         return result
 
 
 @mutant("single", "fresh")
-def a_session_is_kept_in_the_apps_extensions() -> None:
-    """ModelView.get_query uses the session that it has put there first."""
+def the_list_keeps_a_session_in_the_app() -> None:
+    """ModelView.get_query puts its first session into app.extensions, and uses it."""
 
     @around(ModelView, "get_query")
     def get_query(original: t.Any, self: t.Any) -> t.Any:
         extensions = flask.current_app.extensions
-        session = extensions.setdefault("mutant", real(self.session))
+        session = extensions.setdefault("mutant", session_of(self.session))
         return session.query(self.model)

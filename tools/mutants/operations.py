@@ -1,4 +1,4 @@
-"""Work that Flask-Admin must not do in the middle of an operation."""
+"""Operations that do more than Flask-Admin's: commit, close, use a thread …"""
 
 import threading
 import typing as t
@@ -14,9 +14,9 @@ from flask_admin.contrib.sqla.ajax import QueryAjaxModelLoader
 from flask_admin.contrib.sqla.validators import Unique
 from tools.mutants import add
 from tools.mutants import around
-from tools.mutants import ask
+from tools.mutants import given_by
 from tools.mutants import mutant
-from tools.mutants import real
+from tools.mutants import session_of
 
 After = t.Callable[[t.Any], object]
 
@@ -27,7 +27,7 @@ def _do_afterwards(owner: t.Any, name: str, do: After, handle: str = "session") 
     @around(owner, name)
     def done(original: t.Any, self: t.Any, *args: t.Any, **more: t.Any) -> t.Any:
         result = original(self, *args, **more)
-        do(real(getattr(self, handle)))
+        do(session_of(getattr(self, handle)))
         return result
 
 
@@ -49,27 +49,27 @@ def _remove(owner: t.Any, name: str) -> None:
     @around(owner, name)
     def done(original: t.Any, self: t.Any, *args: t.Any, **more: t.Any) -> t.Any:
         result = original(self, *args, **more)
-        given = ask(self.session)
+        given = given_by(self.session)
         given.remove() if isinstance(given, orm.scoped_session) else given.close()
         return result
 
 
 WORK: dict[str, tuple[t.Any, str, str]] = {
-    "the list": (ModelView, "get_list", "session"),
-    "the export": (ModelView, "_export_data", "session"),
-    "one row": (ModelView, "get_one", "session"),
-    "a lookup": (QueryAjaxModelLoader, "get_list", "session"),
+    "list": (ModelView, "get_list", "session"),
+    "export": (ModelView, "_export_data", "session"),
+    "row": (ModelView, "get_one", "session"),
+    "lookup": (QueryAjaxModelLoader, "get_list", "session"),
     "Unique": (Unique, "__call__", "db_session"),
 }
 for place, (owner, name, handle) in WORK.items():
     add(
         f"{place}: commits",
-        f"{owner.__name__}.{name} commits what other code has not committed.",
+        f"{owner.__name__}.{name} commits the changes of other code.",
         ("isolated",),
         partial(_do_afterwards, owner, name, _commit, handle),
     )
 for place, (owner, name, handle) in WORK.items():
-    if place != "a lookup":
+    if place != "lookup":
         add(
             f"{place}: closes",
             f"{owner.__name__}.{name} closes the session, which is still needed.",
@@ -88,7 +88,7 @@ for name, place in (
         ("alive",),
         partial(_do_afterwards, ModelView, name, _close),
     )
-for place in ("the list", "the export", "one row"):
+for place in ("list", "export", "row"):
     owner, name, _ = WORK[place]
     add(
         f"{place}: resets",
@@ -103,8 +103,8 @@ add(
     partial(_do_afterwards, ModelView, "create_model", _reset),
 )
 for name, place in (
-    ("get_list", "the list"),
-    ("get_one", "one row"),
+    ("get_list", "list"),
+    ("get_one", "row"),
     ("update_model", "update"),
 ):
     add(
@@ -115,27 +115,27 @@ for name, place in (
     )
 
 
-def _in_a_context_of_its_own(owner: t.Any, name: str) -> None:
+def _in_a_new_context(owner: t.Any, name: str) -> None:
     @around(owner, name)
     def work(original: t.Any, *args: t.Any, **more: t.Any) -> t.Any:
         with flask.current_app.app_context():
             return original(*args, **more)
 
 
-for place in ("the list", "a lookup"):
+for place in ("list", "lookup"):
     owner, name, _ = WORK[place]
     add(
-        f"{place}: in an app context of its own",
-        f"{owner.__name__}.{name} runs in an app context that closes its session.",
+        f"{place}: runs in a new app context",
+        f"{owner.__name__}.{name} runs in a new app context, which closes the session.",
         ("alive", "single"),
-        partial(_in_a_context_of_its_own, owner, name),
+        partial(_in_a_new_context, owner, name),
     )
 
 
 def _without_rollback(name: str) -> None:
     @around(ModelView, name)
     def work(original: t.Any, self: t.Any, *args: t.Any, **more: t.Any) -> t.Any:
-        session = real(self.session)
+        session = session_of(self.session)
         session.rollback = lambda: None
         try:
             return original(self, *args, **more)
@@ -153,24 +153,24 @@ for name, place in (("create_model", "create"), ("update_model", "update")):
 
 
 @mutant("isolated")
-def a_row_that_is_not_there_is_committed() -> None:
+def finding_no_row_commits() -> None:
     """ModelView.get_one commits when it finds nothing."""
 
     @around(ModelView, "get_one")
     def get_one(original: t.Any, self: t.Any, *args: t.Any) -> t.Any:
         found = original(self, *args)
         if found is None:
-            real(self.session).commit()
+            session_of(self.session).commit()
         return found
 
 
 @mutant("isolated")
-def create_commits_what_is_not_its_own() -> None:
+def create_commits_before_it_begins() -> None:
     """ModelView.create_model commits before it begins."""
 
     @around(ModelView, "create_model")
     def create(original: t.Any, self: t.Any, form: t.Any) -> t.Any:
-        session = real(self.session)
+        session = session_of(self.session)
         session.commit()
         return original(self, form)
 
@@ -182,12 +182,12 @@ def _on_a_thread(work: t.Callable[[], object]) -> None:
 
 
 @mutant("single", "released")
-def the_count_is_made_on_another_thread() -> None:
-    """ModelView.get_list counts on a thread, with a session of its own."""
+def the_list_counts_on_a_thread_with_a_new_session() -> None:
+    """ModelView.get_list counts on a thread, with a new session."""
 
     @around(ModelView, "get_list")
     def get_list(original: t.Any, self: t.Any, *args: t.Any, **more: t.Any) -> t.Any:
-        bind = real(self.session).get_bind()
+        bind = session_of(self.session).get_bind()
 
         def count() -> None:
             with orm.Session(bind) as session:
@@ -200,7 +200,7 @@ def the_count_is_made_on_another_thread() -> None:
 def _counts_on_a_thread(take_along: t.Callable[..., t.Any]) -> None:
     @around(ModelView, "get_list")
     def get_list(original: t.Any, self: t.Any, *args: t.Any, **more: t.Any) -> t.Any:
-        session = real(self.session)
+        session = session_of(self.session)
         connection = session.connection()  # Flask-SQLAlchemy needs a context for it
 
         def count() -> None:
@@ -212,33 +212,33 @@ def _counts_on_a_thread(take_along: t.Callable[..., t.Any]) -> None:
 
 
 @mutant("single", "released")
-def the_session_is_used_on_another_thread() -> None:
+def the_list_counts_on_a_thread_with_its_session() -> None:
     """ModelView.get_list counts on a thread, with the session of the request."""
     _counts_on_a_thread(flask.copy_current_request_context)
 
 
 @mutant("single", "released")
-def the_session_is_used_on_another_thread_of_its_context() -> None:
-    """The same, on a thread with the context variables of the request's thread."""
+def the_list_counts_on_a_thread_with_its_session_and_context() -> None:
+    """ModelView.get_list does so, and its context variables are copied."""
     _counts_on_a_thread(lambda count: partial(copy_context().run, count))
 
 
 @mutant("single", "released")
-def the_count_is_made_on_another_thread_by_the_handle() -> None:
+def the_list_counts_on_a_thread_with_the_handle() -> None:
     """ModelView.get_list counts on a thread, with the session that the handle gives."""
 
     @around(ModelView, "get_list")
     def get_list(original: t.Any, self: t.Any, *args: t.Any, **more: t.Any) -> t.Any:
         @flask.copy_current_request_context
         def count() -> None:
-            real(self.session).execute(sa.text("SELECT 1"))
+            session_of(self.session).execute(sa.text("SELECT 1"))
 
         _on_a_thread(count)
         return original(self, *args, **more)
 
 
 @mutant("recovers")
-def a_failed_list_leaves_the_next_one_empty() -> None:
+def a_failed_list_empties_the_next_list() -> None:
     """ModelView.get_list returns nothing once after it has failed."""
     failed: list[Exception] = []
 
@@ -253,13 +253,13 @@ def a_failed_list_leaves_the_next_one_empty() -> None:
 
 
 @mutant("released", "alive", "single")
-def the_handle_is_asked_when_the_session_is_gone() -> None:
-    """A view reads again when the app context is torn down."""
+def a_view_reads_at_the_teardown() -> None:
+    """A view reads again at the teardown of the app context."""
 
     @around(ModelView, "create_blueprint")
     def create(original: t.Any, self: t.Any, admin: t.Any) -> t.Any:
         def end(sender: object, **more: object) -> None:
-            real(self.session).execute(sa.text("SELECT 1"))
+            session_of(self.session).execute(sa.text("SELECT 1"))
 
         self._at_the_end = end  # or nothing keeps it alive
         flask.appcontext_tearing_down.connect(end, admin.app)
@@ -267,14 +267,14 @@ def the_handle_is_asked_when_the_session_is_gone() -> None:
 
 
 @mutant("released", "alive", "single")
-def the_handle_is_asked_when_the_answer_is_closed() -> None:
+def a_view_reads_after_the_response() -> None:
     """A view reads again after the client has its response."""
 
     @around(ModelView, "create_blueprint")
     def create(original: t.Any, self: t.Any, admin: t.Any) -> t.Any:
         def read() -> None:
             with admin.app.app_context():
-                real(self.session).execute(sa.text("SELECT 1"))
+                session_of(self.session).execute(sa.text("SELECT 1"))
 
         def end(response: flask.Response) -> flask.Response:
             response.call_on_close(read)
@@ -286,34 +286,34 @@ def the_handle_is_asked_when_the_answer_is_closed() -> None:
 
 
 @mutant("isolated")
-def the_list_ends_its_transaction() -> None:
-    """ModelView.get_list commits by the connection, and not by the session."""
+def the_list_commits_by_the_connection() -> None:
+    """ModelView.get_list commits the connection, and not the session."""
 
     @around(ModelView, "get_list")
     def get_list(original: t.Any, self: t.Any, *args: t.Any, **more: t.Any) -> t.Any:
         result = original(self, *args, **more)
-        real(self.session).connection().commit()
+        session_of(self.session).connection().commit()
         return result
 
 
 @mutant("isolated")
-def the_list_ends_its_transaction_by_the_driver() -> None:
-    """ModelView.get_list commits by the driver's connection."""
+def the_list_commits_by_the_driver() -> None:
+    """ModelView.get_list commits the connection of the driver."""
 
     @around(ModelView, "get_list")
     def get_list(original: t.Any, self: t.Any, *args: t.Any, **more: t.Any) -> t.Any:
         result = original(self, *args, **more)
-        real(self.session).connection().connection.dbapi_connection.commit()
+        session_of(self.session).connection().connection.dbapi_connection.commit()
         return result
 
 
 @mutant("single")
-def the_list_speaks_to_the_engine() -> None:
+def the_list_counts_past_the_session() -> None:
     """ModelView.get_list counts with a connection that it takes past the session."""
 
     @around(ModelView, "get_list")
     def get_list(original: t.Any, self: t.Any, *args: t.Any, **more: t.Any) -> t.Any:
-        with real(self.session).get_bind().connect() as connection:
+        with session_of(self.session).get_bind().connect() as connection:
             connection.execute(sa.text("SELECT 1"))
         return original(self, *args, **more)
 
@@ -325,16 +325,16 @@ def the_list_keeps_a_connection() -> None:
 
     @around(ModelView, "get_list")
     def get_list(original: t.Any, self: t.Any, *args: t.Any, **more: t.Any) -> t.Any:
-        connections.append(real(self.session).get_bind().connect())
+        connections.append(session_of(self.session).get_bind().connect())
         return original(self, *args, **more)
 
 
 @mutant("single")
-def the_list_opens_and_closes_one_of_its_own() -> None:
-    """ModelView.get_list counts with a session of its own, and closes it."""
+def the_list_counts_with_a_new_session() -> None:
+    """ModelView.get_list counts with a new session, and closes it."""
 
     @around(ModelView, "get_list")
     def get_list(original: t.Any, self: t.Any, *args: t.Any, **more: t.Any) -> t.Any:
-        with orm.Session(real(self.session).get_bind()) as session:
+        with orm.Session(session_of(self.session).get_bind()) as session:
             session.execute(sa.text("SELECT 1"))
         return original(self, *args, **more)

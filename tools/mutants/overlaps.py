@@ -1,7 +1,4 @@
-"""Sessions that are lent to concurrent requests.
-
-These mutants show only while two requests overlap.
-"""
+"""Sessions that are lent to concurrent requests.  Only overlapping requests show it."""
 
 import typing as t
 from functools import partial
@@ -11,14 +8,14 @@ from flask_admin.contrib.sqla.ajax import QueryAjaxModelLoader
 from tools.mutants import add
 from tools.mutants import around
 from tools.mutants import choose_sessions
-from tools.mutants import real
+from tools.mutants import session_of
 from tools.mutants.places import PLACES
 
 
 def _lend_to_concurrent_requests(owner: t.Any, name: str) -> None:
     sessions: dict[t.Any, t.Any] = {}  # its ``setdefault`` is atomic
     choose_sessions(
-        owner, name, lambda handle: sessions.setdefault(handle, real(handle))
+        owner, name, lambda handle: sessions.setdefault(handle, session_of(handle))
     )
 
     @around(owner, name)
@@ -31,13 +28,13 @@ def _lend_to_concurrent_requests(owner: t.Any, name: str) -> None:
 
 WORK: dict[str, tuple[t.Any, str]] = {
     **PLACES,
-    "the list": (ModelView, "get_list"),
-    "a lookup": (QueryAjaxModelLoader, "get_list"),
+    "list": (ModelView, "get_list"),
+    "lookup": (QueryAjaxModelLoader, "get_list"),
 }
-del WORK["the count"]  # it is made in the list
+del WORK["count"]  # the list makes it
 for place, (owner, name) in WORK.items():
     add(
-        f"{place}: lent to a concurrent request",
+        f"{place}: lends its session to concurrent requests",
         f"{owner.__name__}.{name} lends its session to concurrent requests.",
         ("single", "fresh", "isolated"),
         partial(_lend_to_concurrent_requests, owner, name),

@@ -1,4 +1,4 @@
-"""For pytest's ``-p``: applies the mutant that the variable ``MUTANT`` names."""
+"""For pytest's ``-p``: apply the mutant that the variable ``MUTANT`` names."""
 
 import os
 

@@ -27,27 +27,27 @@ def _scope(key: t.Callable[[], t.Any]) -> None:
 
 
 @mutant("fresh", "isolated", "released")
-def flask_sqlalchemy_has_one_scope_for_all() -> None:
+def flask_sqlalchemy_shares_a_session_until_a_context_ends() -> None:
     """All app contexts share a session, until a context ends."""
     _scope(lambda: 1)
 
 
 @mutant("isolated", "fresh", "released", "single")
-def flask_sqlalchemy_has_a_scope_for_each_process_and_no_end() -> None:
+def flask_sqlalchemy_shares_a_session_and_never_removes_it() -> None:
     """All app contexts share a session, which is never removed."""
     _scope(lambda: 1)
     t.cast(t.Any, SQLAlchemy)._teardown_session = lambda self, error: None
 
 
 @mutant("single", "released")
-def flask_sqlalchemy_has_a_scope_for_each_call() -> None:
+def flask_sqlalchemy_makes_a_session_at_each_call() -> None:
     """Each call gets a new session."""
     _scope(lambda: next(CALLS))
 
 
 @mutant("single", "released")
-def flask_sqlalchemy_has_a_scope_for_each_endpoint_and_context() -> None:
-    """Calls before the request is routed, or after it, get another session."""
+def flask_sqlalchemy_makes_a_session_at_every_third_call() -> None:
+    """Every third call gets a new session, and so does every context."""
     _scope(lambda: (id(flask.g._get_current_object()), next(CALLS) // 3))
 
 
@@ -63,36 +63,36 @@ def _lite_sessions(store: t.Callable[[], dict[t.Any, t.Any]]) -> None:
 
 
 @mutant("fresh", "isolated", "released")
-def lite_has_one_session_for_all() -> None:
+def lite_shares_a_session() -> None:
     """The session is kept in the extension, and not in ``g``."""
     sessions: dict[t.Any, t.Any] = {}
     _lite_sessions(lambda: sessions)
 
 
 @mutant("fresh", "released")
-def lite_has_a_session_for_each_thread() -> None:
+def lite_makes_a_session_for_each_thread() -> None:
     """The session is kept in a thread-local, and not in ``g``."""
     local = threading.local()
     _lite_sessions(lambda: local.__dict__)
 
 
 @mutant("single", "released")
-def lite_has_a_session_for_each_call() -> None:
+def lite_makes_a_session_at_each_call() -> None:
     """Each call makes a new session."""
     Lite.get_session = lambda self, name="default": self.sessionmaker()
 
 
-# ----------------------------------------------------------------------------- the end
+# --------------------------------------------------------------------------- teardowns
 
 
 @mutant("released", "fresh")
-def flask_sqlalchemy_has_no_end() -> None:
+def flask_sqlalchemy_never_removes_its_session() -> None:
     """The extension's teardown does nothing."""
     t.cast(t.Any, SQLAlchemy)._teardown_session = lambda self, error: None
 
 
 @mutant("released")
-def flask_sqlalchemy_closes_and_keeps() -> None:
+def flask_sqlalchemy_closes_its_session_and_keeps_it() -> None:
     """The extension's teardown closes the session, but leaves it in the registry."""
     t.cast(t.Any, SQLAlchemy)._teardown_session = lambda self, error: (
         self.session.close() if self.session.registry.has() else None
@@ -100,7 +100,7 @@ def flask_sqlalchemy_closes_and_keeps() -> None:
 
 
 @mutant("released", "isolated")
-def flask_sqlalchemy_rolls_back_and_keeps() -> None:
+def flask_sqlalchemy_rolls_back_and_keeps_its_session() -> None:
     """The extension's teardown only rolls back."""
     t.cast(t.Any, SQLAlchemy)._teardown_session = lambda self, error: (
         self.session.rollback() if self.session.registry.has() else None
@@ -108,7 +108,7 @@ def flask_sqlalchemy_rolls_back_and_keeps() -> None:
 
 
 @mutant("isolated")
-def flask_sqlalchemy_commits_at_the_end() -> None:
+def flask_sqlalchemy_commits_at_the_teardown() -> None:
     """The extension's teardown commits, as SQLALCHEMY_COMMIT_ON_TEARDOWN once did."""
 
     @around(SQLAlchemy, "_teardown_session")
@@ -158,29 +158,29 @@ def _skip_teardown_of_lite(mark: t.Callable[[], None]) -> None:
 
 MARKS: dict[str, t.Callable[[], None]] = {
     "a redirect": partial(_mark, lambda response: response.status_code == 302),
-    "what is not found": partial(_mark, lambda response: response.status_code == 404),
+    "a 404": partial(_mark, lambda response: response.status_code == 404),
     "a stream": partial(_mark, lambda response: response.is_streamed),
-    "a post": partial(_mark, lambda response: flask.request.method == "POST"),
+    "a POST": partial(_mark, lambda response: flask.request.method == "POST"),
     "an error": _mark_errors,
 }
 for what, mark in MARKS.items():
     rules = ("recovers", "fresh", "released")
     add(
-        f"flask sqlalchemy does not end after {what}",
+        f"flask sqlalchemy skips its teardown after {what}",
         f"The extension's teardown is skipped after {what}.",
         rules,
         partial(_skip_teardown_of_flask_sqlalchemy, mark),
     )
     add(
-        f"lite does not end after {what}",
-        f"Lite's teardown forgets the sessions after {what}.",
+        f"lite skips its teardown after {what}",
+        f"Lite's teardown forgets the sessions, open as they are, after {what}.",
         rules,
         partial(_skip_teardown_of_lite, mark),
     )
 
 
 @mutant("alive")
-def flask_sqlalchemy_ends_when_the_view_has_answered() -> None:
+def flask_sqlalchemy_removes_its_session_when_the_view_returns() -> None:
     """The session is removed when the view returns: other code may still use it."""
 
     @around(flask.Flask, "make_response")
@@ -192,7 +192,7 @@ def flask_sqlalchemy_ends_when_the_view_has_answered() -> None:
 
 
 @mutant("released")
-def flask_sqlalchemy_ends_one_request_late() -> None:
+def flask_sqlalchemy_closes_its_session_a_request_late() -> None:
     """Each teardown closes the session of the previous request."""
     late: list[t.Any] = []
 
@@ -207,7 +207,7 @@ def flask_sqlalchemy_ends_one_request_late() -> None:
 
 
 @mutant("released")
-def lite_has_no_end() -> None:
+def lite_never_closes_its_sessions() -> None:
     """Lite's teardown forgets the sessions, and does not close them."""
     forgotten: list[t.Any] = []
 
@@ -218,7 +218,7 @@ def lite_has_no_end() -> None:
 
 
 @mutant("released")
-def lite_closes_and_keeps() -> None:
+def lite_closes_its_sessions_and_keeps_them() -> None:
     """Lite's teardown closes the sessions, but a list keeps them."""
     closed: list[t.Any] = []
 
@@ -229,7 +229,7 @@ def lite_closes_and_keeps() -> None:
 
 
 @mutant("isolated")
-def lite_commits_at_the_end() -> None:
+def lite_commits_at_the_teardown() -> None:
     """Lite's teardown saves what the request has not committed."""
 
     @around(lite, "_close_sessions")
@@ -241,7 +241,7 @@ def lite_commits_at_the_end() -> None:
 
 
 @mutant("alive")
-def lite_ends_when_the_view_has_answered() -> None:
+def lite_closes_its_sessions_when_the_view_returns() -> None:
     """The sessions are closed when the view returns: other code may still use them."""
 
     @around(flask.Flask, "make_response")

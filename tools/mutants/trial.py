@@ -1,6 +1,6 @@
-"""Runs both instruments on a mutant: ``python -m tools.mutants.trial NAME``.
+"""Run both instruments on a mutant, and print their reports as JSON.
 
-It prints what they report as JSON.
+``python -m tools.mutants.trial NAME``
 """
 
 import json
@@ -28,11 +28,12 @@ class FirstFailure:
     """A pytest plugin that keeps the name and the output of the test that failed."""
 
     name = ""
-    said = ""
+    output = ""
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         if report.failed:
-            self.name, self.said = report.nodeid.partition("::")[2], report.longreprtext
+            self.name = report.nodeid.partition("::")[2]
+            self.output = report.longreprtext
 
 
 def drop_in() -> dict[str, str]:
@@ -48,18 +49,18 @@ def drop_in() -> dict[str, str]:
         "-p",
         "no:xdist",
     ]
-    with redirect_stdout(StringIO()) as said:
+    with redirect_stdout(StringIO()) as printed:
         status = pytest.main([*options, "-W", "ignore", str(DROP_IN)], plugins=[first])
     if status not in {pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED}:
-        raise SystemExit(f"pytest ends with {status!r}: {said.getvalue()}")
-    return {first.name: first.said} if first.name else {}
+        raise SystemExit(f"pytest ends with {status!r}: {printed.getvalue()}")
+    return {first.name: first.output} if first.name else {}
 
 
 def bookshop(mutant: Mutant) -> dict[str, list[str]]:
     """Drive the bookshop with each handle in turn, until the mutant is caught.
 
-    Returns what is reported, by rule. Injected faults double the time: they are used
-    only where nothing else may show the mutant.
+    Returns the reports by rule. Injected faults double the time: they are used only
+    where nothing else can show the mutant.
     """
     faults = WAYS if mutant is NONE or "recovers" in mutant.rules else ()
     broken: dict[str, list[str]] = {}
@@ -67,8 +68,8 @@ def bookshop(mutant: Mutant) -> dict[str, list[str]]:
         for violation in judge(recorded(handle, faults)).violations:
             if violation.defect is None:
                 cause = violation.cause.name if violation.cause else "no known cause"
-                said = f"{handle}: {violation} ({cause})"
-                broken.setdefault(violation.rule, []).append(said)
+                report = f"{handle}: {violation} ({cause})"
+                broken.setdefault(violation.rule, []).append(report)
         if broken.keys() & {*mutant.rules}:
             break
     return broken

@@ -7,7 +7,7 @@ class Catalogue:
     session: t.Any = None
 
     def in_stock(self) -> list[str]:
-        return [one.name for one in self.session.query(Item).filter(Item.stock > 0)]
+        return [item.name for item in self.session.query(Item).filter(Item.stock > 0)]
 
 
 catalogue = Catalogue()

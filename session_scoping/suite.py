@@ -1,0 +1,207 @@
+"""Watches the requests of tests, and fails the tests in which a rule is broken."""
+
+import dataclasses
+import typing as t
+from contextlib import contextmanager
+
+import flask
+import pytest
+
+from session_scoping.drive.crawler import MakeClient
+from session_scoping.drive.record import record
+from session_scoping.errors import CannotTell
+from session_scoping.recording import Maker
+from session_scoping.recording import Recording
+from session_scoping.report.lines import headline
+from session_scoping.report.lines import nothing_seen
+from session_scoping.report.verdict import text
+from session_scoping.rules.causes import outer_context
+from session_scoping.rules.judge import judge
+from session_scoping.rules.verdict import count
+from session_scoping.rules.verdict import listed
+from session_scoping.rules.verdict import Verdict
+from session_scoping.watch.recorder import Recorder
+
+T = t.TypeVar("T")
+FAILURE = (Exception, pytest.fail.Exception)  # of a test
+BLIND = "session_scoping"  # the property of a test that cannot be judged
+FEW = 10  # tests to print the names of
+ADVICE = (
+    "let the fixture session_scoping_client return a function that makes a logged-in "
+    "test client"
+)
+
+
+class SessionScoping:
+    """The value of the fixture ``session_scoping``."""
+
+    def __init__(
+        self, item: pytest.Item, client: MakeClient | None, leave_alone: list[str]
+    ) -> None:
+        self._item = item
+        self._client = client
+        self._leave_alone = leave_alone
+
+    def check(
+        self,
+        app: flask.Flask,
+        *,
+        client: MakeClient | None = None,
+        faults: bool = False,
+        leave_alone: t.Sequence[str] = (),
+    ) -> Verdict:
+        """Read all of the admin of ``app``, and return the verdict.
+
+        The test fails if a rule is broken, or if there is nothing to see. The arguments
+        are those of ``session_scoping.record``; the default of ``client`` is the value
+        of the fixture ``session_scoping_client``.
+        """
+        try:
+            recording = record(
+                app,
+                client=client or self._client,
+                faults=faults,
+                leave_alone=[*self._leave_alone, *leave_alone],
+            )
+        except CannotTell as error:
+            pytest.fail(str(error), pytrace=False)
+        verdict = judge(recording)
+        fail_if_broken(verdict)
+        if not verdict.holds:
+            pytest.fail(nothing_seen(verdict, ADVICE), pytrace=False)
+        return verdict
+
+    @contextmanager
+    def watch(
+        self, app: flask.Flask, *, leave_alone: t.Sequence[str] = ()
+    ) -> t.Iterator[Recording]:
+        """Watch the requests that the test makes in a ``with`` block.
+
+        Gives the recording. The test fails at the end of the block if a rule is broken,
+        or if no request was made.
+        """
+        recorder = Recorder([*self._leave_alone, *leave_alone])
+        with recorder:
+            recorder.learn(app)
+            try:
+                yield recorder.recording
+            except FAILURE:
+                add_report_section(self._item, verdict_of_test(recorder, failed=True))
+                raise
+        fail_if_broken(verdict_of_test(recorder))
+        if not recorder.recording.requests:
+            pytest.fail("no request was made: there is nothing to judge", pytrace=False)
+
+
+class Suite:
+    """Watches the requests of all tests, and judges each test by its own requests.
+
+    With ``judges=False`` it only records where sessions are made, for later recorders.
+    """
+
+    def __init__(self, leave_alone: list[str], judges: bool) -> None:
+        self.judges = judges
+        self.blind: list[str] = []  # tests that cannot be judged
+        self.recorder = Recorder(leave_alone)
+        self.recorder.start()
+
+    def end(self) -> None:
+        """Stop watching."""
+        self.recorder.stop()
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_setup(self) -> None:
+        self.recorder.clear()
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_call(self, item: pytest.Item) -> t.Generator[None, T, T]:
+        try:
+            result = yield
+        except FAILURE:
+            if verdict := self.verdict(failed=True):
+                add_report_section(item, verdict)
+            raise
+        verdict = self.verdict()
+        if verdict and in_outer_context(verdict):
+            item.user_properties.append((BLIND, "in an app context"))
+        elif verdict:
+            fail_if_broken(verdict)
+        return result
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Remember a test that cannot be judged, which another process may have run."""
+        if report.when == "call" and BLIND in dict(report.user_properties):
+            self.blind.append(report.nodeid)
+
+    def pytest_terminal_summary(
+        self, terminalreporter: pytest.TerminalReporter
+    ) -> None:
+        if self.blind:
+            terminalreporter.write_sep("=", "session scoping", yellow=True)
+            terminalreporter.write_line(
+                f"nothing is known of {count(self.blind, 'test')} that made requests "
+                f"inside an app context. {outer_context.sentence}\n{outer_context.fix}"
+            )
+            names = [f"- {name}" for name in self.blind]
+            terminalreporter.write_line(listed(names, FEW, "\n"))
+
+    def verdict(self, failed: bool = False) -> Verdict | None:
+        """Return the verdict on the requests of a test, or ``None`` if it made none."""
+        if not self.judges or not self.recorder.recording.requests:
+            return None
+        try:
+            verdict = verdict_of_test(self.recorder, failed)
+        finally:
+            self.recorder.start()
+        return on_views(
+            verdict, {request.view for request in verdict.recording.requests}
+        )
+
+
+def verdict_of_test(recorder: Recorder, failed: bool = False) -> Verdict:
+    """Return the verdict on a test. It ignores what only the test itself keeps.
+
+    ``failed``: the traceback of a failed test keeps its sessions.
+    """
+    recording = recorder.stop()
+    recording.kept_instances = [
+        kept for kept in recording.kept_instances if kept.kept_by
+    ]
+    for session in recording.sessions:
+        thread_local = session.maker == Maker.SCOPED_SESSION and not failed
+        session.kept = session.kept and bool(session.kept_by or thread_local)
+    return judge(recording)
+
+
+def on_views(verdict: Verdict, views: t.Container[int | None]) -> Verdict:
+    """Return the verdict on some views, and on what belongs to no view."""
+    violations = tuple(
+        violation
+        for violation in verdict.violations
+        if violation.view in views
+        or (violation.view is None and not violation.requests)
+    )
+    return dataclasses.replace(verdict, violations=violations)
+
+
+def in_outer_context(verdict: Verdict) -> bool:
+    """Is an app context around the requests of the test the only cause?"""
+    causes = {violation.cause for violation in verdict.violations}
+    return causes == {outer_context} and not verdict.stopped
+
+
+def fail_if_broken(verdict: Verdict) -> None:
+    """Fail the test if a rule is broken, or if a page that is read tries to write."""
+    if verdict.findings or verdict.stopped:
+        pytest.fail(message(verdict), pytrace=False)
+
+
+def add_report_section(item: pytest.Item, verdict: Verdict) -> None:
+    """Add broken rules to the report of a test that has failed by itself."""
+    if verdict.findings or verdict.stopped:
+        item.add_report_section("call", "session scoping", message(verdict))
+
+
+def message(verdict: Verdict) -> str:
+    """Return the message of a failed test. The first line is for the summary."""
+    return f"{headline(verdict)}\n\n{text(verdict)}"
