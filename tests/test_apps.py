@@ -1,6 +1,6 @@
-"""The guard on apps as people write them: what is broken is named, what is not is not.
+"""The guard on example apps: it names what is broken, and nothing in fixed apps.
 
-Each example in ``tests/apps`` stands there twice, broken and fixed.
+Each example in ``tests/apps`` is there twice, broken and fixed.
 """
 
 import os
@@ -26,7 +26,7 @@ from tests.apps import Example
 from tests.printed import runs
 
 ROOT = Path(__file__).parent.parent
-# Of Flask-Admin itself, which would turn its pages into errors.
+# Warnings of Flask-Admin itself would turn its pages into errors.
 pytestmark = [
     pytest.mark.filterwarnings("ignore:Passing a session object:DeprecationWarning"),
     pytest.mark.filterwarnings("ignore:Yielding raw tuples:DeprecationWarning"),
@@ -38,7 +38,7 @@ def release(package: str) -> tuple[int, ...]:
 
 
 def unsupported(example: Example) -> str:
-    """Why an app cannot be tried here, or nothing."""
+    """Return why an app cannot be tried here, or nothing."""
     for package in example.needs:
         if find_spec(package) is None:
             return f"{package} is not installed"
@@ -63,7 +63,7 @@ def verdict_on(example: Example) -> Verdict:
         recorder.stop()
 
 
-def named(examples: t.Iterable[Example]) -> list[t.Any]:
+def parameters(examples: t.Iterable[Example]) -> list[t.Any]:
     return [
         pytest.param(example, id=example.name)
         for example in examples
@@ -71,8 +71,10 @@ def named(examples: t.Iterable[Example]) -> list[t.Any]:
     ]
 
 
-def run(example: Example, **environment: str) -> subprocess.CompletedProcess[str]:
-    """The command, in a process of its own."""
+def run_command(
+    example: Example, **environment: str
+) -> subprocess.CompletedProcess[str]:
+    """Run the command on an app."""
     return subprocess.run(
         [sys.executable, "-m", "session_scoping", "--app", example.target],
         cwd=ROOT,
@@ -82,8 +84,8 @@ def run(example: Example, **environment: str) -> subprocess.CompletedProcess[str
     )
 
 
-def must_name(example: Example, verdict: Verdict, rules: t.Iterable[str]) -> None:
-    """The rule, the view, the cause and the line, in the report that a user reads."""
+def assert_names(example: Example, verdict: Verdict, rules: t.Iterable[str]) -> None:
+    """Check that the report names the rules, the view, the cause and the line."""
     views = verdict.recording.views
     found = [
         finding
@@ -101,29 +103,35 @@ def must_name(example: Example, verdict: Verdict, rules: t.Iterable[str]) -> Non
         assert place in text(verdict)
 
 
-@pytest.mark.parametrize("example", named(example for example in APPS if example.rule))
-def test_what_is_broken_is_named(example: Example) -> None:
+@pytest.mark.parametrize(
+    "example", parameters(example for example in APPS if example.rule)
+)
+def test_a_broken_app_is_reported(example: Example) -> None:
     if why := unsupported(example):
         pytest.skip(why)
     rules = {example.rule, *example.also} - {*example.at_once}
-    must_name(example, verdict_on(example), rules)
+    assert_names(example, verdict_on(example), rules)
 
 
 @pytest.mark.parametrize(
-    "example", named(example for example in APPS if example.at_once)
+    "example", parameters(example for example in APPS if example.at_once)
 )
-def test_what_shows_only_at_the_same_time(example: Example, tmp_path: Path) -> None:
+def test_what_only_concurrent_requests_break_is_reported(
+    example: Example, tmp_path: Path
+) -> None:
     """SQLite in memory has one connection: concurrent requests need a file."""
     if release("sqlalchemy") < (2,):
         pytest.skip("SQLAlchemy 1.4 keeps a connection to SQLite in its own thread")
-    done = run(example, DATABASE_URL=f"sqlite:///{tmp_path / 'app.db'}")
+    done = run_command(example, DATABASE_URL=f"sqlite:///{tmp_path / 'app.db'}")
     assert done.returncode == 1, done.stderr
     for rule in example.at_once:
         assert f"   {rule}: " in done.stdout
 
 
-@pytest.mark.parametrize("example", named(example for example in APPS if example.holds))
-def test_what_is_fixed_is_not_accused(example: Example) -> None:
+@pytest.mark.parametrize(
+    "example", parameters(example for example in APPS if example.holds)
+)
+def test_a_fixed_app_holds(example: Example) -> None:
     if why := unsupported(example):
         pytest.skip(why)
     with runs(example.fix):
@@ -133,7 +141,7 @@ def test_what_is_fixed_is_not_accused(example: Example) -> None:
 
 
 @pytest.mark.parametrize(
-    "example", named(example for example in APPS if example.writes)
+    "example", parameters(example for example in APPS if example.writes)
 )
 def test_a_write_is_stopped_and_reported(example: Example) -> None:
     if why := unsupported(example):
@@ -149,10 +157,10 @@ def test_a_write_is_stopped_and_reported(example: Example) -> None:
     "example",
     [pytest.param(example, id=example.name) for example in APPS if example.alone],
 )
-def test_what_spoils_its_process(example: Example) -> None:
+def test_an_app_that_needs_its_own_process(example: Example) -> None:
     if why := unsupported(example):
         pytest.skip(why)
-    done = run(example)
+    done = run_command(example)
     assert done.returncode == (1 if example.rule else 0), done.stdout + done.stderr
     if example.rule:
         assert example.cause.lower() in " ".join(done.stdout.lower().split())

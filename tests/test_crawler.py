@@ -1,4 +1,4 @@
-"""What the crawler drives, and what it never lets through."""
+"""What the crawler drives, and the writes that it stops."""
 
 # mypy: allow-subclassing-any
 
@@ -87,8 +87,24 @@ class Shop:
     def rows(self) -> int:
         with self.engine.connect() as connection:
             number = connection.execute(text("SELECT count(*) FROM note")).scalar()
-        self.engine.dispose()
         return int(number or 0)
+
+
+MakeShop = t.Callable[..., Shop]
+
+
+@pytest.fixture
+def make_shop(tmp_path: Path) -> t.Iterator[MakeShop]:
+    """Make a shop, whose custom page shows a word unless the test brings a page."""
+    shops: list[Shop] = []
+
+    def make(page: t.Callable[[Shop], t.Any] = lambda shop: "done") -> Shop:
+        shops.append(Shop(tmp_path, page))
+        return shops[-1]
+
+    yield make
+    for shop in shops:
+        shop.engine.dispose()
 
 
 def in_the_view(shop: Shop) -> str:
@@ -122,10 +138,10 @@ def when_the_answer_is_sent(shop: Shop) -> flask.Response:
     [in_the_view, on_a_thread, by_a_request_of_its_own, when_the_answer_is_sent],
     ids=lambda page: page.__name__,
 )
-def test_reading_writes_nothing(
-    page: t.Callable[[Shop], t.Any], tmp_path: Path
+def test_a_write_during_reading_is_stopped(
+    page: t.Callable[[Shop], t.Any], make_shop: MakeShop
 ) -> None:
-    shop = Shop(tmp_path, page)
+    shop = make_shop(page)
     verdict = shop.verdict()
     assert shop.rows() == 0
     assert verdict.stopped
@@ -170,49 +186,49 @@ def test_a_statement_that_reads_counts_as_reading(sql: str) -> None:
     assert READS.match(sql)
 
 
-def test_a_page_that_logs_out_comes_last(tmp_path: Path) -> None:
-    """It needs no argument, as in Flask-Admin's own example of a login."""
-    shop = Shop(tmp_path, lambda shop: "done")
+def test_a_page_that_logs_out_comes_last(make_shop: MakeShop) -> None:
+    """Any page without an argument can log out, as in Flask-Admin's own example."""
+    shop = make_shop()
     names = [request.does for request in record(shop.app).requests]
     assert names[-1].startswith("page ")
     assert not any(name.startswith("page ") for name in names[: names.index("list")])
-    shop.engine.dispose()
 
 
-def test_a_missing_row_is_opened(tmp_path: Path) -> None:
-    """Where Flask can say so in the next answer: that takes a secret key."""
-    shop = Shop(tmp_path, lambda shop: "done")
+def test_a_missing_row_is_opened(make_shop: MakeShop) -> None:
+    """Flask-Admin flashes a message then, which takes a secret key."""
+    shop = make_shop()
     recording = record(shop.app)
-    assert {request.status for request in absent(recording)} == {302}
+    assert {request.status for request in requests_for_missing_rows(recording)} == {302}
     assert "edit form, no such row" not in {
         str(task.operation) for task in recording.unseen
     }
     shop.app.secret_key = None
-    assert absent(record(shop.app)) == []
-    shop.engine.dispose()
+    assert requests_for_missing_rows(record(shop.app)) == []
 
 
-def absent(recording: Recording) -> list[Request]:
+def requests_for_missing_rows(recording: Recording) -> list[Request]:
     return [request for request in recording.requests if "no such row" in request.does]
 
 
-def test_an_error_for_a_missing_row_is_no_failure(tmp_path: Path) -> None:
-    """No page links to it.  The error is reported, and proves nothing."""
+def test_an_error_for_a_missing_row_is_noted_and_no_failure(
+    make_shop: MakeShop,
+) -> None:
 
     class Strict(ModelView):
         def get_one(self, id: t.Any) -> t.Any:
             return shop.session.query(Note).filter_by(id=id).one()
 
-    shop = Shop(tmp_path, lambda shop: "done")
+    shop = make_shop()
     view = Strict(Note, shop.session, endpoint="strict")
     shop.app.extensions["admin"][0].add_view(view)
     verdict = shop.verdict()
-    assert {request.status for request in absent(verdict.recording)} == {302, 500}
+    assert {
+        request.status for request in requests_for_missing_rows(verdict.recording)
+    } == {302, 500}
     why = {str(task.operation): task.why for task in verdict.recording.unseen}
     assert "NoResultFound" in why["edit form, no such row"]
     assert verdict.failures == []
     assert verdict.cell(Rule.RECOVERS, 2).state == "not tried"
-    shop.engine.dispose()
 
 
 @pytest.mark.parametrize(
@@ -233,9 +249,9 @@ def test_a_missing_row_has_a_key_of_the_right_type(
 
 
 def test_pages_of_flask_admin_that_need_an_argument_are_left_out(
-    tmp_path: Path,
+    make_shop: MakeShop, tmp_path: Path
 ) -> None:
-    shop = Shop(tmp_path, lambda shop: "page")
+    shop = make_shop()
     shop.app.extensions["admin"][0].add_view(
         FileAdmin(str(tmp_path), endpoint="files", name="Files")
     )
@@ -247,9 +263,8 @@ def test_pages_of_flask_admin_that_need_an_argument_are_left_out(
     ] == []
 
 
-def test_a_request_that_needs_a_lock_does_not_wait(tmp_path: Path) -> None:
-    """With ``BEGIN IMMEDIATE``, as SQLAlchemy's documentation of SQLite has it, one of
-    two requests waits until the other is over, and gives up after five seconds."""
+def test_a_request_that_needs_a_lock_does_not_wait(make_shop: MakeShop) -> None:
+    """With ``BEGIN IMMEDIATE`` a request waits five seconds for another's end."""
 
     @event.listens_for(Engine, "connect")
     def no_begin_of_the_driver(connection: t.Any, record: object) -> None:
@@ -260,7 +275,7 @@ def test_a_request_that_needs_a_lock_does_not_wait(tmp_path: Path) -> None:
         connection.exec_driver_sql("BEGIN IMMEDIATE")
 
     try:
-        shop = Shop(tmp_path, lambda shop: "done")
+        shop = make_shop()
         verdict = judge(record(shop.app, write=True))
     finally:
         event.remove(Engine, "connect", no_begin_of_the_driver)
@@ -271,30 +286,29 @@ def test_a_request_that_needs_a_lock_does_not_wait(tmp_path: Path) -> None:
     assert verdict.recording.notes == []
 
 
-def test_a_request_that_makes_the_other_wait_is_noted(tmp_path: Path) -> None:
-    one_at_a_time = threading.Lock()
+def test_a_request_that_makes_the_other_wait_is_noted(make_shop: MakeShop) -> None:
+    lock = threading.Lock()
 
     def page(shop: Shop) -> str:
-        with one_at_a_time:
+        with lock:
             return str(shop.session.query(Note).count())
 
-    shop = Shop(tmp_path, page)
+    shop = make_shop(page)
     verdict = shop.verdict()
     assert verdict.holds
     [note] = verdict.recording.notes
     assert note.startswith("Page: page index: of two requests at the same time one")
-    shop.engine.dispose()
 
 
-def test_leaked_connections_do_not_stop_the_drive(tmp_path: Path) -> None:
-    """The pool gives up after half a minute, for each request that finds it empty."""
+def test_leaked_connections_do_not_stop_the_drive(make_shop: MakeShop) -> None:
+    """A request that finds its pool empty would wait for half a minute."""
     taken: list[t.Any] = []
 
     def leak(shop: Shop) -> str:
         taken.append(shop.engine.connect())
         return "done"
 
-    shop = Shop(tmp_path, leak)
+    shop = make_shop(leak)
     shop.engine.dispose()
     shop.engine = shop.session.session_factory.kw["bind"] = create_engine(
         shop.engine.url, poolclass=QueuePool, pool_size=5, max_overflow=0
@@ -316,8 +330,8 @@ def test_leaked_connections_do_not_stop_the_drive(tmp_path: Path) -> None:
     )
 
 
-def test_what_sqlalchemy_keeps_is_no_violation_of_the_app(tmp_path: Path) -> None:
-    """Comparing with a row leaves what it has loaded in a compiled statement."""
+def test_rows_that_sqlalchemy_caches_break_no_rule(make_shop: MakeShop) -> None:
+    """A statement that compares with a row is cached, and keeps what the row loaded."""
 
     class Team(Base):
         __tablename__ = "team"
@@ -336,7 +350,7 @@ def test_what_sqlalchemy_keeps_is_no_violation_of_the_app(tmp_path: Path) -> Non
         member_id = Column(Integer, ForeignKey("member.id"))
         member = relationship(Member, back_populates="notes")
 
-    shop = Shop(tmp_path, lambda shop: "page")
+    shop = make_shop()
 
     class MemberView(ModelView):
         column_list = ("team", "lines")
@@ -355,8 +369,8 @@ def test_what_sqlalchemy_keeps_is_no_violation_of_the_app(tmp_path: Path) -> Non
     assert verdict.cell(Rule.RELEASED, 3).state == "holds"
 
 
-def test_a_transaction_that_is_older_than_the_recording_is_seen(tmp_path: Path) -> None:
-    shop = Shop(tmp_path, lambda shop: "page")
+def test_a_transaction_older_than_the_recording_is_found(make_shop: MakeShop) -> None:
+    shop = make_shop()
     shop.app.teardown_appcontext_funcs.clear()  # no `remove()`
     with shop.app.test_client() as client:
         client.get("/admin/note/")

@@ -1,4 +1,4 @@
-"""Each way in which a step can fail is tried, for real, and what is left is found."""
+"""Injected faults: every operation fails in every way, and what it leaves is found."""
 # mypy: allow-subclassing-any
 
 import gc
@@ -22,6 +22,7 @@ from session_scoping.recording import Fault
 from session_scoping.recording import Recording
 from session_scoping.recording import Request
 from session_scoping.rules.judge import judge
+from session_scoping.rules.verdict import Verdict
 from session_scoping.watch.recorder import Recorder
 from tests.apps import LEFT_IN_REGISTRY
 
@@ -57,9 +58,28 @@ def fault_of(request: Request) -> Fault | None:
     return request.injected.fault if request.injected else None
 
 
-def faults(recording: Recording, operation: str) -> Counter[Fault]:
-    failed = (request for request in recording.requests if request.does == operation)
-    return Counter(request.injected.fault for request in failed if request.injected)
+def faults(recording: Recording, operation: str = "") -> Counter[Fault | None]:
+    """Count the injected faults, of an operation or of all."""
+    return Counter(
+        fault_of(request)
+        for request in recording.requests
+        if request.injected and operation in {"", request.does}
+    )
+
+
+def rules(verdict: Verdict) -> set[str]:
+    return {violation.rule for violation in verdict.violations}
+
+
+def names_of_causes(verdict: Verdict) -> set[str]:
+    return {
+        violation.cause.name if violation.cause else ""
+        for violation in verdict.violations
+    }
+
+
+def requests_that_break_rules(verdict: Verdict) -> set[int]:
+    return {number for violation in verdict.violations for number in violation.requests}
 
 
 def test_every_operation_fails_in_every_way(url: str) -> None:
@@ -82,18 +102,13 @@ def test_every_operation_fails_in_every_way(url: str) -> None:
         Fault.COMMIT,
     }
     assert {*faults(recording, "create, invalid"), Fault.COMMIT} >= {*reading}
-    every = {
-        request.injected.fault for request in recording.requests if request.injected
-    }
-    assert every == {*Fault}
+    assert {*faults(recording)} == {*Fault}
 
 
-def test_a_connection_is_lost_in_the_words_of_the_driver(url: str) -> None:
+def test_a_lost_connection_raises_the_error_of_the_driver(url: str) -> None:
     recording = record(make_app(url), faults=True)
     lost = [
-        request
-        for request in recording.requests
-        if request.injected and request.injected.fault == Fault.LOST
+        request for request in recording.requests if fault_of(request) == Fault.LOST
     ]
     assert lost
     for request in lost:
@@ -101,27 +116,22 @@ def test_a_connection_is_lost_in_the_words_of_the_driver(url: str) -> None:
 
 
 def test_an_in_memory_database_keeps_its_connection() -> None:
-    """It would be lost with it, and with it every row."""
+    """The connection is the database: without it every row is lost."""
     recording = record(make_app("sqlite://"), write=True, faults=True)
     assert judge(recording).holds
-    found = {
-        request.injected.fault for request in recording.requests if request.injected
-    }
-    assert found == {Fault.BEFORE, Fault.AFTER, Fault.COMMIT}
+    assert {*faults(recording)} == {Fault.BEFORE, Fault.AFTER, Fault.COMMIT}
 
 
 def test_a_session_that_cannot_be_closed_stays_in_the_registry(url: str) -> None:
     verdict = judge(record(make_app(url, Session), faults=True))
-    assert {
-        violation.cause.name for violation in verdict.violations if violation.cause
-    } == {LEFT_IN_REGISTRY}
-    assert "recovers" in {violation.rule for violation in verdict.violations}
+    assert names_of_causes(verdict) == {LEFT_IN_REGISTRY}
+    assert "recovers" in rules(verdict)
     recording = verdict.recording
     unclosed = {
         request.number: [use.session for use in request.uses if use.close_error]
         for request in recording.requests
     }
-    assert all(unclosed[number] for number in broken_in(verdict))
+    assert all(unclosed[number] for number in requests_that_break_rules(verdict))
     first = {
         recording.sessions[session].born_in or 0
         for left in unclosed.values()
@@ -132,19 +142,18 @@ def test_a_session_that_cannot_be_closed_stays_in_the_registry(url: str) -> None
     }
 
 
-def test_a_later_request_that_gets_it_has_the_same_cause(url: str) -> None:
-    """With a session for each thread it is the next request, which then closes it."""
+def test_a_later_request_with_the_unclosed_session_has_the_same_cause(url: str) -> None:
+    """With a session for each thread, that is the next request, which closes it."""
     app = make_app(url, Session, scopefunc=threading.get_ident)
     verdict = judge(record(app, faults=True))
-    assert {
-        (violation.rule, violation.cause and violation.cause.name)
-        for violation in verdict.violations
-    } == {("fresh", LEFT_IN_REGISTRY)}
+    assert rules(verdict) == {"fresh"}
+    assert names_of_causes(verdict) == {LEFT_IN_REGISTRY}
 
 
-def test_the_request_that_left_it_is_reported_when_it_is_closed_later(url: str) -> None:
-    """By a request in the same scope, after it was found that something keeps it."""
-    app = make_app(url, Session, scopefunc=lambda: "the one scope")
+def test_an_unclosed_session_is_reported_although_a_later_request_closes_it(
+    url: str,
+) -> None:
+    app = make_app(url, Session, scopefunc=lambda: "a single scope")
 
     @app.get("/lost")
     def lost() -> str:
@@ -157,16 +166,15 @@ def test_the_request_that_left_it_is_reported_when_it_is_closed_later(url: str) 
             app.test_client().get("/lost")
         recorder.find_kept()
         assert app.test_client().get("/nowhere").status_code == 404
-    [one] = judge(recorder.recording).violations
-    assert one.rule == "released"
-    assert one.cause is not None
-    assert one.cause.name == LEFT_IN_REGISTRY
+    verdict = judge(recorder.recording)
+    assert len(verdict.violations) == 1
+    assert rules(verdict) == {"released"}
+    assert names_of_causes(verdict) == {LEFT_IN_REGISTRY}
 
 
 @pytest.mark.parametrize("lost", [0, 1])
 def test_one_of_two_connections_is_lost(tmp_path: Path, lost: int) -> None:
-    """The session is closed, and the other connection is back in its pool: SQLAlchemy
-    goes through them in the order of a set, which another time is another one."""
+    """The other connection is returned, in whatever order SQLAlchemy closes them."""
     app = flask.Flask("ponds")
     app.config["SQLALCHEMY_DATABASE_URI"] = f"sqlite:///{tmp_path / 'pond.db'}"
     app.config["SQLALCHEMY_BINDS"] = {"other": f"sqlite:///{tmp_path / 'other.db'}"}
@@ -200,12 +208,12 @@ def test_one_of_two_connections_is_lost(tmp_path: Path, lost: int) -> None:
         ("postgresql://user:***@host/memory", False),
     ],
 )
-def test_a_database_in_memory_is_known(url: str, memory: bool) -> None:
+def test_a_database_in_memory_is_recognised(url: str, memory: bool) -> None:
     assert in_memory(url) == memory
 
 
 class Keeps(ModelView):
-    """Keeps every session: a leak that has nothing to do with what fails."""
+    """Keeps every session: a leak that has nothing to do with faults."""
 
     kept: t.ClassVar[list[t.Any]] = []
 
@@ -214,16 +222,13 @@ class Keeps(ModelView):
         return super().get_list(*args, **more)
 
 
-def test_a_leak_keeps_its_own_name_when_connections_are_lost(url: str) -> None:
-    """Also where a server has frozen what keeps them, before it forks."""
+def test_a_leak_has_its_own_cause_although_connections_are_lost(url: str) -> None:
+    """Its keeper is frozen, as a server does before it forks."""
     gc.freeze()
     Keeps.kept.clear()
     verdict = judge(record(make_app(url, view=Keeps), faults=True))
     Keeps.kept.clear()
-    causes = {
-        violation.cause.name for violation in verdict.violations if violation.cause
-    }
-    assert causes == {"a session kept beyond its request"}
+    assert names_of_causes(verdict) == {"a session kept beyond its request"}
 
 
 def test_an_error_page_that_does_not_roll_back_is_found(url: str) -> None:
@@ -235,18 +240,11 @@ def test_an_error_page_that_does_not_roll_back_is_found(url: str) -> None:
         return "sorry", 500
 
     verdict = judge(record(app, faults=True))
-    causes = {
-        violation.cause.name for violation in verdict.violations if violation.cause
-    }
-    assert causes == {"a failed statement that is not rolled back"}
-
-
-def broken_in(verdict: t.Any) -> set[int]:
-    return {number for violation in verdict.violations for number in violation.requests}
+    assert names_of_causes(verdict) == {"a failed statement that is not rolled back"}
 
 
 class Careless(ModelView):
-    """Keeps the session when something goes wrong, and only then."""
+    """Keeps the session only when an operation fails."""
 
     kept: t.ClassVar[list[t.Any]] = []
 
@@ -258,13 +256,14 @@ class Careless(ModelView):
             raise
 
 
-def test_a_session_kept_after_a_fault_is_found(url: str) -> None:
+def test_a_session_kept_only_after_a_fault_breaks_recovers(url: str) -> None:
     Careless.kept.clear()
     verdict = judge(record(make_app(url, view=Careless), faults=True))
     Careless.kept.clear()
-    assert {violation.rule for violation in verdict.violations} == {"recovers"}
+    assert rules(verdict) == {"recovers"}
     found = {
-        fault_of(verdict.recording.requests[number]) for number in broken_in(verdict)
+        fault_of(verdict.recording.requests[number])
+        for number in requests_that_break_rules(verdict)
     }
     # Without a connection it holds nothing.
     assert found == {Fault.BEFORE, Fault.AFTER, Fault.LOST}

@@ -1,4 +1,4 @@
-"""The drop-in in checkouts of Flask-Admin, and what is refused."""
+"""``fork``: the drop-in in a checkout of Flask-Admin, and what is refused."""
 
 import hashlib
 import os
@@ -22,11 +22,11 @@ from tests.conftest import Sdist
 FORK = (sys.executable, "-m", "session_scoping", "fork")
 
 
-def fork(*arguments: str | Path) -> Result:
+def run_fork(*arguments: str | Path) -> Result:
     return CliRunner().invoke(main, ["fork", *map(str, arguments)])
 
 
-def contents(folder: Path) -> dict[str, str]:
+def hashes(folder: Path) -> dict[str, str]:
     return {
         str(file.relative_to(folder)): hashlib.sha256(file.read_bytes()).hexdigest()
         for file in folder.rglob("*")
@@ -43,7 +43,7 @@ def make_checkout(
 
 
 @pytest.mark.parametrize(
-    ("release", "status", "says"),
+    ("release", "status", "message"),
     [
         *(
             pytest.param(release, 1, "validators.py:73", marks=pytest.mark.weekly)
@@ -52,18 +52,19 @@ def make_checkout(
         ("2.2.1", 0, "pytest       passes"),
     ],
 )
-def test_in_a_checkout(sdist: Sdist, release: str, status: int, says: str) -> None:
-    """Its own settings of pytest, ruff and mypy: every warning is an error there. What
-    has the drop-in's name is overwritten in a copy only."""
+def test_the_drop_in_runs_in_a_checkout(
+    sdist: Sdist, release: str, status: int, message: str
+) -> None:
+    """Every warning is an error there.  A file is overwritten only in a copy."""
     checkout = sdist(release)
     (checkout / FILE).write_text("# mine")
-    before = contents(checkout)
-    done = fork(checkout, "--overwrite")
-    assert done.exit_code == status, done.output
-    assert says in done.output
+    before = hashes(checkout)
+    result = run_fork(checkout, "--overwrite")
+    assert result.exit_code == status, result.output
+    assert message in result.output
     for tool in "ruff check", "ruff format", "mypy":
-        assert f"{tool:<12} passes" in done.output
-    assert contents(checkout) == before
+        assert f"{tool:<12} passes" in result.output
+    assert hashes(checkout) == before
 
 
 def test_what_fails_in_a_checkout_is_printed(sdist: Sdist) -> None:
@@ -72,36 +73,36 @@ def test_what_fails_in_a_checkout_is_printed(sdist: Sdist) -> None:
     strict = settings.read_text().replace('    "B",  #', '    "D", "B",  #')
     settings.write_text(strict)
     (checkout / HOME / "conftest.py").write_text("raise ValueError('no fixtures')")
-    done = fork(checkout)
-    assert done.exit_code == 1, done.output
-    assert "ruff check   FAILS" in done.output
-    assert "D103" in done.output
-    assert "pytest       FAILS" in done.output
-    assert "no fixtures" in done.output
+    result = run_fork(checkout)
+    assert result.exit_code == 1, result.output
+    assert "ruff check   FAILS" in result.output
+    assert "D103" in result.output
+    assert "pytest       FAILS" in result.output
+    assert "no fixtures" in result.output
 
 
 @pytest.mark.parametrize(
     "settings", ["", '[project]\nname = "flask"\n', '[tool.x]\nname = "Flask-Admin"\n']
 )
-def test_a_folder_that_is_no_checkout_is_refused(settings: str, tmp_path: Path) -> None:
-    done = fork(make_checkout(tmp_path, settings))
-    assert done.exit_code == 2
-    assert f"{tmp_path} is no Flask-Admin checkout" in done.output
-    assert done.output.count("\n") == 1
+def test_a_folder_without_a_checkout_is_refused(settings: str, tmp_path: Path) -> None:
+    result = run_fork(make_checkout(tmp_path, settings))
+    assert result.exit_code == 2
+    assert f"{tmp_path} is no Flask-Admin checkout" in result.output
+    assert result.output.count("\n") == 1
 
 
-def test_a_folder_that_is_not_there_is_refused(tmp_path: Path) -> None:
-    assert "is no Flask-Admin checkout" in fork(tmp_path / "nowhere").output
+def test_a_missing_folder_is_refused(tmp_path: Path) -> None:
+    assert "is no Flask-Admin checkout" in run_fork(tmp_path / "nowhere").output
 
 
 @pytest.mark.parametrize("which", ["the same module", "another module"])
-def test_a_module_that_is_there_is_not_overwritten(which: str, tmp_path: Path) -> None:
+def test_an_existing_module_is_not_overwritten(which: str, tmp_path: Path) -> None:
     there = make_checkout(tmp_path) / FILE
     text = drop_in().read_text() if which == "the same module" else "# mine"
     there.write_text(text)
-    done = fork(tmp_path)
-    assert done.exit_code == 2
-    assert f"is there already, with {which}: --overwrite" in done.output
+    result = run_fork(tmp_path)
+    assert result.exit_code == 2
+    assert f"is there already, with {which}: --overwrite" in result.output
     assert there.read_text() == text
 
 
@@ -115,7 +116,7 @@ def test_an_interrupt_leaves_the_checkout_as_it_was(
     conftest = checkout / HOME / "conftest.py"
     waits = f"open({str(started)!r}, 'w').close(); open({str(never)!r}).read()\n"
     conftest.write_text(waits + conftest.read_text())
-    before = contents(checkout)
+    before = hashes(checkout)
     running: t.Any = subprocess.Popen(
         [*FORK, str(checkout)],
         stderr=subprocess.PIPE,
@@ -124,9 +125,9 @@ def test_an_interrupt_leaves_the_checkout_as_it_was(
         # What a shell runs in the background inherits that interrupts are ignored.
         preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
     )
-    started.open().close()  # until pytest has begun
+    started.open().close()  # waits for pytest
     os.killpg(running.pid, signal.SIGINT)
-    _, said = running.communicate()
+    _, printed = running.communicate()
     assert running.returncode == 130
-    assert "session-scoping: interrupted" in said
-    assert contents(checkout) == before
+    assert "session-scoping: interrupted" in printed
+    assert hashes(checkout) == before

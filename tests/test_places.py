@@ -1,4 +1,4 @@
-"""Whose code is at work: of the app, wherever it is installed, or Flask-Admin's."""
+"""The guard distinguishes the code of the app from Flask-Admin's."""
 
 import sysconfig
 import typing as t
@@ -40,17 +40,19 @@ def session():
 """
 
 
-def view(code: str, where: tuple[str, str]) -> t.Any:
-    """The class ``View`` of this code, as if it stood in a file of a module."""
+def make_view(code: str, where: tuple[str, str]) -> t.Any:
+    """Run code as if it were in a file of a module. Returns its class ``View``."""
     file, module = where
     names: dict[str, t.Any] = {"__name__": module}
     exec(compile(IMPORTS + dedent(code), file, "exec"), names)
     return names["View"]
 
 
-def verdict(folder: Path, code: str, where: tuple[str, str]) -> Verdict:
+def verdict_on(folder: Path, code: str, where: tuple[str, str]) -> Verdict:
     url = f"sqlite:///{folder / 'pond.db'}"
-    app = make_app(url, Session, view(code, where))  # without a `close()` of its own
+    app = make_app(
+        url, Session, make_view(code, where)
+    )  # without a `close()` of its own
     return judge(record(app))
 
 
@@ -66,16 +68,16 @@ def test_the_app_is_allowed_to_close_a_session_after_use(
                 session().close()
                 return str(number)
     """
-    seen = verdict(tmp_path, code, where)
+    seen = verdict_on(tmp_path, code, where)
     assert "page count" in {request.does for request in seen.recording.requests}
     assert seen.violations == ()
 
 
 @pytest.mark.parametrize("where", OF_APP.values(), ids=OF_APP)
-def test_the_app_is_allowed_to_end_a_context_of_its_own(
+def test_the_app_is_allowed_to_end_its_own_context(
     tmp_path: Path, where: tuple[str, str]
 ) -> None:
-    """Two contexts have two sessions; that of the request lives on."""
+    """The new context has a session beside that of the request, which goes on."""
     code = """
         class View(ModelView):
             def get_list(self, *args, **more):
@@ -84,7 +86,7 @@ def test_the_app_is_allowed_to_end_a_context_of_its_own(
                     session().execute(sa.text("SELECT 1"))
                 return found
     """
-    seen = verdict(tmp_path, code, where)
+    seen = verdict_on(tmp_path, code, where)
     assert {violation.rule for violation in seen.violations} == {"single"}
 
 
@@ -127,7 +129,7 @@ USES_A_THREAD = """
             return super().get_list(*args, **more)
 """
 ON_A_THREAD = USES_A_THREAD.format(target="flask.copy_current_request_context(count)")
-ON_A_THREAD_OF_ITS_CONTEXT = USES_A_THREAD.format(
+ON_A_THREAD_WITH_ITS_CONTEXT = USES_A_THREAD.format(
     target="partial(copy_context().run, count)"
 )
 ALL_ON_A_THREAD = """
@@ -149,7 +151,7 @@ CLOSES_ON_A_THREAD = """
                 pool.submit(session()().close).result()
             return found
 """
-PAST = """
+PAST_THE_SESSION = """
     class View(ModelView):
         def get_list(self, *args, **more):
             with session().get_bind().connect() as connection:
@@ -165,17 +167,17 @@ PAST = """
         ("isolated", COMMITS),
         ("isolated", COMMITS_BENEATH),
         ("single", ON_A_THREAD),
-        ("single", ON_A_THREAD_OF_ITS_CONTEXT),
-        ("single", PAST),
+        ("single", ON_A_THREAD_WITH_ITS_CONTEXT),
+        ("single", PAST_THE_SESSION),
     ],
 )
 @pytest.mark.parametrize("where", OF_FLASK_ADMIN.values(), ids=OF_FLASK_ADMIN)
-def test_flask_admin_must_not(
+def test_flask_admin_breaks_a_rule_with(
     tmp_path: Path, where: tuple[str, str], rule: str, code: str
 ) -> None:
     found = [
         violation
-        for violation in verdict(tmp_path, code, where).violations
+        for violation in verdict_on(tmp_path, code, where).violations
         if violation.rule == rule
     ]
     assert {violation.cause.name for violation in found if violation.cause} == {
@@ -189,10 +191,10 @@ def test_flask_admin_must_not(
 def test_the_current_folder_does_not_matter(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Python may be below the current folder, as in a home."""
+    """The folder of Python can be below it, as in a home."""
     monkeypatch.chdir(Path(sysconfig.get_path("stdlib")).parent)
     where = OF_FLASK_ADMIN["in a package"]
-    seen = verdict(tmp_path, ON_A_THREAD, where)
+    seen = verdict_on(tmp_path, ON_A_THREAD, where)
     assert "single" in {violation.rule for violation in seen.violations}
 
 
@@ -201,16 +203,16 @@ def test_the_current_folder_does_not_matter(
     [
         COMMITS_BENEATH,
         ON_A_THREAD,
-        ON_A_THREAD_OF_ITS_CONTEXT,
+        ON_A_THREAD_WITH_ITS_CONTEXT,
         ALL_ON_A_THREAD,
         CLOSES_ON_A_THREAD,
     ],
 )
 @pytest.mark.parametrize("where", OF_APP.values(), ids=OF_APP)
-def test_the_app_is_allowed_to(
+def test_the_app_breaks_no_rule_with(
     tmp_path: Path, where: tuple[str, str], code: str
 ) -> None:
-    seen = verdict(tmp_path, code, where)
+    seen = verdict_on(tmp_path, code, where)
     assert seen.violations == ()
     assert seen.failures == []
 
@@ -219,14 +221,14 @@ def test_the_app_is_allowed_to(
 def test_the_app_is_allowed_to_save_with_flask_admins_functions(
     tmp_path: Path, where: tuple[str, str]
 ) -> None:
-    """Also in a GET: it is the app that does it, by no form of Flask-Admin's."""
+    """It does so in a GET, and without a form of Flask-Admin's."""
     code = """
         class View(ModelView):
             @expose("/retire")
             def retire(self):
                 return str(self.delete_model(self.get_one("1")))
     """
-    app = make_app(f"sqlite:///{tmp_path / 'pond.db'}", view=view(code, where))
+    app = make_app(f"sqlite:///{tmp_path / 'pond.db'}", view=make_view(code, where))
     with Recorder() as recorder:
         assert app.test_client().get("/admin/fish/retire").text == "True"
     assert judge(recorder.recording).violations == ()
