@@ -36,8 +36,8 @@ from session_scoping.recording import Operation
 from session_scoping.recording import OperationKind
 from session_scoping.recording import Recording
 from session_scoping.recording import Request
-from session_scoping.watch.hooks import DRIVE
 from session_scoping.watch.recorder import Recorder
+from session_scoping.watch.running import DRIVE
 
 WAYS = (Fault.BEFORE, Fault.COMMIT)  # the kinds of faults that are injected
 
@@ -552,17 +552,19 @@ def session_of(handle: t.Any) -> orm.Session:
 
 def recorded(handle: str, faults: t.Collection[Fault] = WAYS) -> Recording:
     """Drive the bookshop with a handle, a key of ``MAKE``, and return the recording."""
-    recorder = Recorder()
     with tempfile.TemporaryDirectory() as folder:
         event.listen(sa.engine.Engine, "connect", do_not_sync)
         try:
-            recorder.start()
-            recorder.building = True
-            shop = Bookshop(handle, Path(folder))
-            recorder.building = False
-            return record(
-                shop.app, write=True, faults=faults, recorder=recorder, reference=shop
-            )
+            with Recorder() as recorder:
+                with recorder.building():
+                    shop = Bookshop(handle, Path(folder))
+                return record(
+                    shop.app,
+                    write=True,
+                    faults=faults,
+                    recorder=recorder,
+                    reference=shop,
+                )
         finally:
             event.remove(sa.engine.Engine, "connect", do_not_sync)
 

@@ -7,8 +7,8 @@ import click
 import flask
 from flask.cli import ScriptInfo
 
-from session_scoping.drive.ledger import databases
 from session_scoping.drive.record import record
+from session_scoping.drive.write.databases import databases
 from session_scoping.errors import CannotTell
 from session_scoping.loading import load
 from session_scoping.loading import load_client

@@ -24,17 +24,15 @@ def load(target: "str | ScriptInfo", recorder: Recorder) -> flask.Flask:
     built. Raises ``CannotTell`` if there is no app, or if building it fails.
     """
     info = ScriptInfo(app_import_path=target) if isinstance(target, str) else target
-    recorder.building = True
     try:
-        app = info.load_app()
+        with recorder.building():
+            app = info.load_app()
     except NoAppException as error:
         raise CannotTell(_no_app(error)) from error
     except SystemExit as error:
         raise CannotTell(f"the app ends while it loads: {where(error)}") from error
     except Exception as error:
         raise CannotTell(f"the app does not load: {where(error)}") from error
-    finally:
-        recorder.building = False
     if not isinstance(app, flask.Flask):
         raise CannotTell(f"not a Flask app, but a {type(app).__name__}: {NAME_IT}")
     return app

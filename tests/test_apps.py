@@ -52,15 +52,11 @@ def unsupported(example: Example) -> str:
 
 
 def verdict_on(example: Example) -> Verdict:
-    recorder = Recorder()
-    recorder.start()
-    try:
+    with Recorder() as recorder:
         app = load(example.target, recorder)
         client = load_client(example.client) if example.client else None
-        write = example.saving
-        return judge(record(app, client=client, recorder=recorder, write=write))
-    finally:
-        recorder.stop()
+        record(app, client=client, recorder=recorder, write=example.saving)
+    return judge(recorder.recording)
 
 
 def parameters(examples: t.Iterable[Example]) -> list[t.Any]:

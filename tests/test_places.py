@@ -1,5 +1,6 @@
 """The guard distinguishes the code of the app from Flask-Admin's."""
 
+import sys
 import sysconfig
 import typing as t
 from pathlib import Path
@@ -9,8 +10,13 @@ import pytest
 from flask_sqlalchemy.session import Session
 
 from session_scoping.drive.record import record
+from session_scoping.recording import Maker
+from session_scoping.recording import Place
 from session_scoping.rules.judge import judge
 from session_scoping.rules.verdict import Verdict
+from session_scoping.watch import places
+from session_scoping.watch.hooks import call
+from session_scoping.watch.places import Places
 from session_scoping.watch.recorder import Recorder
 from tests.test_faults import make_app
 
@@ -232,3 +238,43 @@ def test_the_app_is_allowed_to_save_with_flask_admins_functions(
     with Recorder() as recorder:
         assert app.test_client().get("/admin/fish/retire").text == "True"
     assert judge(recorder.recording).violations == ()
+
+
+Search = t.Callable[..., t.Any]
+SEARCHES = ["here", "near", "birth", "outside", "is_saving", "is_by_other_thread"]
+
+
+def extracted(search: Search) -> Search:
+    """Call a search for a line through one more function of the package."""
+    code = "def through(*args): return search(*args)"
+    names: dict[str, t.Any] = {"search": search}
+    exec(compile(code, f"{places.HERE}watch/extracted.py", "exec"), names)
+    return t.cast(Search, names["through"])
+
+
+@pytest.mark.parametrize("calls", [0, 1, 3])
+def test_calls_within_this_package_do_not_move_the_line(calls: int) -> None:
+    known = Places(call.__code__)
+    here: Search = known.here
+    near: Search = known.near
+    birth: Search = known.birth
+    for _ in range(calls):
+        here, near, birth = extracted(here), extracted(near), extracted(birth)
+    line, found = sys._getframe().f_lineno, (here(), near(), birth())
+    place = Place(places.named(__file__), line, sys._getframe().f_code.co_name)
+    assert found == ((place, place), place, (Maker.HAND, place, place))
+
+
+@pytest.mark.parametrize("code", [CLOSES, COMMITS, ON_A_THREAD, PAST_THE_SESSION])
+def test_a_method_of_this_package_can_be_extracted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: str
+) -> None:
+    """The same violations are found, at the same lines."""
+    where = OF_FLASK_ADMIN["in a package"]
+    before = verdict_on(tmp_path, code, where).violations
+    for name in SEARCHES:
+        monkeypatch.setattr(Places, name, extracted(getattr(Places, name)))
+    (tmp_path / "again").mkdir()
+    after = verdict_on(tmp_path / "again", code, where).violations
+    assert before
+    assert after == before

@@ -56,7 +56,7 @@ def run(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Run:
 
     def run(*args: str) -> pytest.RunResult:
         result = pytester.runpytest_inprocess("-p", "session_scoping.plugin", *args)
-        assert Recorder.active is None
+        assert not Recorder.started
         return result
 
     return run
@@ -428,7 +428,7 @@ def test_no_test_is_remembered(pytester: pytest.Pytester, run: Run) -> None:
         apps = weakref.WeakSet()
         @pytest.mark.parametrize("n", range(4))
         def test_one(n):
-            assert not Recorder.active.recording.requests
+            assert not Recorder.started[-1].recording.requests
             gc.collect()
             assert not apps
             app = raw_session.fixed()

@@ -32,10 +32,10 @@ SHOTS = [
 
 
 def report(name: str) -> str:
-    recorder = Recorder()
-    recorder.start()
-    app = load(f"{APP}:{name}", recorder)
-    return html(judge(record(app, recorder=recorder)))
+    with Recorder() as recorder:
+        app = load(f"{APP}:{name}", recorder)
+        record(app, recorder=recorder)
+    return html(judge(recorder.recording))
 
 
 def fingerprint(page: str) -> str:

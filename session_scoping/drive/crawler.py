@@ -28,8 +28,8 @@ from session_scoping.recording import Fault
 from session_scoping.recording import LIST
 from session_scoping.recording import Request
 from session_scoping.recording import Unseen
-from session_scoping.watch.hooks import DRIVE
 from session_scoping.watch.recorder import Recorder
+from session_scoping.watch.running import DRIVE
 
 MakeClient = t.Callable[[flask.Flask], FlaskClient]
 
@@ -90,12 +90,11 @@ class Crawler:
 
     def drive(self, task: Task) -> None:
         """Do an operation twice. The second time concurrent requests overtake it."""
-        if self.reference is None:
-            self.recorder.refuse = self.refuse
-        try:
+        if self.reference is not None:
             self._drive(task)
-        finally:
-            self.recorder.refuse = None
+            return
+        with self.recorder.refusing(self.refuse):
+            self._drive(task)
 
     def _drive(self, task: Task) -> None:
         if task.view in self.refused:

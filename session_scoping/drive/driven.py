@@ -42,7 +42,7 @@ def refuse_write(request: Request, sql: str, places: Places) -> None:
     Raises ``WriteStopped``.
     """
     if not READS.match(sql):
-        stopped = Stopped(" ".join(sql.split())[:200], *places.here(5))
+        stopped = Stopped(" ".join(sql.split())[:200], *places.here())
         request.stopped = [*request.stopped, stopped]
         raise WriteStopped(f"nothing may be written: {stopped.sql[:60]}")
 

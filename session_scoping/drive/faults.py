@@ -9,16 +9,16 @@ from sqlalchemy.pool import QueuePool
 
 from session_scoping.recording import Fault
 from session_scoping.recording import Injected
-from session_scoping.watch.hooks import Drive
-from session_scoping.watch.hooks import RUNNING
+from session_scoping.watch.running import Drive
+from session_scoping.watch.running import RUNNING
 
 
 class Faults:
-    """A context manager that injects a fault at step ``fail_at`` of a request.
+    """A context manager that injects a fault at a step of a request.
 
-    Steps are counted from 1. A connection is lost by closing it beneath SQLAlchemy, so
-    that the driver raises its own error; this is also how a rollback fails. SQLite in
-    memory never loses its connection: the database would be lost with it.
+    A connection is lost by closing it beneath SQLAlchemy, so that the driver raises its
+    own error. A rollback fails in the same way. SQLite in memory never loses its
+    connection: the database would be lost with it.
     """
 
     def __init__(
@@ -28,7 +28,11 @@ class Faults:
         faults: t.Collection[Fault],
         engines: t.Iterable[sa.engine.Engine],
     ) -> None:
-        """``faults``: the kinds to inject. ``engines``: the pools to exhaust."""
+        """Take a request, and what to inject into it.
+
+        ``fail_at``: the step, counted from 1. ``faults``: the kinds to inject.
+        ``engines``: their pools can be exhausted.
+        """
         self.drive = drive
         self.faults = faults
         self.fail_at = fail_at
@@ -53,8 +57,12 @@ class Faults:
         for listener in self._listeners:
             event.remove(*listener)
 
-    def _is_turn(self, fault: Fault, at: str) -> bool:
-        """Count a step. Is the fault to be injected at this step?"""
+    def _strikes(self, fault: Fault, at: str) -> bool:
+        """Count a step, and record the fault if it has to be injected at this step.
+
+        ``at``: the statement, or ``COMMIT`` or ``ROLLBACK``. Returns whether the caller
+        has to inject the fault.
+        """
         running = RUNNING.get()
         if running is None or running.drive is not self.drive:
             return False
@@ -67,42 +75,42 @@ class Faults:
         return True
 
     def _on_checkout(self, *_: object) -> None:
-        if self._is_turn(Fault.EXHAUSTED, "QueuePool limit"):
+        if self._strikes(Fault.EXHAUSTED, "QueuePool limit"):
             raise sa.exc.TimeoutError("QueuePool limit: failed by session_scoping")
 
     def _on_statement(
         self, connection: t.Any, cursor: object, sql: str, *_: object
     ) -> None:
-        if self._is_turn(Fault.BEFORE, sql):
+        if self._strikes(Fault.BEFORE, sql):
             raise driver_error(sql)
-        self._lose(connection, Fault.LOST, sql)
+        self._lose_connection(connection, Fault.LOST, sql)
 
     def _on_result(
         self, connection: object, cursor: object, sql: str, *_: object
     ) -> None:
-        if self._is_turn(Fault.AFTER, sql):
+        if self._strikes(Fault.AFTER, sql):
             raise driver_error(sql)
 
     def _on_commit(self, connection: object) -> None:
-        if self._is_turn(Fault.COMMIT, "COMMIT"):
+        if self._strikes(Fault.COMMIT, "COMMIT"):
             raise driver_error("COMMIT")
 
     def _on_rollback(self, connection: t.Any) -> None:
-        self._lose(connection, Fault.ROLLBACK, "ROLLBACK")
+        self._lose_connection(connection, Fault.ROLLBACK, "ROLLBACK")
 
-    def _lose(self, connection: t.Any, fault: Fault, at: str) -> None:
+    def _lose_connection(self, connection: t.Any, fault: Fault, at: str) -> None:
         if in_memory(str(connection.engine.url)) or connection.invalidated:
             return
-        if self._is_turn(fault, at):
+        if self._strikes(fault, at):
             connection.connection.dbapi_connection.close()
 
 
 def in_memory(url: str) -> bool:
     """Is it a SQLite database that exists only in its connection?"""
-    made = sa.engine.make_url(url)
-    database = made.database or ":memory:"
-    memory = ":memory:" in database or made.query.get("mode") == "memory"
-    return made.get_backend_name() == "sqlite" and memory
+    parsed = sa.engine.make_url(url)
+    database = parsed.database or ":memory:"
+    memory = ":memory:" in database or parsed.query.get("mode") == "memory"
+    return parsed.get_backend_name() == "sqlite" and memory
 
 
 def shorten(sql: str) -> str:

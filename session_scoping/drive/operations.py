@@ -1,4 +1,4 @@
-"""The operations of an admin that only read, for each of its views."""
+"""Lists the operations that only read, for each view of an admin."""
 
 import html
 import re
@@ -19,7 +19,7 @@ from session_scoping.recording import OperationKind
 from session_scoping.watch.recorder import Recorder
 
 # The endpoints of a ModelView that need no generic request: they are driven below, or
-# by the writer.
+# by ``drive.write``.
 KNOWN = {
     "index_view",
     "create_view",
@@ -70,7 +70,7 @@ class Task(t.NamedTuple):
             if row is None:
                 return None
             url = url.replace(ID, quote(row))
-        return self._replace(url=url.replace(TERM, quote(word(page))))
+        return self._replace(url=url.replace(TERM, quote(search_term(page))))
 
 
 def row_id(page: str) -> str | None:
@@ -96,7 +96,7 @@ def absent_id(model: t.Any) -> str:
     return "no-such-row" if isinstance(kind, sa.String) else ""
 
 
-def word(page: str) -> str:
+def search_term(page: str) -> str:
     """Return a word from the rows of a list, or a letter if there is none."""
     for cell in re.findall(r'<td class="col-[^"]*"[^>]*>(.*?)</td>', page, re.DOTALL):
         text = html.unescape(re.sub(r"<[^>]*>", " ", cell))
@@ -133,16 +133,19 @@ def plan(app: flask.Flask, recorder: Recorder) -> list[Task]:
 
 
 def _of_model(
-    number: int, view: t.Any, urls: MapAdapter, speaks: bool
+    number: int, view: t.Any, urls: MapAdapter, can_flash: bool
 ) -> t.Iterator[Task]:
-    """``speaks``: can the app flash a message that there is no such row?"""
+    """Yield what a SQLAlchemy view offers.
+
+    ``can_flash``: can the app flash a message that there is no such row?
+    """
 
     def task(
-        operation: Operation, endpoint: str, query: str = "", **more: t.Any
+        operation: Operation, endpoint: str, query: str = "", absent: bool = False
     ) -> Task:
-        values = more.pop("values", {})
-        url = urls.build(f"{view.endpoint}.{endpoint}", values)
-        return Task(number, operation, f"{url}?{query}" if query else url, **more)
+        url = urls.build(f"{view.endpoint}.{endpoint}")
+        url = f"{url}?{query}" if query else url
+        return Task(number, operation, url, absent=absent)
 
     def of_list(variant: str = "", query: str = "") -> Task:
         return task(Operation(OperationKind.LIST, variant=variant), "index_view", query)
@@ -150,7 +153,7 @@ def _of_model(
     def of_row(kind: OperationKind, endpoint: str) -> t.Iterator[Task]:
         """Ask for the existing row last: a view that keeps a row goes on with it."""
         absent = absent_id(view.model)
-        if speaks and absent:
+        if can_flash and absent:
             operation = Operation(kind, variant="no such row")
             yield task(operation, endpoint, f"id={absent}", absent=True)
         yield task(Operation(kind), endpoint, f"id={ID}")
@@ -164,7 +167,7 @@ def _of_model(
             yield of_list(f"sorted by {name}", f"sort={index}")
     for argument, (_, column_filter) in (view._filter_args or {}).items():
         variant = f"filtered by {column_filter.name} {_condition(column_filter)}"
-        value = quote(_value(column_filter), safe="{}")
+        value = quote(_filter_value(column_filter), safe="{}")
         yield of_list(variant, f"flt0_{quote(str(argument))}={value}")
     if allows(view, "can_view_details"):
         yield from of_row(OperationKind.DETAILS, "details_view")
@@ -179,9 +182,9 @@ def _of_model(
         for kind in view.export_types:
             whole = Operation(OperationKind.EXPORT, kind)
             dropped = Operation(OperationKind.EXPORT, kind, "dropped")
-            values = {"export_type": kind}
-            yield task(whole, "export", values=values)
-            yield task(dropped, "export", values=values, chunks=1)
+            url = urls.build(f"{view.endpoint}.export", {"export_type": kind})
+            yield Task(number, whole, url)
+            yield Task(number, dropped, url, chunks=1)
 
 
 def _of_other(
@@ -196,8 +199,8 @@ def _of_other(
         written_by = str(getattr(getattr(view, endpoint, None), "__module__", ""))
         if written_by.startswith("flask_admin.") and endpoint != view._default_view:
             continue  # as those of FileAdmin, which need the name of a file
-        wanting = rule.arguments - set(rule.defaults or ())
-        if "GET" not in (rule.methods or ()) or wanting:
+        arguments = rule.arguments - set(rule.defaults or ())
+        if "GET" not in (rule.methods or ()) or arguments:
             continue
         try:
             operation = Operation(OperationKind.PAGE, endpoint)
@@ -207,7 +210,7 @@ def _of_other(
 
 
 def allows(view: t.Any, option: str) -> bool:
-    """Return an option. Where it is a property that needs a request, return true."""
+    """Is an option of a view set? True if it is a property that needs a request."""
     try:
         return bool(getattr(view, option))
     except Exception:
@@ -215,10 +218,12 @@ def allows(view: t.Any, option: str) -> bool:
 
 
 def _condition(column_filter: t.Any) -> str:
+    """Return how a filter compares, as the page words it: ``contains``, ``equals``."""
     return str(getattr(column_filter, "operation", lambda: "")())
 
 
-def _value(column_filter: t.Any) -> str:
+def _filter_value(column_filter: t.Any) -> str:
+    """Return a value for a filter: its first option, or by ``FILTER_VALUES``."""
     options = getattr(column_filter, "options", None)
     if options and not callable(options):
         first = options[0]

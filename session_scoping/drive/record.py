@@ -4,6 +4,7 @@ import logging
 import re
 import typing as t
 from contextlib import contextmanager
+from contextlib import nullcontext
 
 import flask
 
@@ -11,7 +12,7 @@ from session_scoping.drive.crawler import Crawler
 from session_scoping.drive.crawler import MakeClient
 from session_scoping.drive.crawler import Reference
 from session_scoping.drive.operations import plan
-from session_scoping.drive.writer import Writer
+from session_scoping.drive.write.writer import Writer
 from session_scoping.errors import CannotTell
 from session_scoping.recording import Fault
 from session_scoping.recording import LIST
@@ -57,16 +58,15 @@ def record(
     :param leave_alone: Patterns of sessions that break no rule: see ``Recorder``.
     :param progress: A function that is called before each operation, with its name,
         the number of operations that are done, and the number of all.
-    :param recorder: A running recorder to use, which may have watched the app being
-        built. It is stopped. Then ``leave_alone`` has no effect.
+    :param recorder: A recorder that the caller has started, before the app is built.
+        The caller stops it, too: the recording is complete then. ``leave_alone`` has
+        no effect on it.
     :param reference: What more to do in a throwaway app, and what it has to show.
     :raises CannotTell: There is no ``Admin``, no SQLAlchemy view, or no list that can
         be read; or the test client does not reach the app.
     """
-    if recorder is None:
-        recorder = Recorder(leave_alone)
-        recorder.start()
-    try:
+    with nullcontext(recorder) if recorder else Recorder(leave_alone) as recorder:
+        recording = recorder.recording
         kinds = tuple(Fault) if faults is True else faults or ()
         crawler = Crawler(app, recorder, client, kinds, reference)
         tasks = plan(app, recorder)
@@ -78,13 +78,11 @@ def record(
                 crawler.drive(task)
             if write:
                 recorder.find_kept()  # before writing replaces what is kept
-                with Writer(app, crawler) as writer:
+                with Writer(crawler) as writer:
                     for done, number in enumerate(writer.views):
                         progress("create, edit, delete", done, len(writer.views))
                         writer.drive(number)
         progress("", len(tasks), len(tasks))
-    finally:
-        recording = recorder.stop()
     lists = [
         request
         for request in recording.requests

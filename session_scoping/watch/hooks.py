@@ -1,103 +1,35 @@
 """Patches ``Flask.__call__``, and how a SQLAlchemy session is made and closed.
 
-The patches notify one watcher at a time. Without a watcher nothing is patched.
+The patches notify one recorder at a time. Without a recorder nothing is patched.
+
+Everything else is seen through Flask's signals and SQLAlchemy's events. The patched
+methods have none that says the same:
+
+- ``Flask.__call__``: Flask's documented place for middleware is ``app.wsgi_app``. That
+  needs the app, and a recorder watches all apps of the process, also those that are
+  made later. Flask's signals do not see the end of a streamed response.
+- ``Session.__init__``: no event says that a session is made, or by which line.
+- ``Session.close``, ``invalidate`` and ``reset``: ``after_transaction_end`` and
+  ``persistent_to_detached`` see the end of a transaction and the instances. A session
+  that is closed after a commit may have neither. No event sees that a close fails.
 """
 
-import threading
 import typing as t
-from contextvars import ContextVar
-from weakref import ref
 
 import flask
 from sqlalchemy.orm import Session as SASession
 
-from session_scoping.recording import Operation
-from session_scoping.recording import Place
-from session_scoping.recording import Recording
-from session_scoping.recording import Request
-
-DRIVE = "session_scoping.drive"  # in the WSGI environment
-PRESERVE = "werkzeug.debug.preserve_context"  # there too: a test keeps its contexts
+from session_scoping.watch.requests import Requests
+from session_scoping.watch.running import RUNNING
+from session_scoping.watch.running import Running
+from session_scoping.watch.sessions import Sessions
 
 
-class Drive(t.Protocol):
-    """What drives a request, and follows its steps."""
+class Watcher(t.NamedTuple):
+    """The parts of a recorder that the patches notify."""
 
-    view: int
-    operation: Operation
-    writes: bool
-
-    def begun(self, request: Request) -> None:
-        """The request begins, or a request that it is redirected to begins."""
-
-    def step(self, request: Request, sql: str) -> None:
-        """A statement or a commit is about to be sent. Raise to prevent that."""
-
-
-class Running:
-    """A request that is running."""
-
-    __slots__ = (
-        "recording",
-        "request",
-        "drive",
-        "answered",
-        "streams",
-        "preserved",
-        "context",
-        "unreturned",
-        "outer",
-        "thread",
-    )
-
-    def __init__(
-        self,
-        recording: Recording,
-        request: Request,
-        drive: Drive | None,
-        preserved: bool,
-        outer: "Running | None",
-    ) -> None:
-        self.outer = outer  # the request that made this one
-        self.thread = threading.get_ident()
-        self.recording = recording
-        self.request = request
-        self.drive = drive
-        self.answered = False
-        self.streams = False
-        self.preserved = preserved
-        self.context: ref[t.Any] | None = None
-        self.unreturned: Place | None = None  # where its oldest connection was taken
-
-    def over(self) -> bool:
-        """Has the request ended? Not while a test client preserves its context."""
-        return bool(self.request.ended) and not self.preserved
-
-    def held(self) -> bool:
-        """Does a test client still hold the context? It does until its next request."""
-        return self.context is not None and self.context() is not None
-
-
-RUNNING: "ContextVar[Running | None]" = ContextVar("RUNNING", default=None)
-
-
-class Watcher(t.Protocol):
-    """Is notified of requests and sessions."""
-
-    def begin(self, app: flask.Flask, environ: dict[str, t.Any]) -> Running:
-        """A request begins."""
-
-    def end(self, running: Running, error: BaseException | None = None) -> None:
-        """The response is complete, or was given up. May be called twice."""
-
-    def born(self, session: SASession) -> None:
-        """A session has been made."""
-
-    def closing(self, session: SASession) -> None:
-        """A session is about to be closed."""
-
-    def closed(self, session: SASession, error: BaseException | None) -> None:
-        """A session has been closed, or could not be."""
+    requests: Requests
+    sessions: Sessions
 
 
 watcher: Watcher | None = None
@@ -137,9 +69,9 @@ class Body:
     """A streamed response: the request is over when it ends, or is closed."""
 
     def __init__(
-        self, watcher: Watcher, running: Running, body: t.Iterable[bytes]
+        self, requests: Requests, running: Running, body: t.Iterable[bytes]
     ) -> None:
-        self.watcher = watcher
+        self.requests = requests
         self.running = running
         self.body = body
         self.chunks = iter(body)
@@ -153,7 +85,7 @@ class Body:
             return next(self.chunks)
         except BaseException as error:
             over = isinstance(error, StopIteration | GeneratorExit)
-            self.watcher.end(self.running, None if over else error)
+            self.requests.end(self.running, None if over else error)
             raise
         finally:
             RUNNING.reset(token)
@@ -165,44 +97,49 @@ class Body:
             if close is not None:
                 close()
         finally:
-            self.watcher.end(self.running)
+            self.requests.end(self.running)
             RUNNING.reset(token)
 
 
 def call(
     app: flask.Flask, environ: dict[str, t.Any], start_response: t.Callable[..., t.Any]
 ) -> t.Iterable[bytes]:
+    """Replaces ``Flask.__call__``, and notifies of the request."""
     active = watcher
     if active is None:  # it has stopped since another thread looked up this method
         return t.cast(t.Iterable[bytes], CALL.original(app, environ, start_response))
-    running = active.begin(app, environ)
+    running = active.requests.begin(app, environ)
     token = RUNNING.set(running)
     try:
         body = CALL.original(app, environ, start_response)
     except BaseException as error:
-        active.end(running, error)
+        active.requests.end(running, error)
         raise
     finally:
         RUNNING.reset(token)
     if running.streams:
-        return Body(active, running, body)
-    active.end(running)
+        return Body(active.requests, running, body)
+    active.requests.end(running)
     return t.cast(t.Iterable[bytes], body)
 
 
 def watched_init(original: t.Callable[..., None]) -> t.Callable[..., None]:
+    """Return a replacement of ``Session.__init__``, which notifies of the session."""
+
     def init(session: SASession, *args: t.Any, **options: t.Any) -> None:
         original(session, *args, **options)
         if active := watcher:
-            active.born(session)
+            active.sessions.born(session)
 
     return init
 
 
 def watched_close(original: t.Callable[..., None]) -> t.Callable[..., None]:
+    """Return a replacement of a method that closes a session. It notifies of that."""
+
     def close(session: SASession, *args: t.Any, **options: t.Any) -> None:
         if active := watcher:
-            active.closing(session)
+            active.sessions.closing(session)
         error: BaseException | None = None
         try:
             original(session, *args, **options)
@@ -211,7 +148,7 @@ def watched_close(original: t.Callable[..., None]) -> t.Callable[..., None]:
             raise
         finally:
             if active:
-                active.closed(session, error)
+                active.sessions.closed(session, error)
 
     return close
 

@@ -15,17 +15,19 @@ import flask
 from session_scoping.recording import Maker
 from session_scoping.recording import Place
 
-SQLALCHEMY = "sqlalchemy"  # and what makes sessions of it
+SKIPPED = "skipped"  # SQLAlchemy, what makes sessions of it, and this package
 LIBRARY = "library"
 PYTHON = "python"  # its standard library
 OWN = "own"
 OTHERS = "others"  # the app, and what it uses beside the libraries judged here
+SAVES = {"create_model", "update_model", "delete_model"}
 DISPATCH = flask.Flask.dispatch_request.__code__
 
 # In messages: an address, which differs each time, and SQLAlchemy's own link.
 NOISE = re.compile(r" at 0x[0-9a-f]+| \(Background on this error at: \S+\)")
-HERE = os.path.dirname(os.path.dirname(__file__))  # of this package
-BOOKSHOP = os.path.join(HERE, "bookshop.py")
+HERE = os.path.dirname(os.path.dirname(__file__)) + os.sep  # of this package
+# They are code of an app like any other.
+OF_APPS = (os.path.join(HERE, "bookshop.py"), os.path.join(HERE, "fixes") + os.sep)
 STDLIB = tuple(sysconfig.get_path(name) for name in ("stdlib", "platstdlib"))
 # However they are installed: they may be checkouts that are being worked on.
 LIBRARIES = {"flask", "flask_admin", "jinja2", "werkzeug", "wtforms"}
@@ -36,13 +38,17 @@ FRAMEWORK = {*LIBRARIES, *EXTENSIONS}
 class Code(t.NamedTuple):
     """How a file of code is classified."""
 
-    owner: str  # SQLALCHEMY, LIBRARY, PYTHON or OWN
+    owner: str  # SKIPPED, LIBRARY, PYTHON or OWN
     file: str  # as a person would write it
     maker: Maker | None  # of sessions
 
 
 class Places:
-    """Names the running line. It classifies each file once, to be quick."""
+    """Names the running line. It classifies each file once, to be quick.
+
+    Each search begins at its own caller, and skips the frames of this package. So it
+    does not matter how many calls there are within this package.
+    """
 
     def __init__(self, boundary: CodeType) -> None:
         """``boundary``: the code that calls the app. Frames above it do not count."""
@@ -58,17 +64,17 @@ class Places:
         key = code.file, frame.f_lineno, frame.f_code.co_name
         return self.known.get(key) or self.known.setdefault(key, Place(*key))
 
-    def here(self, depth: int) -> tuple[Place | None, Place | None]:
+    def here(self, frame: FrameType | None = None) -> tuple[Place | None, Place | None]:
         """Return the first line outside of SQLAlchemy, and the first in the app's code.
 
-        ``depth``: how many calls up to begin.
+        ``frame``: where to begin, if it is not here.
         """
-        frame: FrameType | None = sys._getframe(depth)
+        frame = frame or sys._getframe(1)
         place = None
         known, boundary = self.files, self.boundary
         while frame is not None and frame.f_code is not boundary:
             code = known.get(frame.f_code.co_filename) or self.code(frame)
-            if code.owner is not SQLALCHEMY:
+            if code.owner is not SKIPPED:
                 if code.owner is OWN:
                     own = self.at(frame, code)
                     return place or own, own
@@ -77,57 +83,80 @@ class Places:
             frame = frame.f_back
         return place, None
 
-    def near(self, depth: int) -> Place | None:
-        """Return the first line outside of SQLAlchemy. ``depth``: see ``here``."""
-        frame: FrameType | None = sys._getframe(depth)
+    def near(self) -> Place | None:
+        """Return the first line outside of SQLAlchemy, also where it calls the app."""
+        frame: FrameType | None = sys._getframe(1)
         known = self.files
         while frame is not None:
             code = known.get(frame.f_code.co_filename) or self.code(frame)
-            if code.owner is not SQLALCHEMY:
+            if code.owner is not SKIPPED:
                 return self.at(frame, code)
             frame = frame.f_back
         return None
 
-    def is_by_other_code(self, depth: int) -> bool:
+    def outside(self, session: object) -> FrameType | None:
+        """Return the first frame that runs neither SQLAlchemy nor the session's class.
+
+        A subclass may override ``close``: the line that calls it is wanted.
+        """
+        frame: FrameType | None = sys._getframe(1)
+        while frame is not None and (
+            self.code(frame).owner is SKIPPED or frame.f_locals.get("self") is session
+        ):
+            frame = frame.f_back
+        return frame
+
+    def is_saving(self) -> bool:
+        """Does a method of a view run that saves something?"""
+        frame: FrameType | None = sys._getframe(1)
+        while frame is not None:
+            name = frame.f_code.co_name
+            saves = name in SAVES or name.startswith("action_")
+            if saves and self.code(frame).owner is not SKIPPED:
+                return name != "action_view"
+            frame = frame.f_back
+        return False
+
+    def is_by_other_code(self, frame: FrameType | None) -> bool:
         """Does code outside of SQLAlchemy, Flask, Flask-Admin and what they need run?
 
         The standard library counts as such code: an executor runs what it was given.
         """
-        return bool({PYTHON, OTHERS} & {*self._owners(sys._getframe(depth))})
+        return bool({PYTHON, OTHERS} & {*self._owners(frame)})
 
-    def is_by_other_thread(self, depth: int, threads: t.Collection[int]) -> bool:
+    def is_by_other_thread(self, threads: t.Collection[int]) -> bool:
         """The same for a thread. Its stack does not show which code started it.
 
         ``threads``: the identifiers of the threads that serve a request. Any of them
         may have started this thread. The standard library does not count.
         """
         running = sys._current_frames()
-        frames = [sys._getframe(depth), *map(running.get, threads)]
+        frames = [sys._getframe(1), *map(running.get, threads)]
         return any(OTHERS in self._owners(frame) for frame in frames)
 
     def _owners(self, frame: FrameType | None) -> t.Iterator[str]:
         """Yield the owner of each frame, up to the call that answers the request."""
         while frame is not None and frame.f_code not in {self.boundary, DISPATCH}:
             code = self.code(frame)
-            if code.owner in {SQLALCHEMY, PYTHON}:
+            if code.owner in {SKIPPED, PYTHON}:
                 yield code.owner
             else:
                 package = code.file.partition("/")[0]
                 yield LIBRARY if package in FRAMEWORK else OTHERS
             frame = frame.f_back
 
-    def birth(self, depth: int) -> tuple[Maker, Place | None, Place | None]:
+    def birth(self) -> tuple[Maker, Place | None, Place | None]:
         """Return the maker of a new session, the line, and the line in the app's code.
 
         The line is the first outside of SQLAlchemy. The last item is the same line,
         or ``None`` where it is not in the app's code.
         """
-        frame: FrameType | None = sys._getframe(depth)
+        frame: FrameType | None = sys._getframe(1)
         known = self.files
         maker = Maker.HAND
         while frame is not None:
             code = known.get(frame.f_code.co_filename) or self.code(frame)
-            if code.owner is not SQLALCHEMY:
+            if code.owner is not SKIPPED:
                 place = self.at(frame, code)
                 return maker, place, place if code.owner is OWN else None
             if code.maker and maker not in {Maker.FLASK_SQLALCHEMY, Maker.LITE}:
@@ -150,13 +179,15 @@ def _code(frame: FrameType) -> Code:
     path = frame.f_code.co_filename
     module = str(frame.f_globals.get("__name__", ""))
     package = module.partition(".")[0]
-    if path == BOOKSHOP:  # an app like any other
+    if path.startswith(OF_APPS):
         return Code(OWN, named(path), None)
+    if path.startswith(HERE):
+        return Code(SKIPPED, named(path), None)
     if package in EXTENSIONS:
-        return Code(SQLALCHEMY, named(path), EXTENSIONS[package])
-    if package == SQLALCHEMY or path.startswith(HERE):
+        return Code(SKIPPED, named(path), EXTENSIONS[package])
+    if package == "sqlalchemy":
         scoping = path.endswith(("scoping.py", "_collections.py"))
-        return Code(SQLALCHEMY, named(path), Maker.SCOPED_SESSION if scoping else None)
+        return Code(SKIPPED, named(path), Maker.SCOPED_SESSION if scoping else None)
     made_at_run_time = not path.endswith(".py")  # as a template is
     if package in LIBRARIES and not module.startswith("flask_admin.tests"):
         _, found, rest = path.rpartition(f"{os.sep}{package}{os.sep}")
@@ -207,4 +238,4 @@ def where(error: BaseException) -> str:
 
 
 def _own(path: str) -> bool:
-    return not installed(path) and not path.startswith((HERE + os.sep, "<"))
+    return not installed(path) and not path.startswith((HERE, "<"))

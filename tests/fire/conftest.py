@@ -1,4 +1,4 @@
-"""What the tests under fire share: servers of databases, and the figures they print."""
+"""Fixtures of the tests under fire: database servers, and figures that are printed."""
 
 import typing as t
 
@@ -16,7 +16,7 @@ FIGURES: list[str] = []
 
 @pytest.fixture(scope="session")
 def started() -> t.Iterator[t.Callable[[str], Server]]:
-    """Start a server of databases, once for all tests that want it."""
+    """Start a database server, once for all tests that use it."""
     makers: dict[str, t.Any] = {"postgresql": postgresql, "mariadb": mariadb}
     running: dict[str, tuple[t.Any, Server]] = {}
 
@@ -52,7 +52,7 @@ def monitor(server: Server, url: str) -> Monitor:
 
 @pytest.fixture
 def figures() -> t.Callable[[str], None]:
-    """Print a line when all is over: what was done, and what was left."""
+    """Print a line in the summary of pytest."""
     return FIGURES.append
 
 

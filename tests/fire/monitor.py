@@ -23,7 +23,7 @@ KILL = {"postgresql": "SELECT pg_terminate_backend({})", "mariadb": "KILL {}"}
 
 
 class Monitor:
-    """Has a connection of its own for each question."""
+    """Asks a database server, with a new connection each time."""
 
     def __init__(self, server: Server, url: str) -> None:
         self.server = server
@@ -45,7 +45,7 @@ class Monitor:
         return [number for (number,) in self.ask(CONNECTIONS[self.server.name])]
 
     def kill(self) -> int:
-        """End every connection, whatever it is doing. How many there were."""
+        """End every connection.  Returns their number."""
         killed = 0
         for number in self.connections():
             try:

@@ -18,11 +18,11 @@ recorder = Recorder()
 
 
 def save(folder: str) -> None:
-    """Write down what this process has seen, for others to judge."""
+    """Save the recording of this process."""
     recorder.stop().save(Path(folder) / f"{os.getpid()}.json")
 
 
-# ------------------------------------------------------------------------- gunicorn's
+# -------------------------------------------------------------------- gunicorn's hooks
 
 
 def post_worker_init(worker: t.Any) -> None:
@@ -33,7 +33,7 @@ def worker_exit(server: object, worker: t.Any) -> None:
     save(os.environ["SERVE_FOLDER"])
 
 
-# ------------------------------------------------------------------------- the others
+# ------------------------------------------------------------------- the other servers
 
 
 def main(kind: str, descriptor: int, folder: str) -> None:
@@ -52,7 +52,7 @@ def main(kind: str, descriptor: int, folder: str) -> None:
             server: t.Any = make_server(
                 "127.0.0.1", 0, app, threaded=True, fd=descriptor
             )
-            server.daemon_threads = False  # what has begun is done to its end
+            server.daemon_threads = False  # lets requests finish
             server.serve_forever()
         else:
             import waitress

@@ -1,4 +1,4 @@
-"""Start a real server, speak HTTP to it, and read what was seen inside."""
+"""Start a real server, send it requests, and load the recordings of its workers."""
 
 import http.client
 import os
@@ -41,7 +41,7 @@ APP = "tools.library:create_app()"
 
 @dataclass
 class Serving:
-    """A server that runs."""
+    """A running server."""
 
     kind: str
     port: int
@@ -63,16 +63,16 @@ class Serving:
             self.change.notify_all()
 
     def wait_for(self, answers: int) -> None:
-        """Until so many requests have been answered, by any client."""
+        """Wait until clients have this number of answers."""
         with self.change:
             assert self.change.wait_for(lambda: self.answered >= answers, timeout=60)
 
     def reload(self) -> None:
-        """Let gunicorn replace its workers, while they work."""
+        """Let gunicorn replace its workers."""
         self.process.send_signal(signal.SIGHUP)
 
     def end(self) -> None:
-        """Once everybody has left and everything that they began is done."""
+        """End the server after its last request, and load its recordings."""
         for client in self.clients:
             client.connection.close()
         self.process.send_signal(signal.SIGTERM)
@@ -83,12 +83,12 @@ class Serving:
 
 @contextmanager
 def serving(kind: str, url: str, workers: int = 1, **more: str) -> t.Iterator[Serving]:
-    """Serve the library on a port that is free. What it saw is there afterwards."""
+    """Serve the library on a free port.  Its recordings are loaded at the end."""
     prepare(url)
     module, *arguments = SERVERS[kind]
     with socket.socket() as listening, tempfile.TemporaryDirectory() as folder:
         listening.bind(("127.0.0.1", 0))
-        listening.listen(128)  # an early client is served when it is up
+        listening.listen(128)  # an early client waits
         descriptor = listening.fileno()
         command = [sys.executable, "-W", "ignore", "-m", module, *arguments]
         if module == "gunicorn":
@@ -106,7 +106,7 @@ def serving(kind: str, url: str, workers: int = 1, **more: str) -> t.Iterator[Se
             stderr=subprocess.DEVNULL,
         )
         server = Serving(kind, listening.getsockname()[1], Path(folder), process)
-        listening.close()  # or clients would wait for a server that has died
+        listening.close()  # or clients of a dead server would wait
         try:
             yield server
         finally:
@@ -117,7 +117,7 @@ def serving(kind: str, url: str, workers: int = 1, **more: str) -> t.Iterator[Se
 
 
 class Client:
-    """One person with a browser, which keeps its connection."""
+    """A person with a browser, which keeps its connection."""
 
     def __init__(self, server: Serving) -> None:
         self.server = server
@@ -132,7 +132,7 @@ class Client:
         return self._request("POST", path, urlencode(form, doseq=True))
 
     def _request(self, method: str, path: str, body: str | None = None) -> str:
-        """The page; empty when the connection broke, which is opened anew then."""
+        """Return the page, or nothing when the connection breaks."""
         headers = {"Content-Type": "application/x-www-form-urlencoded"}
         try:
             self.connection.request(method, f"/admin/{path}", body, headers)
@@ -148,7 +148,7 @@ class Client:
         return page
 
     def leave(self, request: bytes, after: int) -> bytes:
-        """Send a request, read some of the answer, and go without a word."""
+        """Send a request, read a part of the answer, and reset the connection."""
         address = "127.0.0.1", self.server.port
         with socket.create_connection(address, timeout=60) as connection:
             connection.sendall(request)
@@ -164,15 +164,15 @@ class Client:
 
 @dataclass
 class Work:
-    """What a person has done, and what has to be there for it."""
+    """The answers to a person, and the rows that they have saved."""
 
     answers: list[int] = field(default_factory=list)
-    kept: set[str] = field(default_factory=set)  # titles of what is to stay
-    tried: set[str] = field(default_factory=set)  # of all that may be there
+    kept: set[str] = field(default_factory=set)  # titles that have to be there
+    tried: set[str] = field(default_factory=set)  # titles that can be there
 
 
 def work(server: Serving, person: int, rounds: int) -> Work:
-    """Read and write, as an editor does, and only rows of this person."""
+    """Read and write as an editor does, each person other rows."""
     client, done = server.client(), Work()
     for number in range(rounds):
         title = f"p{person:02}n{number:02}"
@@ -182,7 +182,7 @@ def work(server: Serving, person: int, rounds: int) -> Work:
         client.post("book/new/", title=title, pages=number)
         page = client.get(f"book/?search={title}")
         key = re.search(r'name="rowid"[^>]*value="(\d+)"', page)
-        client.post("book/new/", title=title, pages=1)  # which is there already
+        client.post("book/new/", title=title, pages=1)  # a duplicate
         client.post("book/new/", title=f"{title}-refused", pages=-1)
         client.get("book/ajax/lookup/?name=author&query=Gu")
         if key is None:
@@ -207,11 +207,11 @@ def work(server: Serving, person: int, rounds: int) -> Work:
 def working(
     server: Serving, rounds: int, people: int = CLIENTS
 ) -> t.Iterator[list[Work]]:
-    """People are at work in the block; what they have done is there after it."""
+    """Let people work during the block.  Afterwards the list has their work."""
     done: list[Work] = []
     with ThreadPoolExecutor(people) as pool:
-        all_of_it = [
+        futures = [
             pool.submit(work, server, person, rounds) for person in range(people)
         ]
         yield done
-    done.extend(future.result() for future in all_of_it)
+    done.extend(future.result() for future in futures)

@@ -1,4 +1,4 @@
-"""The guard on real databases, and what only a server shows."""
+"""The guard on real databases, and what only a database server shows."""
 
 import os
 import subprocess
@@ -46,17 +46,19 @@ def make_app() -> t.Callable[..., flask.Flask]:
 Make = t.Callable[..., flask.Flask]
 
 
-def test_the_guard_for_an_app_holds(make_app: Make, url: str, monitor: Monitor) -> None:
-    """All that reads, all that writes, each failed at each of its steps; and whenever
-    one thing is done no connection is left in a transaction."""
+def test_the_library_holds_under_faults(
+    make_app: Make, url: str, monitor: Monitor
+) -> None:
+    """Every operation is driven, and fails at each of its steps.  After each operation
+    no connection is in a transaction."""
     left: dict[str, list[t.Any]] = {}
 
-    def look(name: str, done: int, total: int) -> None:
+    def find_transactions(name: str, done: int, total: int) -> None:
         if found := monitor.in_transaction():
             left[name] = found
 
     app = make_app(url)
-    recording = record(app, write=True, faults=True, progress=look)
+    recording = record(app, write=True, faults=True, progress=find_transactions)
     verdict = judge(recording)
     assert verdict.holds, text(verdict)
     for view in ("AuthorView", "BookView"):
@@ -66,10 +68,9 @@ def test_the_guard_for_an_app_holds(make_app: Make, url: str, monitor: Monitor) 
     assert monitor.in_transaction() == []
 
 
-def test_a_session_that_stays_is_seen_by_the_server(
+def test_the_monitor_finds_an_unclosed_session(
     make_app: Make, url: str, monitor: Monitor
 ) -> None:
-    """The monitor finds a session where there is one."""
     app = make_app(url, "never_removed")
     assert app.test_client().get("/admin/author/").status_code == 200
     assert len(monitor.in_transaction()) == 1
@@ -77,7 +78,7 @@ def test_a_session_that_stays_is_seen_by_the_server(
     assert {"fresh", "released"} <= {violation.rule for violation in verdict.violations}
 
 
-# Each ends its sessions, or does not, by itself: where a server may show another thing.
+# Apps with their own teardown, which a database server could show in another way.
 ENDINGS = ("never_removed", "scope_shared", "teardown_commits", "unclosed")
 BY_NAME = {example.name: example for example in APPS}
 
@@ -88,24 +89,24 @@ BY_NAME = {example.name: example for example in APPS}
     ids=lambda example: example.name,
 )
 def test_apps_are_judged_as_on_sqlite(url: str, example: Example) -> None:
-    done = subprocess.run(
+    result = subprocess.run(
         [sys.executable, "-m", "session_scoping", "--app", example.target],
         cwd=ROOT,
         env={**os.environ, "DATABASE_URL": url},
         text=True,
         capture_output=True,
     )
-    assert done.returncode == (1 if example.rule or example.writes else 0), done
+    assert result.returncode == (1 if example.rule or example.writes else 0), result
     if example.rule:
-        assert f"   {example.rule}: " in done.stdout
-    if example.at_once:  # or both get an error from a driver that is used by two
-        assert {"isolated:", "recovers:"} & {*done.stdout.split()}
+        assert f"   {example.rule}: " in result.stdout
+    if example.at_once:  # the driver can refuse a connection that two requests use
+        assert {"isolated:", "recovers:"} & {*result.stdout.split()}
 
 
-def test_an_admin_that_was_left_alone_answers(
+def test_an_idle_admin_answers(
     make_app: Make, server: Server, url: str, monitor: Monitor
 ) -> None:
-    """As in Flask-Admin's issue 2585: PostgreSQL ends what idles in a transaction."""
+    """PostgreSQL ends connections that idle in a transaction, as in issue 2585."""
     if server.name != "postgresql":
         pytest.skip("MariaDB has idle_transaction_timeout in whole seconds only")
     monitor.ask(
@@ -118,16 +119,16 @@ def test_an_admin_that_was_left_alone_answers(
         assert client.get("/admin/author/").status_code == 200
         idle[handle] = len(monitor.in_transaction())
         while monitor.in_transaction():
-            pass  # PostgreSQL has not ended it yet
+            pass  # until PostgreSQL ends it
         answers[handle] = client.get("/admin/author/").status_code
     assert idle == {"db": 0, "never_removed": 1}
     assert answers == {"db": 200, "never_removed": 500}
 
 
-def test_rows_are_as_fresh_as_the_request(
+def test_a_request_shows_committed_changes(
     make_app: Make, server: Server, url: str, monitor: Monitor
 ) -> None:
-    """As in issue 1272: REPEATABLE READ shows a session what it saw first, for ever."""
+    """REPEATABLE READ shows a session the rows of its first read: issue 1272."""
     if server.name != "mariadb":
         pytest.skip("PostgreSQL reads what is committed by default")
     seen = {}

@@ -1,4 +1,4 @@
-"""The library on real servers: under load, left by its clients, and shot at."""
+"""The library on real servers: under load, and with lost clients and connections."""
 
 import typing as t
 from collections import Counter
@@ -22,10 +22,10 @@ GUNICORN = "gunicorn with threads"
 NEVER_YIELDS = ("gunicorn with gevent", "postgresql")  # psycopg2 waits in C
 
 
-def must_hold(recordings: list[Recording]) -> None:
-    """Every rule in every request, every session closed, every connection returned."""
+def assert_all_rules_hold(recordings: list[Recording]) -> None:
+    """Check that rules hold, sessions are closed, and connections are returned."""
     served = [recording for recording in recordings if recording.requests]
-    assert served, "nothing was seen, so nothing is proven"
+    assert served, "no request was recorded"
     for recording in served:
         verdict = judge(recording)
         assert verdict.holds, text(verdict)
@@ -38,9 +38,8 @@ def must_hold(recordings: list[Recording]) -> None:
         ] == []
 
 
-def must_be_whole(monitor: Monitor, done: list[Work]) -> int:
-    """What was answered as saved is there, and nothing else.  Return the number of rows
-    that were kept."""
+def assert_rows_are_complete(monitor: Monitor, done: list[Work]) -> int:
+    """Check that the saved rows are there, and no others.  Returns their number."""
     rows = monitor.ask("SELECT title FROM book WHERE title NOT LIKE 'Book %'")
     titles = {title for (title,) in rows}
     kept = set().union(*(work.kept for work in done))
@@ -58,7 +57,7 @@ def counts(done: list[Work]) -> str:
 
 
 @pytest.mark.parametrize("kind", SERVERS)
-def test_under_load(
+def test_all_rules_hold_under_load(
     kind: str, server: Server, url: str, monitor: Monitor, figures: Figures
 ) -> None:
     """Sixteen people read and write at once."""
@@ -67,7 +66,7 @@ def test_under_load(
             pass
         assert monitor.in_transaction() == []
         running.end()
-    must_hold(running.recordings)
+    assert_all_rules_hold(running.recordings)
     for recording in running.recordings:
         verdict = judge(recording)
         [books] = [
@@ -76,15 +75,14 @@ def test_under_load(
         overlapped = verdict.cell(Rule.ISOLATED, books).state == "holds"
         assert overlapped or (kind, server.name) == NEVER_YIELDS
     assert {status for work in done for status in work.answers} == {200, 302}
-    kept = must_be_whole(monitor, done)
+    kept = assert_rows_are_complete(monitor, done)
     figures(
         f"load, {kind}, {server.name}: {counts(done)}; sessions left 0, connections in "
         f"a transaction 0, rows kept {kept}, lost 0"
     )
 
 
-def test_a_leak_is_seen_in_a_server(url: str, server: Server) -> None:
-    """The same judgement over an app that leaks."""
+def test_a_leak_in_a_server_is_reported(url: str, server: Server) -> None:
     with serving("waitress", url, LIBRARY_HANDLE="never_removed") as running:
         client = running.client()
         for _ in range(4):
@@ -93,7 +91,7 @@ def test_a_leak_is_seen_in_a_server(url: str, server: Server) -> None:
     broken = {violation.rule for violation in judge(running.recordings[0]).violations}
     assert "released" in broken
     with pytest.raises(AssertionError):
-        must_hold(running.recordings)
+        assert_all_rules_hold(running.recordings)
 
 
 EXPORT = b"GET /admin/book/export/csv/ HTTP/1.1\r\nHost: a\r\n\r\n"
@@ -106,19 +104,19 @@ FORM = (
 
 
 @pytest.mark.parametrize("kind", SERVERS)
-def test_clients_that_leave(
+def test_all_rules_hold_when_clients_leave(
     kind: str, server: Server, url: str, monitor: Monitor, figures: Figures
 ) -> None:
-    """In the middle of an export, of an endless stream, of a form, of a slow page."""
+    """They leave in the middle of an export, a long stream, a form and a slow page."""
     left = [(EXPORT, 200), (STREAM, 50_000), (FORM, 0), (SLOW, 0)] * 4
     with serving(kind, url) as running:
         client = running.client()
-        client.get("author/")  # is it up?
+        client.get("author/")  # waits for the server
         for request, after in left:
             client.leave(request, after)
         assert [client.get("author/"), client.answers][1] == [200, 200]
         running.end()
-    must_hold(running.recordings)
+    assert_all_rules_hold(running.recordings)
     assert monitor.in_transaction() == []
     [recording] = running.recordings
     streams = [
@@ -126,7 +124,7 @@ def test_clients_that_leave(
     ]
     assert len(streams) == 4
     elsewhere = [stream for stream in streams if stream.ended_on]
-    assert elsewhere == [], "this server can meet Flask's issue 6123"
+    assert elsewhere == [], "this server shows Flask's issue 6123"
     figures(
         f"clients that leave, {kind}, {server.name}: {len(left)}; sessions left 0, "
         "connections in a transaction 0, streams ended on another thread 0"
@@ -143,11 +141,11 @@ def test_workers_are_replaced_under_load(
                 running.wait_for(number * 200)
                 running.reload()
         running.end()
-    must_hold(running.recordings)
+    assert_all_rules_hold(running.recordings)
     assert len(running.recordings) == 2 * (reloads + 1)
     assert {status for work in done for status in work.answers} <= {0, 200, 302}
     assert monitor.in_transaction() == []
-    kept = must_be_whole(monitor, done)
+    kept = assert_rows_are_complete(monitor, done)
     figures(
         f"workers replaced, {GUNICORN}, {server.name}: {counts(done)}; {reloads} "
         f"reloads of 2 workers; sessions left 0, rows kept {kept}, lost 0"
@@ -158,7 +156,7 @@ def test_workers_are_replaced_under_load(
 def test_connections_are_killed_under_load(
     kind: str, server: Server, url: str, monitor: Monitor, figures: Figures
 ) -> None:
-    """A request that has lost its connection fails, and nothing else does."""
+    """Only requests that lose their connection fail."""
     killed = 0
     with serving(kind, url) as running:
         with working(running, rounds=6) as done:
@@ -169,14 +167,14 @@ def test_connections_are_killed_under_load(
         for _ in range(CALM):
             client.get("author/")
         running.end()
-    must_hold(running.recordings)
+    assert_all_rules_hold(running.recordings)
     assert killed > 0
     assert client.answers == [200] * CALM
     statuses = Counter(status for work in done for status in work.answers)
     assert set(statuses) <= {200, 302, 500}
     assert 0 < statuses[500] <= killed * 2
     assert monitor.in_transaction() == []
-    kept = must_be_whole(monitor, done)
+    kept = assert_rows_are_complete(monitor, done)
     figures(
         f"connections killed, {kind}, {server.name}: {counts(done)}; {killed} killed; "
         f"sessions left 0, rows kept {kept}, lost 0"
@@ -189,7 +187,7 @@ CALM = 20
 def test_the_database_is_restarted_between_two_requests(
     server: Server, url: str, figures: Figures
 ) -> None:
-    """The first request finds a dead connection and fails; the next request works."""
+    """The first request finds a dead connection and fails.  The next request works."""
     with serving("waitress", url) as running:
         client = running.client()
         client.get("author/")
@@ -200,16 +198,15 @@ def test_the_database_is_restarted_between_two_requests(
         client.post("author/new/", name="Butler")
         assert "Butler" in client.get("author/?search=Butler")
         running.end()
-    must_hold(running.recordings)
+    assert_all_rules_hold(running.recordings)
     assert client.answers == [200, 500, 200, 200, 302, 200]
     figures(f"database restarted, waitress, {server.name}: answers {client.answers}")
 
 
-def test_nothing_else_is_served(url: str, server: Server) -> None:
-    """A server that does not come up is no success."""
+def test_a_server_that_does_not_start_does_not_pass(url: str, server: Server) -> None:
     with serving("waitress", url, LIBRARY_HANDLE="nonsense") as running:
         assert isinstance(running, Serving)
         running.process.wait(60)
     assert running.recordings == []
     with pytest.raises(AssertionError):
-        must_hold(running.recordings)
+        assert_all_rules_hold(running.recordings)

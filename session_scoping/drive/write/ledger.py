@@ -5,23 +5,20 @@ is ever deleted. All other differences are reported.
 """
 
 import typing as t
+from contextlib import contextmanager
+from dataclasses import dataclass
+from dataclasses import field
 
-import flask
 import sqlalchemy as sa
 from sqlalchemy import event
 from sqlalchemy import orm
 from sqlalchemy.exc import SQLAlchemyError
 
-from flask_admin.contrib.sqla import ModelView
-from session_scoping.drive.forms import ValueMaker
+from session_scoping.drive.write.mapping import Mapper
+from session_scoping.drive.write.values import ValueMaker
 from session_scoping.recording import View
-from session_scoping.watch.hooks import RUNNING
 from session_scoping.watch.places import describe
-
-if t.TYPE_CHECKING:
-    Mapper = orm.Mapper[t.Any]
-else:
-    Mapper = orm.Mapper  # SQLAlchemy 1.4 knows no more
+from session_scoping.watch.running import RUNNING
 
 COMPARED = 100_000  # rows of a table; the rows of larger tables are only counted
 LISTED = 5  # keys to print
@@ -44,25 +41,28 @@ class OwnRow(t.NamedTuple):
         return dict(zip(columns, self.identity, strict=True))
 
     def where(self, table: t.Any) -> t.Any:
+        """Return the condition that selects the row in a table."""
         keys = self.keys(table)
         return sa.and_(*(column == value for column, value in keys.items()))
 
 
-class Expected(t.NamedTuple):
+@dataclass
+class Expected:
     """The rows that the form which is being posted should insert."""
 
     view: int
-    make_key: t.Callable[[t.Any], str]
     mapper: Mapper  # of the row
-    inlines: tuple[Mapper, ...]  # of its children, any number
-    found: list[OwnRow]
+    children: set[Mapper]  # of its inline children, any number of rows
+    make_key: t.Callable[[t.Any], str] | None  # ``None``: the values with commas
     most: int = 1  # rows; two if a concurrent request shares its session
+    found: list[OwnRow] = field(default_factory=list)  # inserted so far
 
-    def wants(self, mapper: Mapper) -> bool:
+    def allows(self, mapper: Mapper) -> bool:
+        """Should the form insert another row of a mapper?"""
         found = sum(row.mapper.isa(self.mapper) for row in self.found)
-        return (mapper.isa(self.mapper) and found < self.most) or any(
-            mapper.isa(inline) for inline in self.inlines
-        )
+        if mapper.isa(self.mapper) and found < self.most:
+            return True
+        return any(mapper.isa(child) for child in self.children)
 
 
 class Snapshot(t.NamedTuple):
@@ -81,12 +81,13 @@ class Ledger:
         self.tables: dict[t.Any, sa.engine.Engine] = {}
         self.before: dict[sa.Table, Snapshot] = {}
         self.own: list[OwnRow] = []
-        self.marked: set[OwnRow] = set()  # those that hold a marker
+        self.marked: set[OwnRow] = set()  # own rows that were seen to hold a marker
         # By table: the views that have inserted other rows than those expected.
         self.unexpected: dict[t.Any, set[str]] = {}
-        self.expected: Expected | None = None
+        self.expected: Expected | None = None  # by the form that is being posted
 
     def open(self) -> None:
+        """Remember what the tables hold, and follow what is inserted from now on."""
         for table, engine in self.tables.items():
             try:
                 self.before[table] = snapshot(table, engine)
@@ -108,30 +109,54 @@ class Ledger:
         return notes
 
     def _on_insert(self, mapper: Mapper, connection: t.Any, target: object) -> None:
+        """Remember an expected row as an own row, and the view of any other row."""
         running = RUNNING.get()
         if running is None or running.drive is None or not running.drive.writes:
             return
         expected = self.expected
-        if expected is None or not expected.wants(mapper):
+        if expected is None or not expected.allows(mapper):
             view = self.views[running.drive.view].name
             self.unexpected.setdefault(mapper.local_table, set()).add(view)
             return
         identity = tuple(mapper.primary_key_from_instance(target))
-        own = mapper.isa(expected.mapper)
-        key = expected.make_key(target) if own else ",".join(map(str, identity))
+        if expected.make_key is not None and mapper.isa(expected.mapper):
+            key = expected.make_key(target)
+        else:
+            key = ",".join(map(str, identity))
         row = OwnRow(expected.view, mapper, identity, connection.engine, key)
         expected.found.append(row)
         self.own.append(row)
 
-    # ---------------------------------------------------------------------- one row
+    @contextmanager
+    def expecting(self, expected: Expected | None) -> t.Iterator[None]:
+        """Take the rows that a form inserts for own rows. ``None``: it inserts none."""
+        self.expected = expected
+        try:
+            yield
+        finally:
+            self.expected = None
+
+    # --------------------------------------------------------------------- own rows
+
+    def rows(self, view: int, mapper: Mapper) -> list[OwnRow]:
+        """Return the own rows of a mapper that a view has inserted."""
+        return [row for row in self.own if row.view == view and row.mapper.isa(mapper)]
+
+    def first_own(self, expected: Expected) -> OwnRow | None:
+        """Return the row that a form has inserted, if it still exists."""
+        for row in expected.found:
+            if row.mapper.isa(expected.mapper) and row in self.own:
+                return row
+        return None
 
     def forget_gone(self) -> None:
+        """Forget the own rows that do not exist any more."""
         self.own = [row for row in self.own if self.is_there(row)]
 
     def is_there(self, row: OwnRow) -> bool:
         """Does the row still exist, and is it not a later row with the same key?"""
         content = self.content(row)
-        if self.values.marks(content.values()):
+        if self.values.has_marker(content.values()):
             self.marked.add(row)
             return True
         return bool(content) and row not in self.marked and not self.was_there(row)
@@ -142,16 +167,17 @@ class Ledger:
         seen, keys = self.before.get(table), row.keys(table)
         if seen is None or seen.rows is None:
             return True
-        return tuple(_shown(keys[c]) for c in table.primary_key.columns) in seen.rows
+        return tuple(_text(keys[c]) for c in table.primary_key.columns) in seen.rows
 
     def content(self, row: OwnRow) -> dict[str, str]:
         """Return what the database holds of a row, by column."""
         content: dict[str, str] = {}
         with row.engine.connect() as connection:
             for table in row.mapper.tables:
-                found = connection.execute(raw(table).where(row.where(table))).first()
+                selected = select_raw(table).where(row.where(table))
+                found = connection.execute(selected).first()
                 names = (str(column) for column in table.columns)
-                content |= dict(zip(names, map(_shown, found or ()), strict=False))
+                content |= dict(zip(names, map(_text, found or ()), strict=False))
         return content
 
     def some_value(self, column: t.Any) -> t.Any:
@@ -165,6 +191,7 @@ class Ledger:
     # ------------------------------------------------------------------ tidying up
 
     def _remove_own(self) -> list[str]:
+        """Remove the own rows that still exist. Returns a line for each table."""
         notes = []
         removed: dict[str, int] = {}
         for row in reversed(self.own):
@@ -185,26 +212,29 @@ class Ledger:
         ]
 
     def remove(self, row: OwnRow) -> None:
-        """Delete an own row, past the admin."""
+        """Delete an own row, and its links in other tables, past the admin.
+
+        Raises ``SQLAlchemyError``.
+        """
         with row.engine.begin() as connection:
             if row.engine.dialect.name == "postgresql":  # a leaked session may hold it
                 connection.execute(sa.text("SET LOCAL lock_timeout = '5s'"))
             values: dict[t.Any, t.Any] = {}
             for table in row.mapper.tables:
                 values |= row.keys(table)
-            for relation in row.mapper.relationships:
-                pairs, secondary = relation.synchronize_pairs, relation.secondary
-                if isinstance(secondary, sa.Table) and all(
-                    a in values for a, _ in pairs
-                ):
-                    links = sa.and_(*(b == values[a] for a, b in pairs))
-                    connection.execute(sa.delete(secondary).where(links))
+            for relationship in row.mapper.relationships:
+                links, pairs = relationship.secondary, relationship.synchronize_pairs
+                known = all(column in values for column, _ in pairs)
+                if isinstance(links, sa.Table) and known:
+                    of_row = (link == values[column] for column, link in pairs)
+                    connection.execute(sa.delete(links).where(sa.and_(*of_row)))
             for table in reversed(row.mapper.tables):
                 connection.execute(sa.delete(table).where(row.where(table)))
 
     def _differences(
         self, table: sa.Table, before: Snapshot, after: Snapshot
     ) -> t.Iterator[str]:
+        """Yield a line for each way in which a table is not as it was."""
         if before.rows is None or after.rows is None:
             if before.number != after.number:
                 yield f"{table} has {after.number} rows, it had {before.number}"
@@ -216,7 +246,7 @@ class Ledger:
         writers = sorted(self.unexpected.get(table, ()))
         by = f", which are left, written by {', '.join(writers)}" if writers else ""
         own = (row for row in self.own if table in row.mapper.tables)
-        own_keys = {tuple(map(_shown, row.identity)) for row in own}
+        own_keys = {tuple(map(_text, row.identity)) for row in own}
         if left := more - own_keys:
             yield f"{table} has {_rows(len(left))} more than before{by}: {_keys(left)}"
         if gone:
@@ -225,13 +255,14 @@ class Ledger:
             yield f"{table} has {_rows(len(changed))} changed: {_keys(changed)}"
 
 
-def raw(table: t.Any) -> t.Any:
+def select_raw(table: t.Any) -> t.Any:
     """Select the rows as the database holds them, without converting the values."""
     nothing = sa.types.NullType()
     return sa.select(*(sa.type_coerce(column, nothing) for column in table.columns))
 
 
 def snapshot(table: sa.Table, engine: sa.engine.Engine) -> Snapshot:
+    """Read the rows of a table. Raises ``SQLAlchemyError``."""
     keys = [n for n, column in enumerate(table.columns) if column.primary_key]
     counted = sa.select(sa.func.count()).select_from(table)
     with engine.connect() as connection:
@@ -239,13 +270,13 @@ def snapshot(table: sa.Table, engine: sa.engine.Engine) -> Snapshot:
         if number > COMPARED:
             return Snapshot(number, None)
         rows = {}
-        for row in connection.execute(raw(table)):
-            shown = tuple(map(_shown, row))
+        for row in connection.execute(select_raw(table)):
+            shown = tuple(map(_text, row))
             rows[tuple(shown[n] for n in keys) or shown] = "\0".join(shown)
         return Snapshot(number, rows)
 
 
-def _shown(value: t.Any) -> str:
+def _text(value: t.Any) -> str:
     return str(bytes(value) if isinstance(value, memoryview) else value)
 
 
@@ -260,39 +291,3 @@ def _keys(keys: set[t.Any]) -> str:
     named = ordered[:LISTED]
     more = " …" if len(keys) > LISTED else ""
     return "; ".join(named) + more
-
-
-def databases(app: flask.Flask) -> list[str]:
-    """Return the URLs of the databases that would be written to, without passwords."""
-    urls: dict[str, None] = {}
-    for admin in app.extensions.get("admin", []):
-        for view in admin._views:
-            if isinstance(view, ModelView):
-                tables = sa.inspect(view.model).tables
-                for engine in engines(app, view, tables).values():
-                    urls[engine.url.render_as_string(hide_password=True)] = None
-    return list(urls)
-
-
-def engines(
-    app: flask.Flask, view: t.Any, tables: t.Iterable[t.Any]
-) -> dict[t.Any, sa.engine.Engine]:
-    """Return the engine that a view's handle uses for each table.
-
-    Call it while no request is running. Raises ``TypeError`` if the session is bound to
-    something other than an engine.
-    """
-    with app.app_context():
-        handle = view.session
-        session = handle if hasattr(handle, "get_bind") else handle.session
-        registry = getattr(session, "registry", None)
-        unused = registry is not None and not registry.has()
-        try:
-            binds = {table: session.get_bind(clause=table) for table in tables}
-        finally:
-            if unused:
-                session.remove()
-    for bind in binds.values():
-        if not isinstance(bind, sa.engine.Engine):
-            raise TypeError(f"a session bound to {type(bind).__name__}, to no engine")
-    return binds

@@ -1,0 +1,97 @@
+"""Edits the cells of a list that can be edited in place."""
+
+import json
+from functools import partial
+
+from session_scoping.drive.write.creating import Creation
+from session_scoping.drive.write.driver import ViewDriver
+from session_scoping.drive.write.filling import FormFiller
+from session_scoping.drive.write.forms import BLANK
+from session_scoping.drive.write.forms import Cell
+from session_scoping.drive.write.forms import Field
+from session_scoping.drive.write.mapping import changes_chosen_row
+from session_scoping.drive.write.mapping import is_discriminator
+from session_scoping.drive.write.mapping import type_name
+from session_scoping.recording import Operation
+from session_scoping.recording import OperationKind
+from session_scoping.recording import Request
+
+INLINE_EDIT = Operation(OperationKind.INLINE_EDIT)
+
+
+class CellEditing:
+    """Edits the cells of an own row."""
+
+    def __init__(
+        self, driver: ViewDriver, filler: FormFiller, creation: Creation
+    ) -> None:
+        self.driver = driver
+        self.filler = filler
+        self.creation = creation
+
+    def drive(self) -> None:
+        """Edit a cell of each column that can be edited."""
+        page = self.driver.open_list()
+        cells = {cell.name: cell for cell in page.cells} if page else {}
+        if not cells:
+            why = "the list shows no cell that can be edited"
+            self.driver.unseen(INLINE_EDIT, why)
+        for cell in cells.values():
+            self.driver.repeat(partial(self.edit, cell))
+
+    def edit(self, cell: Cell, fail_at: int) -> Request | None:
+        """Set a cell to a new value, and check that the row has changed.
+
+        Returns ``None`` if that cannot be done.
+        """
+        row = self.creation.row()
+        if row is None:
+            return None
+        ledger = self.driver.ledger
+        before = ledger.content(row)
+        value = self.value(cell, before)
+        if value is None:
+            self.driver.unseen(INLINE_EDIT, f"{cell.name}: nothing to set it to")
+            return None
+        data = {"list_form_pk": [row.key], cell.name: [value]}
+        if cell.csrf:
+            data["csrf_token"] = [cell.csrf]
+        url = self.driver.url("ajax_update")
+        request, html, _ = self.driver.post(INLINE_EDIT, url, data, fail_at)
+        if request.injected or request.exception:
+            return request
+        if request.status != 200:
+            self.driver.unseen(INLINE_EDIT, f"{cell.name}: {html[:200]}")
+            return None
+        if cell.kind != "select2" and ledger.content(row) == before:
+            request.unexpected = f"answers 200, but {cell.name} is as it was"
+        return request
+
+    def value(self, cell: Cell, content: dict[str, str]) -> str | None:
+        """Return a new value for a cell, or ``None`` if there is none.
+
+        ``content``: what the database holds of the row, by column.
+        """
+        hints = self.creation.hints
+        values = self.filler.new_values(hints)
+        mapper = self.driver.mapper
+        column = mapper.columns.get(cell.name)
+        if cell.kind == "boolean":
+            is_set = content.get(str(column)) not in {None, "0", "False", "None"}
+            return "" if is_set else "1"
+        if cell.kind == "combodate":
+            return values.moment(type_name(column) or "date", cell.format)
+        if is_discriminator(mapper, column):
+            return None
+        if cell.kind in {"text", "textarea", "number"}:
+            length = getattr(getattr(column, "type", None), "length", 0) or 0
+            field = Field(cell.name, cell.kind, maxlength=length)
+            return self.filler.plain_value(field, values, hints)
+        if cell.kind != "select2":
+            return None
+        relationship = mapper.relationships.get(cell.name)
+        if relationship is not None and changes_chosen_row(relationship):
+            return None
+        options = [str(choice["value"]) for choice in json.loads(cell.source or "[]")]
+        choices = [option for option in options if option not in BLANK]
+        return choices[values.row % len(choices)] if choices else None

@@ -1,0 +1,120 @@
+"""Requests, from the first byte in to the last byte out."""
+
+import threading
+import typing as t
+from weakref import ref
+
+import flask
+from flask.ctx import AppContext
+from flask.globals import app_ctx
+from werkzeug.local import LocalProxy
+
+from session_scoping.recording import Request
+from session_scoping.recording import Unreturned
+from session_scoping.watch.places import where
+from session_scoping.watch.running import DRIVE
+from session_scoping.watch.running import Drive
+from session_scoping.watch.running import Running
+from session_scoping.watch.tape import Tape
+from session_scoping.watch.views import Views
+
+PRESERVE = (
+    "werkzeug.debug.preserve_context"  # in the WSGI environment, by a test client
+)
+
+
+class Requests:
+    """Records each request: when it began and ended, its view, and its answer."""
+
+    def __init__(self, tape: Tape, views: Views) -> None:
+        self.tape = tape
+        self.views = views
+        self.clear()
+
+    def clear(self) -> None:
+        """Forget the paths that requests share."""
+        self._paths: dict[str, str] = {}
+
+    def begin(self, app: flask.Flask, environ: dict[str, t.Any]) -> Running:
+        """Record that a request begins."""
+        tape = self.tape
+        outer = tape.current()
+        path = environ.get("PATH_INFO", "")
+        if query := environ.get("QUERY_STRING"):
+            path = f"{path}?{query}"
+        drive: Drive | None = environ.get(DRIVE)
+        request = Request(
+            0,
+            environ.get("REQUEST_METHOD", ""),
+            self._paths.setdefault(path, path),
+            started=tape.clock(),
+            thread=threading.current_thread().name,
+        )
+        if drive is not None:
+            request.view, request.operation = drive.view, drive.operation
+            drive.begun(request)
+        if outer is not None and outer.request.ended:
+            outer = None
+        if outer is not None:
+            request.parent = outer.request.number
+        elif flask.has_app_context():
+            current = t.cast("LocalProxy[flask.Flask]", flask.current_app)
+            request.outer_context = current._get_current_object() is app
+        with tape.lock:
+            request.number = len(tape.recording.requests)
+            tape.recording.requests.append(request)
+        self.views.learn(app)
+        preserved = bool(environ.get(PRESERVE))
+        running = Running(tape.recording, request, drive, preserved, outer)
+        tape.running[request.number] = running
+        return running
+
+    def end(self, running: Running, error: BaseException | None = None) -> None:
+        """Record that the response is complete, or that ``error`` has ended it.
+
+        Calling it again has no effect.
+        """
+        request = running.request
+        if request.ended:
+            return
+        request.ended = self.tape.clock()
+        thread = threading.current_thread().name
+        if thread != request.thread:
+            request.ended_on = thread
+        with self.tape.lock:
+            self.tape.running.pop(request.number, None)
+        if error is not None:
+            if running.answered:
+                request.stream_exception = where(error)
+            else:
+                request.exception, request.status = where(error), 500
+        if running.unreturned is not None:
+            unreturned = Unreturned(request.number, running.unreturned)
+            self.tape.recording.unreturned.append(unreturned)
+
+    def on_answer(
+        self, app: flask.Flask, response: flask.Response, **_: object
+    ) -> None:
+        """Record the answer of a view, which may be streamed later."""
+        running = self.tape.current()
+        if running is None:
+            return
+        request = running.request
+        running.answered = True
+        running.streams = response.is_streamed and not response.direct_passthrough
+        request.streamed = running.streams
+        request.status = response.status_code
+        if running.preserved:
+            context = t.cast("LocalProxy[AppContext]", app_ctx)
+            running.context = ref(context._get_current_object())
+        if request.view is None:
+            endpoint = flask.request.endpoint or ""
+            request.view = self.views.learn(app).get(endpoint.rpartition(".")[0])
+
+    def on_exception(
+        self, app: flask.Flask, exception: BaseException, **_: object
+    ) -> None:
+        """Record an exception that ends a view."""
+        running = self.tape.current()
+        if running is not None:
+            running.request.exception = where(exception)
