@@ -27,7 +27,7 @@ from session_scoping.recording import View
 from session_scoping.report.html import html
 from session_scoping.rules.judge import judge
 from session_scoping.rules.rules import Rule
-from tests.conftest import insist
+from tests.conftest import skip_or_fail
 
 if t.TYPE_CHECKING or importlib.util.find_spec("playwright"):
     from playwright.sync_api import Browser
@@ -174,7 +174,7 @@ def stopped(recording: Recording) -> Recording:
         ),
         (
             stopped(healthy(40)),
-            "Sessions are request-scoped, but a page that is read tries to write.",
+            "Sessions are request-scoped, but opening a page tries to write.",
         ),
         (Recording(), "Nothing was seen: no view that uses a session has answered."),
     ],
@@ -249,7 +249,7 @@ def test_colours_have_the_contrast_of_wcag_aa(
 @pytest.fixture(scope="module")
 def browser(chromium: str) -> t.Iterator["Browser"]:
     if importlib.util.find_spec("playwright") is None:
-        insist("playwright is not installed: nothing to open the report with")
+        skip_or_fail("playwright is not installed: nothing to open the report with")
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
             executable_path=chromium, args=["--no-sandbox"]
@@ -462,7 +462,7 @@ def test_a_click_on_a_bar_shows_its_session(open_report: Open) -> None:
         str(OWN),
         "app.extensions['admin'][0]._views[2] → UserView.session",
         "kept, and not closed",
-        "No session serves two requests, and building the app leaves none open.",
+        "No session serves two requests, and building the app leaves no session open.",
         "a raw session given to a view",
         "session = scoped_session(sessionmaker(engine))",
         "request 20 GET /admin/user/ · UserView · list · 200",
