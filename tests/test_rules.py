@@ -39,7 +39,6 @@ from session_scoping.rules.cells import Cell
 from session_scoping.rules.judge import judge
 from session_scoping.rules.rules import Rule
 from session_scoping.rules.verdict import Outcome
-from session_scoping.rules.verdict import Verdict
 
 LIBRARY = Place("flask_admin/contrib/sqla/view.py", 1041, "get_list")
 VALIDATORS = Place("flask_admin/contrib/sqla/validators.py", 40, "__call__")
