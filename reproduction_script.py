@@ -8,8 +8,8 @@ The script makes the same requests twice.  First the view is given a handle, as 
 Flask-Admin's documentation: an object that gives each request its session.  Then it is
 given a session, to show what "one session for the lifetime of the app" looks like.
 
-Exit status: 0 when the three claims hold with the handle, 1 when one does not, 2 when
-the arguments are wrong or a package is missing.
+Exit status: 0 if the three claims hold with the handle, 1 if a claim does not hold, 2
+if the arguments are wrong or a package is missing.
 """
 
 import argparse
@@ -41,7 +41,7 @@ def needed(package: str) -> t.Any:
     except ModuleNotFoundError as error:
         package = str(error.name)
     else:
-        # The folder flask_admin/ beside this script is a module as well, an empty one.
+        # Without Flask-Admin, the folder flask_admin/ beside this script is imported.
         if module.__file__ is not None:
             return module
     name = package.partition(".")[0].replace("_", "-")
@@ -78,8 +78,8 @@ class Bookshop:
         class AuthorView(ModelView):  # type: ignore[misc, valid-type]
             def get_list(self, *args: t.Any, **kwargs: t.Any) -> t.Any:
                 count, authors = super().get_list(*args, **kwargs)
-                # A session is kept here as long as the script runs: two that live at
-                # the same time are one only if `is` says so.
+                # The sessions are kept, so that `is` compares them.  Their `id()` would
+                # not do: Python reuses it.
                 used = orm.object_session(authors[0])
                 if not any(used is kept for kept in shop.sessions):
                     shop.sessions.append(used)
@@ -95,7 +95,7 @@ class Bookshop:
         self.sessions: list[t.Any] = []
         self.served = -1
         self.app = flask.Flask("bookshop")
-        self.app.secret_key = "of no use here"
+        self.app.secret_key = "not used here"
         given, engine = give(handle, self.app)
         self.engine = engine
         with self.app.app_context(), warnings.catch_warnings():
@@ -110,7 +110,7 @@ class Bookshop:
             connection.execute(sa.insert(Author).values(name="Ursula K. Le Guin"))
 
     def request(self, query: str = "") -> tuple[int, str]:
-        """Ask for the list: the number of the session that served it, and the page."""
+        """Request the list.  Return the number of its session, and the page."""
         response = self.app.test_client().get(f"/admin/author/{query}")
         if response.status_code != 200:
             raise SystemExit(f"the list answered {response.status}")
@@ -118,7 +118,7 @@ class Bookshop:
 
 
 def give(handle: str, app: t.Any) -> tuple[t.Any, t.Any]:
-    """What a view is given for a handle, and the engine behind it."""
+    """Set up a handle for an app.  Return what a view is given, and the engine."""
     if handle == "scoped_session":
         pool, orm = needed("sqlalchemy.pool"), needed("sqlalchemy.orm")
         engine = needed("sqlalchemy").create_engine(
@@ -146,13 +146,13 @@ def opened(handle: str, raw: bool = False) -> t.Iterator[Bookshop]:
 
 
 def name_of(session: int) -> str:
-    """A, B … Z, then A2, B2 … for those who want to see many."""
+    """Return A, B … Z, and then A2, B2 …"""
     again, letter = divmod(session, len(ascii_uppercase))
     return ascii_uppercase[letter] + (str(again + 1) if again else "")
 
 
 def picture(served: t.Sequence[int], good: bool) -> str:
-    """Requests across, sessions down, a bar where a session served a request."""
+    """Return a drawing: requests across, sessions down, a bar for each use."""
     width = 5 if len(served) <= 10 else len(str(len(served)))
     bar = "█" * width
     if sys.stdout.isatty() and "NO_COLOR" not in os.environ:
@@ -187,7 +187,7 @@ def watch(handle: str, requests: int, raw: bool = False) -> bool:
 
 
 def takes_db() -> bool:
-    """Whether this Flask-Admin takes ``db`` for a handle: it does since 2.1."""
+    """Return whether this Flask-Admin takes ``db``, as it does since 2.1."""
     major, minor = needed("flask_admin").__version__.split(".")[:2]
     return (int(major), int(minor)) >= (2, 1)
 

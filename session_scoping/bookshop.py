@@ -1,6 +1,7 @@
-"""The bookshop: the reference admin, which stands for Flask-Admin itself.
+"""The bookshop: the reference admin.
 
-It uses what Flask-Admin offers for SQLAlchemy, with each kind of handle. It knows what
+It uses what Flask-Admin offers for SQLAlchemy, with each kind of handle. A rule that is
+broken there is broken by Flask-Admin, or by a package under it. The bookshop knows what
 each operation has to show.
 """
 # mypy: allow-subclassing-any
@@ -38,7 +39,7 @@ from session_scoping.recording import Request
 from session_scoping.watch.recorder import Recorder
 from session_scoping.watch.running import DRIVE
 
-WAYS = (Fault.BEFORE, Fault.COMMIT)  # the kinds of injected faults
+WAYS = (Fault.BEFORE, Fault.COMMIT)  # the kinds of faults that are injected
 
 # ------------------------------------------------------------------------- the handles
 
@@ -175,8 +176,8 @@ class Stock(Base):
 def rows() -> list[t.Any]:
     """Return the rows that the shop starts with.
 
-    The crawler searches for the first word of a list. That word is the name of a
-    person, so that look-ups and filters find something.
+    The crawler searches for the first word of a list. That word is also the name of a
+    person, so that look-ups and filters find rows.
     """
     fiction = Genre(id=1, name="fiction")
     science = Genre(id=2, name="science fiction", parent=fiction)
@@ -288,8 +289,8 @@ VIEWS = (BookView, PlainBookView, GenreView, CriticView, StockView)
 
 # ------------------------------------------------------------------ what it has to show
 
-# By the endpoint of a view: an operation, or how its name begins, the status, and a
-# pattern of the page.
+# For each endpoint and operation: the status, and a pattern of the page. The key is the
+# name of an operation, or the beginning of the name: the first key that fits counts.
 SHOWS: dict[str, dict[str, tuple[int, str]]] = {
     "admin": {"page": (200, "/admin/bookview/")},
     "second": {"page": (200, "/second/second_critic/")},
@@ -359,7 +360,7 @@ SHOWS: dict[str, dict[str, tuple[int, str]]] = {
     },
 }
 SHOWS["second_critic"] = SHOWS["criticview"]
-# In every view, of what writes.
+# The same for operations that write. It holds for every view.
 WRITES = {
     "create, duplicate": (200, "Already exists|constraint"),
     "create, invalid": (200, "is required|Not a valid|cannot be longer"),
@@ -370,7 +371,7 @@ WRITES = {
     "bulk delete": (302, ""),
     "delete": (302, ""),
 }
-CHANGES = (  # these change rows
+CHANGES = (  # the operations that change rows
     Operation(OperationKind.CREATE),
     Operation(OperationKind.EDIT, variant="changed"),
     Operation(OperationKind.BULK, "delete"),
@@ -380,10 +381,10 @@ UNCOMMITTED = "a name that is not committed"
 
 
 class Bookshop:
-    """The app, and what is known of it."""
+    """The app, and what each of its operations has to do."""
 
     def __init__(self, handle: str, folder: Path) -> None:
-        """Build the app with a handle, and its database in a folder."""
+        """Build the app with a handle of ``MAKE``, and its database in a folder."""
         self.file = folder / "books.db"
         url = f"sqlite:///{self.file}?timeout=0&check_same_thread=false"
         engine = sa.create_engine(url, poolclass=sa.pool.NullPool)
@@ -410,7 +411,7 @@ class Bookshop:
         self.before: dict[Driven, int] = {}
 
     def add_views(self) -> None:
-        """Add two admins: the second has another view of the same model."""
+        """Add two admins. The second has another view of a model of the first."""
         admin = Admin(self.app, name="Bookshop")
         models = (Book, Book, Genre, Critic, Stock)
         for model, view in zip(models, VIEWS, strict=True):
@@ -420,7 +421,7 @@ class Bookshop:
         second.add_view(CriticView(Critic, self.handle, endpoint="second_critic"))
 
     def change_and_do_not_commit(self) -> None:
-        """Stand in for custom code that forgets to commit.
+        """Rename a person without a commit, as careless custom code would.
 
         A request that is overtaken does not do this: the concurrent request would wait
         for SQLite's lock.
@@ -440,7 +441,7 @@ class Bookshop:
         return not (writes or driven.disturbed or driven.overtakes is not None)
 
     def data_version(self) -> int:
-        """Return a number that differs after another connection has written.
+        """Return a number that changes when another connection writes.
 
         See https://www.sqlite.org/pragma.html#pragma_data_version.
         """
@@ -450,7 +451,10 @@ class Bookshop:
     # ------------------------------------------------------------------ as a reference
 
     def tasks(self, views: dict[str, int]) -> t.Iterator[Task]:
-        """Yield operations that are refused. The crawler does not try them itself."""
+        """Yield operations that the crawler does not try itself: most are refused.
+
+        ``views``: the numbers of the views, by endpoint.
+        """
         book, plain = views["bookview"], views["plainbookview"]
         books, plains = "/admin/bookview", "/admin/plainbookview"
 
@@ -481,11 +485,14 @@ class Bookshop:
         yield Task(plain, bulk, f"{plains}/action/", data=data)
 
     def fails(self, endpoint: str) -> bool:
-        """Are faults injected? The other views run the same code of Flask-Admin."""
+        """Are faults injected in a view? The other views run the same library code."""
         return endpoint in {"bookview", "plainbookview"}
 
     def check(self, endpoint: str, driven: Driven, request: Request, page: str) -> None:
-        """Check a request that is over, and record in it what it has done wrong."""
+        """Check a request that is over, and note in it what it has done wrong.
+
+        ``page`` is the text of the response.
+        """
         changed = self.data_version() != self.before.pop(driven)
         injected = request.injected
         failed_commit = injected is not None and injected.fault == Fault.COMMIT
@@ -505,7 +512,7 @@ def wrong_effect(driven: Driven, changed: bool) -> str:
     """Return how a change of the database is wrong, or an empty string."""
     changes = driven.operation in CHANGES
     if changes and driven.overtakes is not None:
-        return "does not come to write"
+        return "does not reach its first write"
     if changes and not changed:
         return "changes no row"
     operation = driven.operation
@@ -524,12 +531,15 @@ def wrong_page(shows: tuple[int, str], request: Request, page: str) -> str:
 
 
 def expected(endpoint: str, operation: str) -> tuple[int, str]:
-    """Return the status of an operation, and a pattern of what it shows."""
+    """Return the status that an operation has to answer, and a pattern of its page.
+
+    Raises ``LookupError`` if neither ``SHOWS`` nor ``WRITES`` has the operation.
+    """
     for known in SHOWS[endpoint], WRITES:
         for name, shows in known.items():
             if operation.startswith(name):
                 return shows
-    raise LookupError(f"{endpoint}, {operation}: it is not known what it has to show")
+    raise LookupError(f"SHOWS has no entry for {endpoint}, {operation}")
 
 
 def session_of(handle: t.Any) -> orm.Session:
@@ -541,7 +551,7 @@ def session_of(handle: t.Any) -> orm.Session:
 
 
 def recorded(handle: str, faults: t.Collection[Fault] = WAYS) -> Recording:
-    """Drive the bookshop with a handle, and return the recording."""
+    """Drive the bookshop with a handle, a key of ``MAKE``, and return the recording."""
     with tempfile.TemporaryDirectory() as folder:
         event.listen(sa.engine.Engine, "connect", do_not_sync)
         try:

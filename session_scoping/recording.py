@@ -1,6 +1,7 @@
-"""What was seen of an app: plain data, which imports neither Flask nor SQLAlchemy.
+"""A recording: what was seen of an app, as plain data.
 
-A recording can be saved as JSON, and judged later, on another machine.
+It can be saved as JSON, and judged later on another machine. This module imports
+neither Flask nor SQLAlchemy.
 """
 
 import json
@@ -68,10 +69,10 @@ class Fault(Word):
 
 
 class Deed(Word):
-    """What Flask-Admin does by itself, and should not."""
+    """What Flask-Admin must not do by itself."""
 
-    COMMIT = "commit"  # where nothing is to be saved
-    PAST_THE_SESSION = "past the session"  # a statement
+    COMMIT = "commit"  # a commit where nothing is to be saved
+    PAST_THE_SESSION = "past the session"  # a statement that the session does not send
 
 
 class NotARecording(ValueError):
@@ -126,7 +127,7 @@ class View:
     endpoint: str
     model: str = ""  # empty: not a SQLAlchemy view
     handle: str = ""  # the type that it holds, with its module
-    session: int | None = None  # that it holds, where it holds no handle
+    session: int | None = None  # the session that it holds, if it holds no handle
     replaced: bool = False  # does it no longer hold the object that it held at first?
     place: Place | None = None  # of its class
 
@@ -142,7 +143,7 @@ class Use:
     closed_early: Place | None = None  # closed before the view had answered
     closed_unsolicited: bool = False  # by Flask, Flask-Admin or an extension
     used_after_close: Place | None = None  # where it was used again after it was closed
-    close_error: str = ""  # why closing it failed, before this request or in it
+    close_error: str = ""  # why closing it failed, in this request or earlier
 
 
 @dataclass(slots=True)
@@ -178,13 +179,13 @@ class Request:
     statements: int = 0
     taken: int = 0  # connections
     returned: int = 0
-    left_in_transaction: bool = False  # has a returned connection an open one?
+    left_in_transaction: bool = False  # was a connection returned in a transaction?
     uses: t.Sequence[Use] = ()
     stopped: t.Sequence[Stopped] = ()
     injected: Injected | None = None
     unexpected: str = ""  # what it failed to do
-    dirty_read: bool = False  # does it show what another request has not committed?
-    dirty_write: bool = False  # does it save what no request has committed?
+    dirty_read: bool = False  # does it show a change that another did not commit?
+    dirty_write: bool = False  # does it save a change that no request has committed?
 
     @property
     def failure(self) -> str:
@@ -204,13 +205,13 @@ class Request:
 
 @dataclass(slots=True)
 class Outside:
-    """A session used where no request was running."""
+    """A use of a session outside of requests: on a thread that serves no request."""
 
     place: Place | None
     own: Place | None
     thread: str
-    request: int | None = None  # that was running, if all that were did the same
-    unsolicited: bool = False  # unsolicited: by Flask-Admin, not called by other code
+    request: int | None = None  # that ran meanwhile, if all that ran did the same
+    unsolicited: bool = False  # by Flask-Admin itself, and not called by other code
 
 
 @dataclass(slots=True)
@@ -283,9 +284,9 @@ class Unseen:
 
 @dataclass
 class Recording:
-    """All that was seen of an app. The rules judge by nothing else.
+    """All that was seen of an app. The rules use nothing else.
 
-    ``record`` and ``Recorder`` make it, ``judge`` takes it.
+    ``record`` and ``Recorder`` return a recording. ``judge`` takes it.
     """
 
     app: str = ""
@@ -311,12 +312,15 @@ class Recording:
 
     @classmethod
     def from_json(cls, data: dict[str, t.Any]) -> "Recording":
-        """Make a recording of what ``to_json`` returned. Raises ``NotARecording``."""
+        """Make a recording from what ``to_json`` returned.
+
+        Raises ``NotARecording`` if the data are anything else, or of another format.
+        """
         if not isinstance(data, dict) or "format" not in data:
             raise NotARecording("not a recording")
         if data["format"] != FORMAT:
             raise NotARecording(
-                f"a recording of format {data['format']!r}, and not {FORMAT}: "
+                f"the recording has format {data['format']!r}, not {FORMAT}: "
                 "record it again with this release"
             )
         try:

@@ -191,7 +191,7 @@ def in_outer_context(verdict: Verdict) -> bool:
 
 
 def fail_if_broken(verdict: Verdict) -> None:
-    """Fail the test if a rule is broken, or if a page that is read tries to write."""
+    """Fail the test if a rule is broken, or if opening a page tries to write."""
     if verdict.findings or verdict.stopped:
         pytest.fail(message(verdict), pytrace=False)
 

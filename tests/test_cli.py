@@ -139,7 +139,7 @@ def test_flask_watches_the_app_being_built(flask: Run) -> None:
     """The group loads no app before the command does, which would be too early."""
     done = flask("--app", "tests.apps.kept:seeded_at_start_broken", "session-scoping")
     assert done.status == 1
-    assert "was opened by building the app" in done.out
+    assert "was opened while the app was built" in done.out
 
 
 def test_other_commands_of_flask_do_not_pay_for_this_one() -> None:

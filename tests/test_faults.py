@@ -240,9 +240,7 @@ def test_an_error_page_that_does_not_roll_back_is_found(url: str) -> None:
         return "sorry", 500
 
     verdict = judge(record(app, faults=True))
-    assert names_of_causes(verdict) == {
-        "a failed statement that nobody has rolled back"
-    }
+    assert names_of_causes(verdict) == {"a failed statement that is not rolled back"}
 
 
 class Careless(ModelView):

@@ -40,10 +40,8 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:Yielding raw tuples:DeprecationWarning"),
 ]
 ENDED_ELSEWHERE = "a stream that was ended on another thread than it began on"
-MASS_DELETE = (
-    "Flask-Admin: a delete of several rows is not rolled back where its commit fails"
-)
-NOT_ROLLED_BACK = "a failed statement that nobody has rolled back"
+MASS_DELETE = "Flask-Admin: a mass delete is not rolled back when its commit fails"
+NOT_ROLLED_BACK = "a failed statement that is not rolled back"
 
 
 class FastView(ModelView):
@@ -197,8 +195,8 @@ def test_every_code_that_is_printed_is_that_of_a_fix() -> None:
     no_code = {
         'pip install "flask-admin>=2.2.1"',
         "Delete the call: the session is removed when the request is over.",
-        "# an issue for Flask-Admin, with what this prints: its own code, on this "
-        "release\nsession-scoping upgrade flask-admin==2.2.1 flask-admin==THIS_RELEASE",
+        "# report it to Flask-Admin, with what this prints about its own code:\n"
+        "session-scoping upgrade flask-admin==2.2.1 flask-admin==THIS_RELEASE",
     }
     printed = {cause.fix for cause in CAUSES}
     assert printed == {code(name) for name in FIXES} | no_code

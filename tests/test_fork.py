@@ -95,14 +95,14 @@ def test_a_missing_folder_is_refused(tmp_path: Path) -> None:
     assert "is no Flask-Admin checkout" in run_fork(tmp_path / "nowhere").output
 
 
-@pytest.mark.parametrize("which", ["the same", "another one"])
+@pytest.mark.parametrize("which", ["the same module", "another module"])
 def test_an_existing_module_is_not_overwritten(which: str, tmp_path: Path) -> None:
     there = make_checkout(tmp_path) / FILE
-    text = drop_in().read_text() if which == "the same" else "# mine"
+    text = drop_in().read_text() if which == "the same module" else "# mine"
     there.write_text(text)
     result = run_fork(tmp_path)
     assert result.exit_code == 2
-    assert f"is there already, and is {which}: --overwrite" in result.output
+    assert f"is there already, with {which}: --overwrite" in result.output
     assert there.read_text() == text
 
 

@@ -174,7 +174,7 @@ def stopped(recording: Recording) -> Recording:
         ),
         (
             stopped(healthy(40)),
-            "Sessions are request-scoped, but a page that is read tries to write.",
+            "Sessions are request-scoped, but opening a page tries to write.",
         ),
         (Recording(), "Nothing was seen: no view that uses a session has answered."),
     ],
@@ -462,7 +462,7 @@ def test_a_click_on_a_bar_shows_its_session(open_report: Open) -> None:
         str(OWN),
         "app.extensions['admin'][0]._views[2] → UserView.session",
         "kept, and not closed",
-        "No session serves two requests, and building the app leaves none open.",
+        "No session serves two requests, and building the app leaves no session open.",
         "a raw session given to a view",
         "session = scoped_session(sessionmaker(engine))",
         "request 20 GET /admin/user/ · UserView · list · 200",

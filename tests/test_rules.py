@@ -184,25 +184,25 @@ CASES = {
     ),
     "a view's handle is replaced": Case(
         "handle",
-        "UserView.session is another object than it was",
+        "UserView.session is not the object that it was at first",
         recording(alone(), views=[view(replaced=True)]),
         recording(alone(), views=[view()]),
     ),
     "a session made by hand, on the engine of the handle": Case(
         "single",
-        "session 1 is not the one that the handle gives",
+        "session 1 is not the session that the handle gives",
         recording(alone(0, 1), [session(0), session(1, **HAND)]),
         recording(alone(0, 1), [session(0), session(1, **HAND, engines=[1])]),
     ),
     "a session made by hand, on the engine of the view's other requests": Case(
         "single",
-        "session 1 is not the one that the handle gives",
+        "session 1 is not the session that the handle gives",
         recording([request(0, 0), request(1, 1)], [session(0), BY_HAND]),
         recording([request(n, n, view=None) for n in (0, 1)], [session(0), BY_HAND]),
     ),
     "a session made by hand, used after a session that is left alone": Case(
         "single",
-        "session 2 is not the one that the handle gives",
+        "session 2 is not the session that the handle gives",
         recording(
             alone(0, 1, 2),
             [session(0, left_alone=True), session(1, born_in=0), session(2, **HAND)],
@@ -272,7 +272,7 @@ CASES = {
     ),
     "building the app leaves an open session": Case(
         "fresh",
-        "session 0 was opened by building the app, and is still there",
+        "session 0 was opened while the app was built, and is still there",
         recording(
             alone(),
             [session(0, born_in=None, at_startup=True, kept=True, closed=False)],
@@ -284,13 +284,13 @@ CASES = {
     ),
     "an object keeps a closed session of startup": Case(
         "fresh",
-        "session 0 was opened by building the app, and is still there",
+        "session 0 was opened while the app was built, and is still there",
         recording(alone(), [session(0, **STARTUP, kept_by=["class shop.View", "s"])]),
         recording(alone(), [session(0, **STARTUP, kept_by=IN_A_MODULE)]),
     ),
     "a module keeps an open session of startup": Case(
         "fresh",
-        "session 0 was opened by building the app, and is still there",
+        "session 0 was opened while the app was built, and is still there",
         recording(alone(), [session(0, **STARTUP, closed=False, kept_by=IN_A_MODULE)]),
         recording(alone(), [session(0, **STARTUP, kept_by=IN_A_MODULE)]),
     ),
@@ -302,7 +302,7 @@ CASES = {
     ),
     "a session commits after the view has answered": Case(
         "isolated",
-        "session 0 commits when the view has answered",
+        "session 0 commits after the view has answered",
         recording(alone(0), late_commits=[LateCommit(0, 0, OWN)]),
         recording(alone(use(0))),
     ),
@@ -314,19 +314,19 @@ CASES = {
     ),
     "a session is used after it was closed": Case(
         "alive",
-        "session 0 is used once more after it was closed",
+        "session 0 is used again after it was closed",
         recording(alone(use(0, used_after_close=LIBRARY))),
         recording(alone(use(0))),
     ),
     "a session of the handle is used after it was closed": Case(
         "alive",
-        "session 0 is used once more after it was closed",
+        "session 0 is used again after it was closed",
         recording(alone(use(0, used_after_close=LIBRARY))),
         recording(alone(use(0, used_after_close=LIBRARY)), [session(0, **HAND)]),
     ),
     "a session is used after it was closed, beside a session made by hand": Case(
         "alive",
-        "session 1 is used once more after it was closed",
+        "session 1 is used again after it was closed",
         recording(
             alone(0, use(1, used_after_close=LIBRARY)),
             [session(0, **HAND, engines=[1]), session(1, born_in=0)],
@@ -351,7 +351,7 @@ CASES = {
     ),
     "a stream breaks off": Case(
         "alive",
-        f"broke off: {DETACHED}",
+        f"the response broke off: {DETACHED}",
         recording(alone(0, streamed=True, stream_exception=DETACHED)),
         recording(alone(0, streamed=True, stream_exception="OSError: gone")),
     ),
@@ -419,19 +419,19 @@ CASES = {
     ),
     "an operation fails after an injected fault": Case(
         "recovers",
-        "once `SELECT 1` has failed: ValueError: no",
+        "does not work once `SELECT 1` has failed: ValueError: no",
         recording([request(0), request(1, **FAULTED), request(2, **ERROR)]),
         recording([request(0), request(1, **FAULTED), request(2)]),
     ),
     "an operation has no effect after an injected fault": Case(
         "recovers",
-        "once `SELECT 1` has failed: no row",
+        "does not work once `SELECT 1` has failed: no row",
         recording([request(0), request(1, **FAULTED), request(2, unexpected="no row")]),
         recording([request(0), request(1, **FAULTED), request(2)]),
     ),
     "an operation fails after an injected fault, and worked before": Case(
         "recovers",
-        "once `SELECT 1` has failed: ValueError: no",
+        "does not work once `SELECT 1` has failed: ValueError: no",
         recording([request(0), request(1, **FAULTED), request(2, **ERROR)]),
         recording([request(0, **ERROR), request(1, **FAULTED), request(2, **ERROR)]),
     ),
@@ -443,13 +443,13 @@ CASES = {
     ),
     "a request saves an uncommitted change of another request": Case(
         "isolated",
-        "saves what nobody has committed",
+        "saves a change that no request has committed",
         recording(alone(0, dirty_write=True)),
         recording(alone(0)),
     ),
     "an operation has no effect beside another request": Case(
         "isolated",
-        "does not work beside another request: changes no row",
+        "fails beside a concurrent request: changes no row",
         recording(
             [
                 request(0, 0),
@@ -473,7 +473,7 @@ CASES = {
     ),
     "an operation shows no row after an injected fault": Case(
         "recovers",
-        "once `SELECT 1` has failed: does not show 'Dune'",
+        "does not work once `SELECT 1` has failed: does not show 'Dune'",
         recording(
             [
                 request(0, 0),
@@ -491,7 +491,7 @@ CASES = {
     ),
     "an operation recovers, and a later request does not": Case(
         "recovers",
-        f"fails by what an earlier request left: {PENDING}",
+        f"fails because of an earlier request: {PENDING}",
         recording(
             [
                 request(0),
@@ -504,25 +504,25 @@ CASES = {
     ),
     "a request fails because an earlier request did not roll back": Case(
         "recovers",
-        f"fails by what an earlier request left: {PENDING}",
+        f"fails because of an earlier request: {PENDING}",
         recording(alone(0, exception=PENDING, status=500), [session(0, born_in=None)]),
         recording(alone(0, **ERROR)),
     ),
     "a request goes on after an error without a rollback": Case(
         "recovers",
-        f"goes on without rolling back what failed: {PENDING}",
+        f"uses the session again without a rollback: {PENDING}",
         recording(alone(0, exception=PENDING, status=500)),
         recording(alone(0, **ERROR)),
     ),
     "a request without a session fails because of an earlier request": Case(
         "recovers",
-        f"fails by what an earlier request left: {PENDING}",
+        f"fails because of an earlier request: {PENDING}",
         recording(alone(exception=PENDING, status=500)),
         recording(alone(**ERROR)),
     ),
     "a session is not closed only when the view fails": Case(
         "recovers",
-        "`released` is broken when it fails: session 0 is not closed",
+        "`released` is broken when the request fails: session 0 is not closed",
         recording(alone(use(0, closed=False), **ERROR)),
         recording(alone(use(0), **ERROR)),
     ),
@@ -759,7 +759,7 @@ KNOWN: dict[str, tuple[Recording, list[Recording]]] = {
         held(Maker.HAND),
         [held(Maker.SCOPED_SESSION), shared(Maker.HAND)],
     ),
-    "Flask-Admin 2.1.0 and 2.2.0: the Unique validator keeps the session of startup": (
+    "Flask-Admin 2.1.0 and 2.2.0: the Unique validator keeps a session from startup": (
         with_session_of_startup(UNIQUE, admin="2.2.0"),
         [
             with_session_of_startup(UNIQUE, admin="2.2.1"),
@@ -792,7 +792,7 @@ KNOWN: dict[str, tuple[Recording, list[Recording]]] = {
             ),
         ],
     ),
-    "Flask-Admin: a delete of several rows is not rolled back where its commit fails": (
+    "Flask-Admin: a mass delete is not rolled back when its commit fails": (
         recording([failed_bulk_delete(left_in_transaction=True)]),
         [
             recording([failed_bulk_delete(left_in_transaction=True)], admin="9.0"),
@@ -826,7 +826,7 @@ KNOWN: dict[str, tuple[Recording, list[Recording]]] = {
             recording(alone(0), [scoped(kept=True, kept_by=IN_A_MODULE)]),
         ],
     ),
-    "a handle whose session nobody closes": (
+    "a handle that leaves its session open": (
         recording(alone(Use(0, LIBRARY)), [session(0, **HAND, closed=False)]),
         [
             recording(alone(Use(0, OWN)), [session(0, **HAND, closed=False)]),
@@ -834,7 +834,7 @@ KNOWN: dict[str, tuple[Recording, list[Recording]]] = {
             MADE_BY_HAND,
         ],
     ),
-    "a failed statement that nobody has rolled back": (
+    "a failed statement that is not rolled back": (
         recording(alone(0, exception=PENDING, status=500)),
         [CASES["a request fails because an earlier request did not roll back"].broken],
     ),
@@ -887,7 +887,7 @@ def test_a_cause_is_not_named_for_a_similar_recording(
 
 OTHER_SIGNS = {
     "a session first used by the validator": (
-        "Flask-Admin 2.1.0 and 2.2.0: the Unique validator keeps the session of "
+        "Flask-Admin 2.1.0 and 2.2.0: the Unique validator keeps a session from "
         "startup",
         recording(
             alone(Use(0, VALIDATORS, closed=True)),
@@ -1026,7 +1026,7 @@ BENEATH_VIEWS = (
     "a teardown that commits",
     "a scope that is smaller than a request",
     "a `scoped_session` that is never removed",
-    "a handle whose session nobody closes",
+    "a handle that leaves its session open",
 )
 IN_A_VIEW = (
     "Flask 3.1.2 and newer: a streamed export outlives its session",
@@ -1136,12 +1136,12 @@ PLACES: dict[str, tuple[Recording, str, object]] = {
     "where a session of startup was made": (
         recording(alone(0), [session(0, **OLDER, own=OWN, place=LIBRARY)]),
         "what",
-        f"session 0 is older than the request: it is from {OWN}",
+        f"session 0 is older than the request: made at {OWN}",
     ),
     "where a session of startup was made, by a library": (
         recording(alone(0), [session(0, **OLDER, place=LIBRARY)]),
         "what",
-        f"session 0 is older than the request: it is from {LIBRARY}",
+        f"session 0 is older than the request: made at {LIBRARY}",
     ),
     "where a session was made that is given to a view": (
         recording([], [session(0, own=OWN)], [view(session=0, place=OTHER)]),
@@ -1389,7 +1389,7 @@ def test_a_broken_rule_raises_with_its_line_and_its_fix() -> None:
     assert message.startswith(
         "1 of 7 rules is broken: single\nUserView: A session made by hand\n"
     )
-    assert "\n  single: session 1 is not the one that the handle gives (" in message
+    assert "\n  single: session 1 is not the session that the handle gives (" in message
     assert "self.session.query(User)" in message
 
 
@@ -1426,7 +1426,7 @@ SENTENCES = {
     "sessions are request-scoped, but 1 request did not work": recording(
         [request(0, 0), request(1, **ERROR)]
     ),
-    "sessions are request-scoped, but a page that is read tries to write": WRITES,
+    "sessions are request-scoped, but opening a page tries to write": WRITES,
     "2 of 7 rules are broken: handle, fresh": recording(
         alone(0), [session(0, **OLDER)], [view(replaced=True)]
     ),
@@ -1512,7 +1512,7 @@ NO_RECORDINGS = {
     "no format": ('{"recording": {}}', ": not a recording"),
     "another format": (
         json.dumps({"recording": {**COMPLETE, "format": FORMAT + 1}}),
-        f": a recording of format {FORMAT + 1}, and not {FORMAT}: record it again",
+        f": the recording has format {FORMAT + 1}, not {FORMAT}: record it again",
     ),
     "a missing key": (
         json.dumps({"recording": {"format": FORMAT}}),

@@ -121,7 +121,7 @@ SURVEYS: dict[str, tuple[Survey, int, str]] = {
     "a defect that no release fixes": (
         survey(staircase(), EXPORTED),
         0,
-        "sessions are request-scoped, but for the numbers above.",
+        "sessions are request-scoped, except for the known defects above.",
     ),
     "a defect that an upgrade fixes": (survey(UNIQUE), 1, "a rule is broken."),
     "a broken rule": (survey(shared(Maker.FLASK_SQLALCHEMY)), 1, "a rule is broken."),

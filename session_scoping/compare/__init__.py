@@ -1,1 +1,1 @@
-"""Flask-Admin itself: with each handle, in each environment, before and after."""
+"""Checks Flask-Admin itself, with each handle, and compares releases."""

@@ -1,8 +1,8 @@
 """Environments of exact releases, and programs that run in them.
 
-``uv`` does the work. A single call resolves, installs and runs; it uses the package
-index that the user has configured, and caches what it installs. ``pip``, run by ``uv``,
-lists the releases of a package.
+A single call of ``uv`` resolves, installs and runs. It uses the package index that the
+user has configured, and caches what it installs. ``uv`` also runs ``pip``, which lists
+the releases of a package.
 """
 
 import json
@@ -37,7 +37,7 @@ BOOKSHOP = (*NEEDS, *EXTENSIONS, "flask-admin", "flask[async]", "tablib")
 # What is not copied with a checkout.
 NOT_COPIED = (".venv", "venv", ".tox", "__pycache__", ".*cache")
 
-# What Flask-Admin 1 works with. Its own metadata allow more.
+# Flask-Admin 1 works only with these releases. Its metadata allow newer ones.
 FIRST_NEW = Version("2")
 NOT_BESIDE_OLD = ("flask-sqlalchemy-lite",)
 OLD_STACK = (
@@ -111,7 +111,7 @@ def _with(requirements: t.Iterable[str], pre: bool) -> t.Iterator[str]:
 
 
 def is_foreign(variable: str) -> bool:
-    """Does a variable apply only to this environment, or to this run of pytest?"""
+    """Is a variable only for this environment, or for this run of pytest?"""
     return variable.startswith("PYTEST_") or variable in {"VIRTUAL_ENV", "PYTHONHOME"}
 
 
@@ -132,9 +132,10 @@ def survey(
 ) -> Survey:
     """Drive the bookshop in a new environment, and return the survey.
 
-    ``side`` is a requirement; every other package is the newest that works with it.
-    ``without`` names extensions to leave out, ``beside`` further requirements. Raises
-    ``CannotTell`` if the environment cannot be made, or the bookshop does not run.
+    ``side`` is a requirement. Every other package is the newest release that works with
+    it. ``without`` names the extensions to leave out. ``beside`` holds further
+    requirements. Raises ``CannotTell`` if the environment cannot be made, or if the
+    bookshop does not run.
     """
     old = name_of(side) == "flask-admin" and only_before(side, FIRST_NEW)
     left_out = NOT_BESIDE_OLD if old else ()
@@ -157,9 +158,9 @@ def survey(
 def drive(side: str, app: str, client: str, pre: bool = False) -> Recording:
     """Drive the user's app, and return the recording.
 
-    The environment is that of this process, with the release that ``side`` names, and
-    the requirements of that release. Raises ``CannotTell`` with the message of the
-    command that checks an app.
+    The environment is that of this process, with the release that ``side`` names and
+    its requirements. ``app`` and ``client`` are as on the command line. Raises
+    ``CannotTell`` with the message of the command, if it makes no recording.
     """
     with fresh_copy(side) as it, temporary_folder() as folder:
         file = folder / "seen.json"
@@ -174,7 +175,10 @@ def drive(side: str, app: str, client: str, pre: bool = False) -> Recording:
 
 
 def releases(package: str, pre: bool = False) -> list[Version]:
-    """Return all releases of a package, in order. Raises ``CannotTell``."""
+    """Return all releases of a package, oldest first.
+
+    Raises ``CannotTell`` if the index cannot list them.
+    """
     question = ("index", "versions", package, "--json", *(["--pre"] if pre else []))
     pip = ("tool", "run", "--quiet", "--python", sys.executable, "pip", "--no-input")
     done = uv(*pip, *question)
@@ -186,7 +190,7 @@ def releases(package: str, pre: bool = False) -> list[Version]:
 
 @contextmanager
 def package_alone() -> t.Iterator[str]:
-    """Give a folder with a copy of this package, and nothing else."""
+    """Yield a folder with a copy of this package, and nothing else."""
     with temporary_folder() as folder:
         left_out = shutil.ignore_patterns("__pycache__", "drop_in")
         shutil.copytree(HERE, folder / HERE.name, ignore=left_out)
@@ -195,7 +199,7 @@ def package_alone() -> t.Iterator[str]:
 
 @contextmanager
 def fresh_copy(side: str) -> t.Iterator[str]:
-    """Give a requirement for a side. A checkout is copied: ``uv`` caches its builds."""
+    """Yield a requirement for a side. A checkout is copied: ``uv`` caches builds."""
     name, _, address = side.partition(" @ ")
     if not address.startswith("file:"):
         yield side
@@ -210,7 +214,7 @@ def fresh_copy(side: str) -> t.Iterator[str]:
 
 @contextmanager
 def temporary_folder() -> t.Iterator[Path]:
-    """Give a folder that is removed at the end."""
+    """Yield a folder that is removed at the end."""
     with tempfile.TemporaryDirectory() as folder:
         yield Path(folder)
 

@@ -34,17 +34,18 @@ class Tried(t.NamedTuple):
 
     tool: str
     passed: bool
-    said: str  # all of it
-    last: str  # in a line
+    said: str  # the whole output
+    last: str  # the last line of the output
 
 
 def check(
     path: str, overwrite: bool, progress: t.Callable[[str], object]
 ) -> list[Tried]:
-    """Run pytest, ruff and mypy on the drop-in, at its place in a checkout.
+    """Run pytest, ruff and mypy on the drop-in, in a copy of a checkout.
 
-    ``overwrite`` replaces a module of that name, in the copy. Raises ``CannotTell`` if
-    ``path`` is no checkout, or if its environment cannot be made.
+    ``path`` is the checkout. ``overwrite`` replaces a module of that name in the copy.
+    ``progress`` is called with what is being done. Raises ``CannotTell`` if ``path`` is
+    no checkout, or if its environment cannot be made.
     """
     checkout = Path(path).expanduser().resolve()
     refuse(checkout, overwrite)
@@ -72,10 +73,10 @@ def refuse(checkout: Path, overwrite: bool) -> None:
     there = checkout / FILE
     if there.exists() and not overwrite:
         same = there.read_bytes() == drop_in().read_bytes()
-        which = "the same" if same else "another one"
+        which = "the same module" if same else "another module"
         raise CannotTell(
-            f"{FILE} is there already, and is {which}: --overwrite tries "
-            "this one in its place (in a copy: the checkout stays as it is)"
+            f"{FILE} is there already, with {which}: --overwrite replaces it "
+            "in a copy, and leaves the checkout as it is"
         )
 
 

@@ -104,7 +104,7 @@ class Survey:
 
     @classmethod
     def from_json(cls, data: dict[str, t.Any]) -> "Survey":
-        """Make a survey of what ``to_json`` returned. Raises ``NotARecording``."""
+        """Make a survey from what ``to_json`` returned. Raises ``NotARecording``."""
         recordings = {
             name: Recording.from_json(recording)
             for name, recording in data["recordings"].items()
@@ -113,7 +113,7 @@ class Survey:
 
 
 def survey() -> Survey:
-    """Drive the bookshop with each handle that is installed, each in a process.
+    """Drive the bookshop with each handle that is installed, each in its own process.
 
     Nothing is raised if Flask-Admin does not import: the survey says so.
     """
@@ -135,7 +135,7 @@ def survey() -> Survey:
 
 
 def _ignore_interrupts() -> None:
-    """Leave Ctrl-C to the parent process, which ends all of them."""
+    """Leave Ctrl-C to the parent process, which ends all processes of the pool."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     warnings.simplefilter("ignore")
 

@@ -84,7 +84,7 @@ class Change:
     def kind(self) -> ChangeKind:
         """What has changed.
 
-        It is ``BROKEN``, too, if a defect breaks the rule after another defect did.
+        It is also ``BROKEN`` if a rule that was broken is broken for a new reason.
         """
         if not (_tried(self.before) and _tried(self.after)):
             return ChangeKind.INCOMPARABLE
@@ -182,31 +182,32 @@ def requirements(
     """Return the package of two sides, and what to install on each.
 
     A side is a requirement (``flask==3.1.2``, ``flask<3.1``), ``latest``, the path of a
-    checkout, or ``git+`` an address. Raises ``CannotTell``; ``without`` must not name
-    the package.
+    checkout, or ``git+`` and an address. Raises ``CannotTell`` if the sides do not name
+    two releases of a package, or if ``without`` names that package.
     """
     sides = [side for side in (before, after) if _is_requirement(side)]
     names = {environments.name_of(side) or _refuse(side) for side in sides}
     if not names:
         raise CannotTell(
-            "name the package on one side at least, as in flask-admin==2.2.0"
+            "name the package on at least one side, as in flask-admin==2.2.0"
         )
     if len(names) > 1:
         raise CannotTell(
-            f"{' and '.join(sorted(names))} are two packages: name two releases of one"
+            f"{' and '.join(sorted(names))} are two packages: name two releases of the "
+            "same package"
         )
     if before == after:
         raise CannotTell(f"both sides are {before}: name two releases")
     [package] = names
     if package in without:
-        raise CannotTell(f"--without {package} has no effect: it is what is compared")
+        raise CannotTell(f"--without {package} cannot work: its releases are compared")
     return package, _requirement(before, package), _requirement(after, package)
 
 
 def _refuse(side: str) -> t.NoReturn:
     raise CannotTell(
-        f"{side!r} is no side: name a release, as in flask-admin==2.2.0, a range, "
-        "'latest', the path of a checkout or git+ an address"
+        f"{side!r} cannot be compared: name a release, as in flask-admin==2.2.0, a "
+        "range, 'latest', the path of a checkout, or git+ and an address"
     )
 
 
@@ -239,7 +240,11 @@ def _requirement(side: str, package: str) -> str:
 def compare(
     before: str, after: str, job: Job, progress: t.Sequence[Progress]
 ) -> Comparison:
-    """Drive both sides at the same time, and compare them. Raises ``CannotTell``."""
+    """Drive both sides at the same time, and compare them.
+
+    The arguments are as on the command line. ``progress`` has a function for each side.
+    Raises ``CannotTell`` if a side cannot be driven.
+    """
     package, *both = requirements(before, after, job.without)
     environments.uv_path()  # once, before two threads look for it
     with ThreadPoolExecutor(2) as pool:
@@ -257,7 +262,10 @@ def compare(
 
 
 def attempt(package: str, side: str, job: Job, progress: Progress) -> Side:
-    """Drive the bookshop and the user's app with a side. Raises ``CannotTell``."""
+    """Drive the bookshop, and the user's app if there is one, with a side.
+
+    Raises ``CannotTell`` if the side cannot be installed, or if nothing can be driven.
+    """
     verdicts: dict[str, Verdict] = {}
     cells: list[Cell] = []
     stack: dict[str, str] = {}
@@ -310,14 +318,14 @@ class Culprit:
     comparison: Comparison  # of the two releases
     tried: int  # releases
     of: int
-    untried: tuple[str, ...] = ()  # between the two, and could not be driven
+    untried: tuple[str, ...] = ()  # releases between the two that could not be driven
 
 
 def bisect(first: str, last: str, job: Job, progress: Progress) -> Culprit | Comparison:
     """Find the first release that breaks a rule which held in ``first``.
 
     It is a binary search. Returns the comparison of both ends if nothing is broken
-    between them. Raises ``CannotTell``.
+    between them. Raises ``CannotTell`` if an end cannot be driven, or is no release.
     """
     package, *both = requirements(first, last, job.without)
     there = environments.releases(package, job.pre)
@@ -364,7 +372,7 @@ def _release(side: str, package: str, there: t.Sequence[Version]) -> Version:
     """Return the newest release that a side allows. Raises ``CannotTell``."""
     wanted = Requirement(side)
     if wanted.url:
-        raise CannotTell(f"{side} is no release of {package}: there is nothing between")
+        raise CannotTell(f"{side} is no release of {package}: name two releases")
     fits = [
         version
         for version in there

@@ -10,6 +10,6 @@ def fix(ModelView: t.Any, User: t.Any) -> t.Any:
             return self.session.query(User)  # the view's handle; elsewhere db.session
 
     # Another session on purpose? `with Session(engine) as session:` closes it, and
-    # --leave-alone 'file.py:*' excuses it.
+    # --leave-alone 'file.py:*' ignores it.
     # end
     return UserView

@@ -1,4 +1,4 @@
-"""A view that is given the handle, and not what calling it returns."""
+"""A view that is given the handle, and not a session."""
 
 import typing as t
 
@@ -7,6 +7,6 @@ from flask_admin import Admin
 
 def fix(admin: Admin, db: t.Any, User: t.Any, UserView: t.Any) -> None:
     # begin
-    # db itself, and not db.session(); before Flask-Admin 2.1: db.session
+    # db, not db.session(); before Flask-Admin 2.1: db.session, without a call
     admin.add_view(UserView(User, db))
     # end

@@ -9,6 +9,6 @@ def fix(app: Flask, session: t.Any) -> None:
     # begin
     @app.teardown_appcontext
     def remove_session(error):
-        session.remove()  # and no commit: the views commit what is meant to stay
+        session.remove()  # no commit here: the views commit their own changes
 
     # end

@@ -1,4 +1,4 @@
-"""A stream that needs no app context, because its rows were read before."""
+"""A stream that needs no app context, because it has read its rows before."""
 
 import typing as t
 
@@ -13,5 +13,5 @@ def fix(app: Flask, db: t.Any, User: t.Any) -> None:
         names = [user.name for user in db.session.query(User)]  # read them all first
         return Response(iter(names))  # without stream_with_context()
 
-    # or a server that closes a response on the thread that iterated over it
+    # or use a server that closes a response on the thread that iterated over it
     # end

@@ -5,7 +5,7 @@ import typing as t
 
 def fix(cache: dict[str, t.Any], user: t.Any, db: t.Any, User: t.Any) -> t.Any:
     # begin
-    cache["user"] = user.id  # keep the key, or plain values, and load the row again:
+    cache["user"] = user.id  # keep the key, not the row, and load the row again:
     user = db.session.get(User, cache["user"])
     # end
     return user

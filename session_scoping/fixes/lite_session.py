@@ -7,6 +7,6 @@ from flask_admin import Admin
 
 def fix(admin: Admin, db: t.Any, User: t.Any, UserView: t.Any) -> None:
     # begin
-    # db itself, and not db.session; needs Flask-Admin 2.1 or newer
+    # db, not db.session; this needs Flask-Admin 2.1 or newer
     admin.add_view(UserView(User, db))
     # end

@@ -13,7 +13,7 @@ def fix(db: t.Any, ModelView: t.Any) -> t.Any:
             try:
                 super().action_delete(ids)
             finally:
-                db.session.rollback()  # what could not be committed
+                db.session.rollback()  # undoes the delete if its commit has failed
 
     # end
     return UserView

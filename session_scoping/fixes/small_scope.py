@@ -1,4 +1,4 @@
-"""A handle that gives the same session all through a request."""
+"""A handle that gives the same session during the whole request."""
 
 import typing as t
 
@@ -9,7 +9,7 @@ from sqlalchemy.orm import sessionmaker
 
 def fix(engine: Engine) -> t.Any:
     # begin
-    # no scopefunc, or one that returns the same key all through a request
+    # no scopefunc, or a scopefunc that returns one key during the whole request
     session = scoped_session(sessionmaker(engine))
     # end
     return session

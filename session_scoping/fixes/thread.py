@@ -8,7 +8,7 @@ from flask import Flask
 def fix(app: Flask, db: t.Any, User: t.Any, counts: list[int]) -> t.Callable[[], None]:
     # begin
     def count_users():
-        with app.app_context():  # the thread's own context, and with it its own session
+        with app.app_context():  # gives the thread a session of its own
             counts.append(db.session.query(User).count())
 
     # end

@@ -22,9 +22,8 @@ from session_scoping.rules.defects import word
 from session_scoping.rules.rules import Rule
 from session_scoping.rules.verdict import Verdict
 
-Tally = list[
-    tuple[Request, str, int]
-]  # the first request of its kind, what it did, how many
+# The first of several requests alike, what they did, and how many they are.
+Tally = list[tuple[Request, str, int]]
 
 
 def html(verdict: Verdict) -> str:
@@ -60,7 +59,7 @@ def html(verdict: Verdict) -> str:
         style_hash=_hash(style),
         script_hash=_hash(script),
     )
-    # A path that is not Unicode holds lone surrogates, which cannot be encoded.
+    # A path that is not valid Unicode has lone surrogates, which cannot be encoded.
     return page.encode(errors="backslashreplace").decode()
 
 
@@ -74,7 +73,7 @@ def _hash(text: str) -> str:
 
 
 def _remarks(verdict: Verdict) -> t.Iterator[str]:
-    """Yield the limits of the sentence."""
+    """Yield what the sentence of the verdict does not cover."""
     seen = verdict.seen - {None}
     untried = [
         rule
@@ -105,7 +104,7 @@ def _write(request: Request) -> list[str]:
 def _tally(
     requests: list[Request], say: t.Callable[[Request], t.Iterable[str]]
 ) -> Tally:
-    """Group requests that did the same."""
+    """Group requests that are alike: same view, same operation, same text."""
     counts: Counter[tuple[int | None, str, str]] = Counter()
     first: dict[tuple[int | None, str, str], Request] = {}
     for request in requests:
@@ -119,8 +118,8 @@ def _tally(
 def _data(verdict: Verdict) -> dict[str, t.Any]:
     """Return what the timeline draws.
 
-    Default values are left out, and each place is in it once: thousands of requests use
-    a few lines of code.
+    Default values are left out. Each place is listed once, and referred to by number:
+    thousands of requests use a few lines of code.
     """
     recording = verdict.recording
     places: dict[str, int] = {}

@@ -1,4 +1,4 @@
-"""Makes a page of a summary. The page needs no network."""
+"""Makes an HTML page of a summary. The page loads nothing from a network."""
 
 import re
 from importlib.resources import files
@@ -24,6 +24,6 @@ def page(summary: Summary) -> str:
 
 
 def linked(text: str) -> Markup:
-    """Make links of the addresses in a text."""
+    """Return a text as HTML, with links for its addresses."""
     escaped = str(escape(text))
     return Markup(re.sub(r"(https://[^\s<]+)", r'<a href="\1">\1</a>', escaped))

@@ -7,7 +7,7 @@ const place = (number) => data.places[number] ?? "";
 const label = (view) => data.views[view]?.label ?? "outside of the admin";
 const clamp = (low, value, high) => Math.max(low, Math.min(high, value));
 
-/* What was seen: a column for each request, a bar for each session. */
+/* The recording: a column for each request, a bar for each session. */
 
 for (const request of data.requests) {
   request.view ??= OUTSIDE;
@@ -56,7 +56,7 @@ columns.forEach((request, column) => {
 
 const failed = (request) => Boolean(request.exception || request.stream_exception || request.status >= 500);
 
-/* What is asked for: it stands in the address, so that it can be linked. */
+/* The filters, the zoom and the open panel. They are in the address, so that a link keeps them. */
 
 const asked = { view: "", rule: "", broken: "", session: "", request: "", zoom: "", at: "" };
 
@@ -82,7 +82,7 @@ const GUTTER = 56, MARGIN = 58, LEFT = GUTTER + MARGIN, RIGHT = 26, HEAD = 50;
 const TALLEST = 22, WIDEST = 32, LEGIBLE = 14;
 
 let shown = []; // the bars that pass the filters
-let tops = [0]; // of their rows, and the bottom of the last
+let tops = [0]; // the top of each row, and the bottom of the last row
 let wide = 0; // a column
 let zoom = 1, widest = 1;
 const cursor = { row: 0, column: 0 };
@@ -98,7 +98,7 @@ function rowAt(y) {
   return low;
 }
 
-/** Give the broken rows as much height as can be read, and the others what is left. */
+/** Make the broken rows high enough to read. The other rows share the rest. */
 function layout() {
   if (!shown.length) return drawOverview(0);
   const width = plot.offsetWidth - 2;
@@ -136,7 +136,7 @@ function outline(bar, x, top, height, before) {
   return `M${from} ${y}h${Math.max(1.5, to - from)}v${tall}H${from}z`;
 }
 
-/** The notches of a bar; neighbours that no pixel parts become one. */
+/** The notches of a bar. Notches that no pixel separates are joined. */
 function notches(bar, x, top, height, width) {
   let path = "", right = -Infinity;
   const size = Math.max(0.75, Math.min(wide * 0.5, 6));
@@ -186,7 +186,7 @@ function draw() {
   point();
 }
 
-/** The round number of things of a size that fill some room. */
+/** The smallest round number of things of a size that fill some room. */
 function round(room, size) {
   const least = size >= room ? 1 : room / size, power = 10 ** Math.floor(Math.log10(least));
   return [1, 2, 5, 10].find((one) => one * power >= least) * power;
@@ -297,7 +297,7 @@ function point() {
   crosshair.toggleAttribute("hidden", !at || at.column === OUTSIDE);
   if (!at) return;
   set(crosshair, { x: x(at.column), y: 0, width: Math.max(1, wide), height: plot.clientHeight });
-  const lines = [at.column === OUTSIDE ? "" : told(columns[at.column]), at.row === null ? "" : short(shown[at.row])];
+  const lines = [at.column === OUTSIDE ? "" : described(columns[at.column]), at.row === null ? "" : short(shown[at.row])];
   tip.replaceChildren(...lines.filter(Boolean).map((line) => el("span", {}, line)));
   const box = plot.getBoundingClientRect();
   const left = at.x ?? Math.max(x(at.column), GUTTER), top = at.y ?? HEAD + tops[at.row + 1] - plot.scrollTop;
@@ -314,7 +314,7 @@ function ended(request) {
   return request.exception || request.stream_exception || request.unexpected || "";
 }
 
-function told(request) {
+function described(request) {
   const facts = [`Request ${request.number}`, `${request.method} ${request.path}`, label(request.view)];
   return [...facts, request.operation, request.status, ended(request)].filter(Boolean).join(" · ");
 }
@@ -404,7 +404,7 @@ function aboutSession(bar) {
       ["First used in a library", code(place(first?.place))],
       ["Closed", end],
       ["Kept by", steps(session.kept_by)],
-      ["Left alone", session.left_alone && "by the wish of the user: it is not judged"],
+      ["Left alone", session.left_alone && "a pattern of --leave-alone matches it: it is not judged"],
       ["Used outside of any request", list(session.outside ?? [], (one) => [`thread ${one.thread} `, code(place(one.own ?? one.place)), one.request !== undefined && [" during ", toRequest(one.request)]].flat())],
       ["Kept rows that it loaded", list(instances, (one) => [`a ${one.model}, by `, steps(one.kept_by)])],
     ]),
@@ -431,7 +431,7 @@ function aboutRequest(request) {
       ["Time", end > started && `${((end - started) * 1000).toFixed(1)} ms, ${started.toFixed(3)} s after the start`],
       ["Thread", request.thread + (request.ended_on ? `, and ended on ${request.ended_on}` : "")],
       ["Made by", request.parent !== undefined && toRequest(request.parent)],
-      ["App context", request.outer_context && "one was there before the request began"],
+      ["App context", request.outer_context && "it was there before the request began"],
       ["Statements", request.statements],
       ["Connections", request.taken && `${request.taken} taken, ${request.returned ?? 0} returned`],
       ["Not returned, taken at", code(place(data.unreturned.find((one) => one.request === request.number)?.place))],
@@ -445,8 +445,8 @@ function aboutRequest(request) {
         use.closed ? "" : el("em", {}, " left open"),
         " ", code(place(use.own ?? use.place)),
         use.closed_early !== undefined && [el("em", {}, " closed before the view had answered, at "), code(place(use.closed_early))],
-        use.used_after_close !== undefined && [el("em", {}, " used once more after it was closed, at "), code(place(use.used_after_close))],
-        lateCommit(request, use) && [el("em", {}, " committed when the view had answered, at "), code(place(lateCommit(request, use).place))],
+        use.used_after_close !== undefined && [el("em", {}, " used again after it was closed, at "), code(place(use.used_after_close))],
+        lateCommit(request, use) && [el("em", {}, " committed after the view had answered, at "), code(place(lateCommit(request, use).place))],
       ].flat())],
     ]),
   ];
@@ -496,8 +496,8 @@ function filter() {
   const unnamed = data.violations.filter((violation) =>
     violation.rule === asked.rule && (view === null || violation.view === view) && !violation.sessions.length);
   find("nothing").replaceChildren(
-    bars.length ? "No session is like that." : "No session was seen.",
-    ...unnamed.flatMap((violation) => [" This rule is broken without one: ", violation.what, ", in ",
+    bars.length ? "No session matches." : "No session was seen.",
+    ...unnamed.flatMap((violation) => [" This rule is broken without a session: ", violation.what, ", in ",
       ...(violation.requests ?? []).slice(0, 8).flatMap((one, index) => [index ? ", " : "", toRequest(one)]), "."]),
   );
 }
@@ -538,7 +538,7 @@ function move(row, column) {
   reveal(cursor.row, cursor.column);
 }
 
-/** Zoom, and keep in its place what is at a point of the drawing. */
+/** Zoom around a point of the drawing. */
 function magnify(by, px = plot.clientWidth / 2, py = plot.clientHeight / 2) {
   const column = (plot.scrollLeft + px - LEFT) / wide;
   const row = rowAt(plot.scrollTop + py - HEAD);
@@ -660,7 +660,7 @@ find("bar").addEventListener("keydown", (event) => {
   keys[event.key]();
   draw();
   const across = event.key === "ArrowLeft" || event.key === "ArrowRight";
-  find("said").textContent = across ? told(columns[cursor.column]) : named(shown[cursor.row], cursor.row);
+  find("said").textContent = across ? described(columns[cursor.column]) : named(shown[cursor.row], cursor.row);
 });
 
 find("in").onclick = () => magnifyHere(2);

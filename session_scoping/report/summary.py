@@ -1,4 +1,4 @@
-"""What a report says, as data. ``terminal`` prints it, ``page`` makes HTML of it."""
+"""A report as data: ``terminal`` prints it, and ``page`` makes an HTML page of it."""
 
 import typing as t
 from dataclasses import dataclass
@@ -40,7 +40,7 @@ class Line(t.NamedTuple):
 
 @dataclass(frozen=True)
 class Section:
-    """Lines under a title. ``beside`` stands behind the title."""
+    """Lines under a title. ``beside`` follows the title on the same line."""
 
     title: str
     lines: tuple[Line, ...]

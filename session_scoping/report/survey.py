@@ -20,7 +20,7 @@ SENTENCES = {
     1: "a rule is broken",
     2: "could not tell",
 }
-FEW = 3  # violations to print for a rule: --json has all
+FEW = 3  # the violations that are printed for a rule: --json has all
 
 
 def summarize(survey: Survey) -> Summary:
@@ -51,12 +51,12 @@ def _sentence(survey: Survey) -> str:
     if survey.does_not_import:
         return f"could not tell: {survey.does_not_import}"
     known = any(cell.state == State.KNOWN for cell in survey.cells)
-    but = ", but for the numbers above" if known and survey.status == 0 else ""
+    but = ", except for the known defects above" if known and survey.status == 0 else ""
     return SENTENCES[survey.status] + but
 
 
 def _notes(survey: Survey) -> t.Iterator[str]:
-    """Yield what does not fit into a cell."""
+    """Yield lines that explain cells: known defects, and why a cell is not tried."""
     yield from notes(survey.cells)
     for handle, why in survey.not_tried.items():
         yield f"{handle} was not tried: it {why}"

@@ -32,7 +32,7 @@ TITLES = {
     ChangeKind.FIXED: "No longer broken",
     ChangeKind.INCOMPARABLE: "Cannot be compared",
 }
-FEW = 3  # violations to print for a rule: --json has all
+FEW = 3  # the violations that are printed for a rule: --json has all
 
 
 def summarize(found: Comparison | Culprit) -> Summary:
@@ -85,7 +85,7 @@ def _remarks(culprit: Culprit) -> t.Iterator[Line]:
     yield Line(f"{culprit.tried} of {culprit.of} releases were tried.", Style.QUIET)
     if culprit.untried:
         untried = ", ".join(culprit.untried)
-        line = f"Nothing is known of {untried}: one of them may be the first."
+        line = f"Could not try {untried}: the rule may have been broken there already."
         yield Line(line, Style.DOUBTFUL)
 
 
@@ -135,7 +135,7 @@ class Changes:
     why: str
     rules: list[Rule] = field(default_factory=list)
     subjects: list[str] = field(default_factory=list)
-    # For the first subject.
+    # What was seen with the first subject, by rule.
     seen: dict[Rule, list[str]] = field(default_factory=dict)
 
     @property

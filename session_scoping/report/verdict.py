@@ -19,7 +19,7 @@ from session_scoping.rules.verdict import Finding
 from session_scoping.rules.verdict import listed
 from session_scoping.rules.verdict import Verdict
 
-FEW = 4  # places to print for a finding in several views
+FEW = 4  # the places that are printed for a finding in several views
 
 
 def text(verdict: Verdict) -> str:
@@ -60,7 +60,7 @@ def _sections(verdict: Verdict) -> t.Iterator[Section]:
     for title, found in (
         ("Tried to write, and was stopped", map(_stopped, verdict.stopped)),
         ("Did not work", map(_failure, verdict.failures)),
-        ("Not seen, so nothing is known of it", unseen),
+        ("Not driven, so nothing is known about it", unseen),
     ):
         if once := dict.fromkeys(found):
             yield Section(title, lines(*once))

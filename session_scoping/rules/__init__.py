@@ -1,1 +1,1 @@
-"""The seven rules: what a recording says of them, and why a rule is broken."""
+"""The seven rules: which of them a recording breaks, and why."""

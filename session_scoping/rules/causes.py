@@ -84,9 +84,9 @@ MASS_DELETE = BY_ID["mass-delete-not-rolled-back"]
 
 @cause(
     "a stream that was ended on another thread than it began on",
-    "An app context can only be left where it was entered: that of the stream stays on "
-    "its thread, and every later request there is made inside of it, with one session "
-    "for all.",
+    "An app context can be left only on the thread that entered it. The context of the "
+    "stream stays on its thread. Every later request there runs inside it, and all of "
+    "them share one session.",
     code("ended_elsewhere"),
     "https://github.com/pallets/flask/issues/6123",
     beneath_views=True,
@@ -130,8 +130,8 @@ def _was_unclosed(sight: Sight, session: Session) -> bool:
 
 @cause(
     "an app context around the test client",
-    "Requests made inside `with app.app_context():` share that one context, and with "
-    "it one session; nothing is released between them.",
+    "Requests made inside `with app.app_context():` share that context, and with it "
+    "one session. Nothing is released between them.",
     code("outer_context"),
     "https://flask.palletsprojects.com/en/stable/appcontext/",
     beneath_views=True,
@@ -142,8 +142,8 @@ def outer_context(sight: Sight, recording: Recording) -> bool:
 
 @cause(
     "`db.session()` given to a view",
-    "Calling `db.session` takes the session of that moment out of the handle; the view "
-    "keeps it for the life of the app.",
+    "`db.session()` returns a session, not a handle. The view keeps that session for "
+    "the life of the app.",
     code("called_session"),
     f"{FLASK_ADMIN}/issues/1272",
 )
@@ -156,8 +156,8 @@ def called_session(sight: Sight, recording: Recording) -> bool:
 
 @cause(
     "Flask-SQLAlchemy-Lite's `db.session` given to a view",
-    "With Flask-SQLAlchemy-Lite `db.session` is the session of the moment, and no "
-    "handle.",
+    "With Flask-SQLAlchemy-Lite `db.session` is a session, not a handle. The view "
+    "keeps that session for the life of the app.",
     code("lite_session"),
     f"{FLASK_ADMIN}/issues/2585",
 )
@@ -167,7 +167,7 @@ def lite_session(sight: Sight, recording: Recording) -> bool:
 
 @cause(
     "a raw session given to a view",
-    "The view keeps that one session for the life of the app: every request shares it.",
+    "The view keeps this session for the life of the app, and every request shares it.",
     code("raw_session"),
     f"{FLASK_ADMIN}/issues/1272",
 )
@@ -176,7 +176,7 @@ def raw_session(sight: Sight, recording: Recording) -> bool:
 
 
 @documented(
-    "Flask-Admin 2.1.0 and 2.2.0: the Unique validator keeps the session of startup",
+    "Flask-Admin 2.1.0 and 2.2.0: the Unique validator keeps a session from startup",
     UNIQUE,
 )
 def unique(sight: Sight, recording: Recording) -> bool:
@@ -192,8 +192,8 @@ def unique(sight: Sight, recording: Recording) -> bool:
 
 @cause(
     "`db.session.remove()` or `close()` in the middle of a request",
-    "The session is closed while the request still uses it: what was loaded is "
-    "detached, what was not committed is lost.",
+    "The session is closed while the request still uses it. Rows that it has loaded "
+    "are detached, and changes that were not committed are lost.",
     "Delete the call: the session is removed when the request is over.",
 )
 def closed_early(sight: Sight, recording: Recording) -> bool:
@@ -222,7 +222,7 @@ def streamed(sight: Sight, recording: Recording) -> bool:
 
 
 @documented(
-    "Flask-Admin: a delete of several rows is not rolled back where its commit fails",
+    "Flask-Admin: a mass delete is not rolled back when its commit fails",
     MASS_DELETE,
 )
 def mass_delete(sight: Sight, recording: Recording) -> bool:
@@ -238,8 +238,8 @@ def mass_delete(sight: Sight, recording: Recording) -> bool:
 
 @cause(
     "a teardown that commits",
-    "What a request has not committed by itself is saved when it ends, half-done "
-    "changes included.",
+    "Changes that the view has not committed are saved when the request ends, "
+    "half-done changes included.",
     code("commits"),
     beneath_views=True,
 )
@@ -249,7 +249,7 @@ def commits(sight: Sight, recording: Recording) -> bool:
 
 @cause(
     "a session used by a background thread",
-    "No request ends there, so nothing closes the session of that thread.",
+    "No request ends on that thread, so nothing closes its session.",
     code("thread"),
     "https://docs.sqlalchemy.org/en/20/orm/session_basics.html#session-faq-threadsafe",
 )
@@ -259,8 +259,8 @@ def thread(sight: Sight, recording: Recording) -> bool:
 
 @cause(
     "a scope that is smaller than a request",
-    "The handle gives more than one session in one request: what one loads the other "
-    'refuses ("already attached to session").',
+    "The handle gives more than one session in one request. A row that one session has "
+    'loaded cannot be used with another ("already attached to session").',
     code("small_scope"),
     f"{FLASK_ADMIN}/issues/2831",
     beneath_views=True,
@@ -286,8 +286,8 @@ def _given(request: Request, recording: Recording) -> list[Session]:
 
 @cause(
     "a `scoped_session` that is never removed",
-    "Without `remove()` a scoped_session keeps the session of its scope, usually of a "
-    "thread, and hands it to request after request.",
+    "Without `remove()` a `scoped_session` keeps the session of its scope, usually a "
+    "thread, and gives it to every later request in that scope.",
     code("never_removed"),
     "https://docs.sqlalchemy.org/en/20/orm/contextual.html#using-thread-local-scope-with-web-applications",
     beneath_views=True,
@@ -308,9 +308,9 @@ def never_removed(sight: Sight, recording: Recording) -> bool:
 
 
 @cause(
-    "a handle whose session nobody closes",
-    "What the view was given makes a session for the request, and nothing closes it "
-    "when the request is over.",
+    "a handle that leaves its session open",
+    "The view's handle makes a session for each request, and nothing closes it when "
+    "the request is over.",
     code("never_closed"),
     "https://flask.palletsprojects.com/en/stable/appcontext/#storing-data",
     beneath_views=True,
@@ -328,9 +328,9 @@ def never_closed(sight: Sight, recording: Recording) -> bool:
 
 
 @cause(
-    "a failed statement that nobody has rolled back",
-    "A statement or a commit has failed in this request, and what went on with the "
-    "session was refused: an error page, or code that has caught the error.",
+    "a failed statement that is not rolled back",
+    "A statement or a commit failed in this request. Then an error page, or code that "
+    "caught the error, used the session without a rollback, which SQLAlchemy refuses.",
     code("not_rolled_back"),
     "https://docs.sqlalchemy.org/en/20/faq/sessions.html"
     "#this-session-s-transaction-has-been-rolled-back-due-to-a-previous-exception-during-flush-or-similar",
@@ -341,9 +341,9 @@ def not_rolled_back(sight: Sight, recording: Recording) -> bool:
 
 @cause(
     "Flask-Admin itself",
-    "It is no code of the app: this release of Flask-Admin does it by itself.",
+    "This is not the app's code: this release of Flask-Admin does it by itself.",
     """\
-# an issue for Flask-Admin, with what this prints: its own code, on this release
+# report it to Flask-Admin, with what this prints about its own code:
 session-scoping upgrade flask-admin==2.2.1 flask-admin==THIS_RELEASE""",
     f"{FLASK_ADMIN}/issues",
 )
@@ -355,8 +355,9 @@ def flask_admin(sight: Sight, recording: Recording) -> bool:
 
 @cause(
     "a session made by hand",
-    "The view's handle has a session for this request; this code makes another one, "
-    "which does not see what this request has changed, and which nobody else closes.",
+    "This code makes a session of its own, although the handle has a session for this "
+    "request. The new session does not see what the request has changed, and only this "
+    "code can close it.",
     code("by_hand"),
 )
 def by_hand(sight: Sight, recording: Recording) -> bool:
@@ -365,8 +366,8 @@ def by_hand(sight: Sight, recording: Recording) -> bool:
 
 @cause(
     "a session kept beyond its request",
-    "Something in the app has kept the session of one request, or of the start of the "
-    "app, and goes on using it.",
+    "Something in the app has kept a session from an earlier request or from startup, "
+    "and still uses it.",
     code("kept_session"),
     f"{FLASK_ADMIN}/issues/1272",
 )
@@ -378,8 +379,8 @@ def kept_session(sight: Sight, recording: Recording) -> bool:
 
 @cause(
     "rows kept beyond their request",
-    "Something in the app has kept instances that a request loaded: they are detached, "
-    "and as old as that request.",
+    "Something in the app has kept rows that a request loaded. They are detached, and "
+    "show what was in the database then.",
     code("kept_instance"),
 )
 def kept_instance(sight: Sight, recording: Recording) -> bool:

@@ -24,7 +24,7 @@ class Cell:
     rule: Rule
     subject: str  # the handle or the view
     state: State
-    why: str = ""  # why it was not tried
+    why: str = ""  # why the rule was not tried
     defects: tuple[str, ...] = ()  # the ids of the known defects that break it
     seen: tuple[str, ...] = ()  # what was seen: each violation, in a line
 

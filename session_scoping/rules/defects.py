@@ -49,8 +49,8 @@ class Defect:
 DEFECTS = (
     Defect(
         "streams-too-late",
-        "Flask 3.1.2 and newer end the app context, and the session, before they "
-        "stream: a column that loads lazily then has none.",
+        "Flask 3.1.2 and newer end the app context, and with it the session, before "
+        "they stream a response. A column that loads lazily then fails.",
         "Flask",
         ">=3.1.2",
         HANDLES,
@@ -73,8 +73,8 @@ DEFECTS = (
     ),
     Defect(
         "unique-keeps-session",
-        "With Flask-SQLAlchemy-Lite the form's `Unique` validator takes the session of "
-        "the moment in which the view is built, and uses it in every request.",
+        "With Flask-SQLAlchemy-Lite the form's `Unique` validator keeps the session "
+        "that was open when the view was built, and uses it in every request.",
         "Flask-Admin",
         ">=2.1,<2.2.1",
         ("lite",),
@@ -86,8 +86,8 @@ DEFECTS = (
     ),
     Defect(
         "mass-delete-not-rolled-back",
-        "Flask-Admin's delete action does not roll back when its commit fails: the "
-        "next request to get that connection finds what was not committed.",
+        "Flask-Admin's delete action does not roll back when its commit fails. The "
+        "next request on that connection sees the delete that was not committed.",
         "Flask-Admin",
         "<=2.2.1",
         HANDLES,
@@ -98,9 +98,9 @@ DEFECTS = (
     ),
     Defect(
         "close-fails-and-is-kept",
-        "`scoped_session.remove()` closes a session and then forgets it. When closing "
-        "fails, as it does when the request has lost its connection, the registry "
-        "keeps it, and may give it to a later request.",
+        "`scoped_session.remove()` first closes the session, and then takes it out of "
+        "the registry. If the connection is lost, closing fails. The session stays in "
+        "the registry, and a later request may get it.",
         "SQLAlchemy",
         "<=2.1.9",
         (),

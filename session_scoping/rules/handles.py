@@ -1,4 +1,4 @@
-"""The handles that the bookshop is driven on, and what each of them needs."""
+"""The handles that the bookshop is driven with, and the packages that each needs."""
 
 import typing as t
 

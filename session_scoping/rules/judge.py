@@ -43,7 +43,7 @@ def judge(recording: Recording) -> Verdict:
             and (rule, sight.kind, sight.place) not in healthy
         ):
             sight = sight._replace(
-                what=f"`{rule}` is broken when it fails: {sight.what}"
+                what=f"`{rule}` is broken when the request fails: {sight.what}"
             )
             rule = Rule.RECOVERS
         cause = cause_of(sight, recording)

@@ -18,7 +18,7 @@ from session_scoping.rules.sight import ViolationKind
 
 
 class Rule(Word):
-    """A rule. The sentence says what is right by it."""
+    """A rule. Its sentence says what is right."""
 
     HANDLE = "handle"
     SINGLE = "single"
@@ -36,16 +36,16 @@ class Rule(Word):
 
 SENTENCES = {
     Rule.HANDLE: "A view keeps the handle it was given, and never a session.",
-    Rule.SINGLE: "One request uses one session for each database: the one that the "
-    "handle gives it.",
-    Rule.FRESH: "No session serves two requests, and building the app leaves none "
-    "open.",
-    Rule.ISOLATED: "What a request has not committed, no other request sees, and "
-    "nobody saves.",
-    Rule.ALIVE: "The session lives until the response is complete, a streamed one "
-    "included.",
-    Rule.RELEASED: "Then it is gone: closed, its connection back in the pool, and "
-    "nothing refers to it or to a row it loaded.",
+    Rule.SINGLE: "A request uses one session for each database: the session that the "
+    "handle gives.",
+    Rule.FRESH: "No session serves two requests, and building the app leaves no "
+    "session open.",
+    Rule.ISOLATED: "A change that a request has not committed is seen by no other "
+    "request, and is never saved.",
+    Rule.ALIVE: "The session lives until the response is complete, also when it is "
+    "streamed.",
+    Rule.RELEASED: "After the response the session is gone: it is closed, its "
+    "connection is back in the pool, and nothing refers to it or to a row it loaded.",
     Rule.RECOVERS: "After any error in a request the other rules still hold, and the "
     "next request works.",
 }
@@ -91,7 +91,7 @@ def handle(recording: Recording) -> t.Iterator[Sight]:
         elif view.replaced:
             yield Sight(
                 ViolationKind.REPLACED,
-                f"{view.name}.session is another object than it was",
+                f"{view.name}.session is not the object that it was at first",
                 view=number,
                 own=view.place,
             )
@@ -112,7 +112,7 @@ def single(recording: Recording) -> t.Iterator[Sight]:
             about = request, session, use
             if session.maker == Maker.HAND:
                 if handles.intersection(session.engines):
-                    what = f"{_named(session)} is not the one that the handle gives"
+                    what = f"{_named(session)} is not the session that the handle gives"
                     yield Sight.of_use(ViolationKind.STRAY, what, *about)
                 continue
             for engine in session.engines:
@@ -209,7 +209,7 @@ def fresh(recording: Recording) -> t.Iterator[Sight]:
             else:
                 continue
             if session.place:
-                what += f": it is from {session.own or session.place}"
+                what += f": made at {session.own or session.place}"
             yield Sight.of_use(kind, what, request, session, use)
     for session in recording.sessions:
         unused = session.number not in uses and session.at_startup
@@ -217,7 +217,8 @@ def fresh(recording: Recording) -> t.Iterator[Sight]:
         if unused and session.kept and not (harmless or session.left_alone):
             yield Sight(
                 ViolationKind.STARTUP,
-                f"{_named(session)} was opened by building the app, and is still there",
+                f"{_named(session)} was opened while the app was built, and is still "
+                "there",
                 session=session,
                 place=session.place,
                 own=session.own,
@@ -250,14 +251,16 @@ def isolated(recording: Recording) -> t.Iterator[Sight]:
             yield Sight(ViolationKind.DIRTY_READ, what, request)
         if request.dirty_write:
             yield Sight(
-                ViolationKind.DIRTY_WRITE, "saves what nobody has committed", request
+                ViolationKind.DIRTY_WRITE,
+                "saves a change that no request has committed",
+                request,
             )
     yield from _otherwise_when_overtaken(recording)
     for late in recording.late_commits:
         session = recording.sessions[late.session]
         request = recording.requests[late.request]
         if not session.left_alone:
-            what = f"{_named(session)} commits when the view has answered"
+            what = f"{_named(session)} commits after the view has answered"
             yield Sight(
                 ViolationKind.LATE_COMMIT,
                 what,
@@ -284,7 +287,7 @@ def _otherwise_when_overtaken(recording: Recording) -> t.Iterator[Sight]:
         if request.overtakes is None and request.number not in overtaken:
             alone.setdefault(name, request.unexpected)
         elif request.unexpected and not alone.get(name, request.unexpected):
-            what = f"does not work beside another request: {request.unexpected}"
+            what = f"fails beside a concurrent request: {request.unexpected}"
             yield Sight(ViolationKind.CONCURRENT, what, request)
 
 
@@ -296,7 +299,7 @@ def alive(recording: Recording) -> t.Iterator[Sight]:
             if session.maker == Maker.HAND or session.left_alone:
                 continue
             if use.used_after_close:
-                what = f"{_named(session)} is used once more after it was closed"
+                what = f"{_named(session)} is used again after it was closed"
                 yield Sight(
                     ViolationKind.REUSED,
                     what,
@@ -331,7 +334,9 @@ def alive(recording: Recording) -> t.Iterator[Sight]:
                 )
         if "DetachedInstanceError" in request.stream_exception:
             yield Sight(
-                ViolationKind.STREAM, f"broke off: {request.stream_exception}", request
+                ViolationKind.STREAM,
+                f"the response broke off: {request.stream_exception}",
+                request,
             )
 
 
@@ -401,7 +406,7 @@ def recovers(recording: Recording) -> t.Iterator[Sight]:
             before = failed.pop(name)
             if request.exception or request.unexpected:
                 why = request.exception or request.unexpected
-                what = f"once `{before.step}` has failed: {why}"
+                what = f"does not work once `{before.step}` has failed: {why}"
                 yield Sight(ViolationKind.AFTER_FAILURE, what, request)
             continue
         if "PendingRollbackError" in request.exception:
@@ -409,8 +414,8 @@ def recovers(recording: Recording) -> t.Iterator[Sight]:
 
 
 def _pending_rollback(recording: Recording, request: Request) -> t.Iterator[Sight]:
-    """Find the session of a request that fails by an earlier failure."""
-    what = f"fails by what an earlier request left: {request.exception}"
+    """Find the session of a request that fails because of an earlier failure."""
+    what = f"fails because of an earlier request: {request.exception}"
     if not request.uses:
         yield Sight(ViolationKind.PENDING_ROLLBACK, what, request)
     for use in request.uses:
@@ -419,7 +424,7 @@ def _pending_rollback(recording: Recording, request: Request) -> t.Iterator[Sigh
             kind = ViolationKind.PENDING_ROLLBACK
             if session.born_in == request.number:
                 kind = ViolationKind.NOT_ROLLED_BACK
-                what = f"goes on without rolling back what failed: {request.exception}"
+                what = f"uses the session again without a rollback: {request.exception}"
             yield Sight.of_use(kind, what, request, session, use)
             break
 

@@ -1,4 +1,4 @@
-"""What a rule yields: each time that it is seen to be broken."""
+"""What the check of a rule yields: a sight for each time that the rule is broken."""
 
 import typing as t
 
@@ -39,7 +39,7 @@ class ViolationKind(Word):
 
 
 class Sight(t.NamedTuple):
-    """One sight of a broken rule."""
+    """A sight of a broken rule: once, in one request or view."""
 
     kind: ViolationKind  # sights of a kind become one violation
     what: str  # what was seen, in a line

@@ -25,7 +25,7 @@ from session_scoping.rules.rules import Rule
 WORST_FIRST = (
     State.BROKEN,
     State.KNOWN,
-    State.HOLDS,  # somewhere, which is enough for all views together
+    State.HOLDS,  # in one view is enough for all views together
     State.NOT_TRIED,
     State.NOT_REACHED,
 )
@@ -134,7 +134,7 @@ class Verdict:
 
         Use it in a test of your own: ``judge(record(app)).raise_for_violations()``.
 
-        :raises RulesBroken: A rule is broken, or a page that is read tries to write.
+        :raises RulesBroken: A rule is broken, or opening a page tries to write.
         :raises CannotTell: Nothing was seen.
         """
         if self.outcome == Outcome.NOTHING_SEEN:
@@ -167,14 +167,14 @@ class Verdict:
             return "nothing was seen: no view that uses a session has answered"
         sentence = f"sessions are request-scoped{within}"
         if self.stopped:
-            sentence += ", but a page that is read tries to write"
+            sentence += ", but opening a page tries to write"
         if self.failures:
             sentence += f", but {count(self.failures, 'request')} did not work"
         return sentence
 
     @property
     def _within(self) -> str:
-        """In how many of the views that use a session, unless it is in all of them."""
+        """In how many of the views that use a session; empty if it is all of them."""
         users = self._using | {
             number for number, view in enumerate(self.recording.views) if view.model
         }

@@ -61,7 +61,7 @@ LITE = ("flask_sqlalchemy_lite",)
 RAW = "a raw session given to a view"
 CALLED = "`db.session()` given to a view"
 LITE_SESSION = "Flask-SQLAlchemy-Lite's `db.session` given to a view"
-UNCLOSED = "a handle whose session nobody closes"
+UNCLOSED = "a handle that leaves its session open"
 NEVER_REMOVED = "a `scoped_session` that is never removed"
 BY_HAND = "a session made by hand"
 ROWS = "rows kept beyond their request"
@@ -74,7 +74,7 @@ CONTEXT = "an app context around the test client"
 LEFT_IN_REGISTRY = "a lost connection leaves its session in the registry"
 KEPT = "a session kept beyond its request"
 UNIQUE = (
-    "Flask-Admin 2.1.0 and 2.2.0: the Unique validator keeps the session of startup"
+    "Flask-Admin 2.1.0 and 2.2.0: the Unique validator keeps a session from startup"
 )
 
 

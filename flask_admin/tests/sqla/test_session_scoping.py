@@ -2,19 +2,17 @@
 
 ``ModelView(Book, db)`` does not create a session that lives as long as the app.
 
-*   A **session** is a ``sqlalchemy.orm.Session``: a transaction, and the rows that it
-    has loaded.
+*   A **session** is a ``sqlalchemy.orm.Session``: a transaction, and its loaded rows.
 *   A **handle** is what a view is given and keeps: ``db`` or ``db.session`` of
     Flask-SQLAlchemy, ``db`` of Flask-SQLAlchemy-Lite, or SQLAlchemy's own
     ``scoped_session``.  A handle is not a session.  It gives each request a session.
 
 The extension closes the session when the request ends.  With a ``scoped_session``, the
 app calls ``remove()``.  Then the connection is back in the pool, and nothing refers to
-the session.  The first half of this module shows that by requests to a small bookshop,
-and breaks the bookshop on purpose.  The second half checks every operation.
+the session.  The first half of this module shows that by requests to a small bookshop.
+It also breaks the bookshop on purpose.  The second half checks every operation.
 
-No request is made inside ``with app.app_context():`` of its own app, as in a server.
-Requests that share an app context share its session.
+As in a server, no request is made inside an app context: it would use its session.
 """
 
 import dataclasses
@@ -45,7 +43,7 @@ from sqlalchemy.orm import Session
 import flask_admin
 from flask_admin.contrib.sqla import ModelView
 
-pytestmark = [  # Flask-Admin 2 calls a ``scoped_session`` a session object.
+pytestmark = [  # To Flask-Admin 2 a ``scoped_session`` is a session object.
     pytest.mark.filterwarnings("ignore:Passing a session object:DeprecationWarning"),
     pytest.mark.filterwarnings("ignore:Yielding raw tuples:DeprecationWarning"),
 ]
@@ -95,7 +93,7 @@ HANDLES: dict[str, t.Callable[..., t.Any]] = {
 
 
 def session_of(handle: t.Any) -> Session:
-    """The session that a handle gives to the current request."""
+    """Return the session that a handle gives to the current request."""
     given = getattr(handle, "session", handle)
     session: Session = given() if isinstance(given, orm.scoped_session) else given
     return session
@@ -136,7 +134,7 @@ class BookView(ModelView):
 
 
 class Bookshop:
-    """An app with an admin on a handle.  Hooks run before and after its view."""
+    """An app with an admin.  Hooks run before and after its view in each request."""
 
     numbers = itertools.count(1)
     views: list[tuple[str, type[BookView]]] = [("book", BookView)]
@@ -180,7 +178,7 @@ class Bookshop:
         self.app.config["PROPAGATE_EXCEPTIONS"] = False
         vars(self.view).pop("get_list", None)  # A test may have replaced it.
         self.database.executescript(self.rows)
-        gc.freeze()  # For good: ``gc.collect()`` skips what was there before a test.
+        gc.freeze()  # From now on ``gc.collect()`` skips what is there already.
 
     def close(self) -> None:
         self.engine.dispose()
@@ -191,7 +189,7 @@ class Bookshop:
         return response
 
     def get(self, path: str = "book/", form: t.Any = None, chunks: t.Any = None) -> str:
-        """The text of a page, or of its first chunks.  A form is posted."""
+        """Return the text of a page, or of its first chunks.  A form is posted."""
         client, method = self.app.test_client(), "POST" if form else "GET"
         with client.open(f"/admin/{path}", method=method, data=form) as response:
             return b"".join(itertools.islice(response.iter_encoded(), chunks)).decode()
@@ -202,7 +200,7 @@ def get_shop() -> t.Iterator[t.Callable[..., Bookshop]]:
     shops: dict[object, Bookshop] = {}
 
     def get(kind: type[Bookshop], handle: str) -> Bookshop:
-        """The same for all tests, unless a test has left a connection or a lock."""
+        """Return the same shop for all tests, until one leaves a connection or lock."""
         shop = shops.get((kind, handle))
         with suppress(sqlite3.OperationalError):
             if shop and not shop.engine.pool.checkedout():
@@ -232,7 +230,7 @@ def shop_on_disk(request: t.Any, tmp_path: Path) -> t.Iterator[Bookshop]:
 
 
 def test_view_keeps_the_handle(shop: Bookshop) -> None:
-    """``db.session`` is a handle, too.  ``isinstance()`` would believe a proxy."""
+    """``db.session`` is a handle, too.  ``type()`` does not look through a proxy."""
     shop.get()
     kept = shop.view.session
     assert not issubclass(type(kept), Session), "the view keeps a session"
@@ -240,7 +238,7 @@ def test_view_keeps_the_handle(shop: Bookshop) -> None:
 
 
 def test_three_requests_have_three_sessions(shop: Bookshop) -> None:
-    """The list keeps the sessions.  Their ``id()`` would not do: it is used again."""
+    """The list keeps the sessions.  Their ``id()`` proves nothing: it is reused."""
     sessions: list[Session] = []
     shop.before_view = sessions.append
     for _ in range(3):
@@ -343,7 +341,7 @@ def test_session_ends_when_the_view_raises(shop: Bookshop) -> None:
 def test_session_ends_when_an_exception_escapes(
     shop: Bookshop, error: type[BaseException]
 ) -> None:
-    """The app lets exceptions propagate, or the request is killed."""
+    """The app propagates exceptions, or the request is killed."""
     shop.app.config["PROPAGATE_EXCEPTIONS"] = True
     references = raise_in_view(shop, error)
     with pytest.raises(error):
@@ -353,7 +351,7 @@ def test_session_ends_when_an_exception_escapes(
 
 @pytest.mark.parametrize("shop", ["db", "db.session", "lite"], indirect=True)
 def test_app_context_in_a_request_has_its_own_session(shop: Bookshop) -> None:
-    """So says the extension.  A ``scoped_session`` has a session for each thread."""
+    """It is the extension's scope.  That of a ``scoped_session`` is the thread."""
     sessions: list[Session] = []
 
     def enter_app_context(session: Session) -> None:
@@ -367,7 +365,7 @@ def test_app_context_in_a_request_has_its_own_session(shop: Bookshop) -> None:
 
 @pytest.mark.parametrize("shop", ["db", "db.session", "lite"], indirect=True)
 def test_two_apps_on_one_extension_do_not_share(shop: Bookshop) -> None:
-    """In a request to the first app, a request is made to the second app."""
+    """During a request to the first app, a request is made to the second app."""
     extension = shop.app.extensions.get("sqlalchemy", shop.handle)
     second, pages = Bookshop(shop.make_handle, extension=extension), []
 
@@ -392,7 +390,7 @@ FLASK_ENDS_EARLY = pytest.mark.xfail(
 
 @FLASK_ENDS_EARLY
 def test_session_lives_until_the_last_chunk(shop: Bookshop) -> None:
-    """Flask-Admin streams an export, and meanwhile loads the translators."""
+    """Flask-Admin streams an export, and loads the translators while it streams."""
     file = ""
     with suppress(orm.exc.DetachedInstanceError):  # A server cuts off the file then.
         file = shop.get("book/export/csv/")
@@ -433,7 +431,7 @@ BROKEN: list[tuple[t.Callable[[Bookshop], None], str, dict[str, t.Any]]] = [
 def test_contract_can_be_broken(
     test: t.Callable[[Bookshop], None], message: str, broken: t.Any, tmp_path: Path
 ) -> None:
-    """Each break of a ``scoped_session`` makes a test fail by its own message."""
+    """Each broken ``scoped_session`` makes a test fail with the test's own message."""
     options = dict(broken)
     after_view = options.pop("after_view", lambda shop: None)
     shop = Bookshop(partial(scoped_session, **options), tmp_path)
@@ -445,8 +443,8 @@ def test_contract_can_be_broken(
 
 
 # ==================================================================== every operation
-# A reader may stop here: this was the contract.  The rest checks it for every operation
-# of ``ModelView``, by SQLAlchemy's events during each request.
+# A reader may stop here: this was the contract.  The rest checks it in every operation
+# of ``ModelView``.  SQLAlchemy's events show what happens in each request.
 
 
 @models.mapped
@@ -494,10 +492,10 @@ class Operation(t.NamedTuple):
     """One thing that a person does in the admin, and how to see that it was done."""
 
     path: str
-    shows: str  # a pattern, in the text of the response
-    form: dict[str, t.Any] | None = None  # to post
-    done: str = ""  # SQL, true afterwards; without it no row may change
-    chunks: int | None = None  # to read before the client goes away
+    shows: str  # a pattern of the text of the response
+    form: dict[str, t.Any] | None = None  # the form to post
+    done: str = ""  # SQL that is true afterwards; if empty, no row must change
+    chunks: int | None = None  # how many to read before the client goes away
 
 
 UBIK = {"title": "Ubik", "author": "1", "translator": "1"}
@@ -566,17 +564,15 @@ OPERATIONS = {
 
 @dataclasses.dataclass(eq=False)
 class Trace:
-    """What one request does.  SQLAlchemy's events call the methods of their names."""
+    """What one request does.  Each SQLAlchemy event calls the method of its name."""
 
     operation: str
-    fails: t.Callable[[list[str]], bool] = lambda steps: False  # Does the last step?
+    fails: t.Callable[[list[str]], bool] = lambda steps: False  # the last step?
     code: t.Callable[[Session], object] = lambda session: None  # runs before the view
     own: t.Any = None  # a weak reference to the session that the handle gave
     detached: bool = False  # Has a row been detached from its session?
     thread: int = dataclasses.field(default_factory=threading.get_ident)
-    loaded: list[t.Any] = dataclasses.field(
-        default_factory=list
-    )  # weak references to rows and sessions
+    loaded: list[t.Any] = dataclasses.field(default_factory=list)  # weak references
     steps: list[str] = dataclasses.field(default_factory=list)  # SQL, and "COMMIT"
     problems: list[str] = dataclasses.field(default_factory=list)
 
@@ -652,12 +648,12 @@ EVENTS = {
     sa.engine.Engine: "before_cursor_execute commit",
     sa.pool.Pool: "checkin",
 }
-TRACES: list[Trace] = []  # of the requests that run; the last overtakes the others
+TRACES: list[Trace] = []  # of the running requests; the last overtakes the others
 SESSIONS: weakref.WeakKeyDictionary[t.Any, t.Any] = weakref.WeakKeyDictionary()
 
 
 def caller() -> str:
-    """The line that has called SQLAlchemy: ``flask_admin/contrib/sqla/view.py:42``."""
+    """Return the line that calls SQLAlchemy, as in ``flask_admin/actions.py:42``."""
     frames = [frame for frame, _ in traceback.walk_stack(None)]
     modules = [str(frame.f_globals.get("__name__")) for frame in frames]
     inside = ["sqlalchemy" in module.partition(".")[0] for module in modules]
@@ -769,7 +765,7 @@ one_handle = pytest.mark.parametrize("watched", ["db"], indirect=True)
 
 @operations()
 def test_operation(watched: WatchedBookshop, name: str) -> None:
-    """Twice: the second request finds a session that the first request leaves."""
+    """The second request would find a session that the first request has left."""
     first = watched.perform(Trace(name, code=rename_authors))
     fail_for_problems(first, watched.perform(Trace(name)))
 
@@ -777,7 +773,7 @@ def test_operation(watched: WatchedBookshop, name: str) -> None:
 @operations(**{"delete-many-fast": FAST_DELETE})
 @one_handle
 def test_operation_recovers(watched: WatchedBookshop, name: str) -> None:
-    """Each statement and each commit fails once.  Then the operation is done."""
+    """Each statement and each commit fails once.  Then the operation has to work."""
     traces: list[Trace] = []
     while not traces or "failed" in traces[-1].steps:
         trace = Trace(name, lambda steps: len(steps) == len(traces) + 1)
@@ -805,7 +801,7 @@ def test_operation_is_overtaken(watched: WatchedBookshop, name: str) -> None:
 @one_handle
 @pytest.mark.parametrize("left_out", ["", "lookup"])
 def test_every_endpoint_has_an_operation(watched: t.Any, left_out: str) -> None:
-    """Each endpoint has an operation.  A left-out operation is noticed."""
+    """An endpoint without an operation is noticed."""
     urls = watched.app.url_map
     rules = [rule.endpoint.partition(".") for rule in urls.iter_rules()]
     endpoints = {name for view, _, name in rules if view == "book"}
@@ -839,7 +835,7 @@ REPORTED: dict[str, t.Callable[[t.Any, t.Any], object]] = {
 
 @pytest.mark.parametrize("problem", REPORTED)
 def test_problem_is_reported(problem: str, get_shop: t.Any, events: None) -> None:
-    """Custom code before the view causes the problem, in one of two requests."""
+    """Custom code before the view causes the problem in one of two requests."""
     shop = get_shop(WatchedBookshop, "scoped_session")
     name = "edit-cell" if "true" in problem else "lookup"
     code = partial(REPORTED[problem], shop)
