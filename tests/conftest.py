@@ -1,4 +1,4 @@
-"""What all tests share: markers from fixtures, compiled templates, less garbage."""
+"""Fixtures and markers that all tests share; templates are compiled once."""
 
 import gc
 import os
@@ -17,10 +17,10 @@ from tools.sdist import unpack
 
 Sdist = t.Callable[[str], Path]
 
-# The marker of a test that uses a fixture.
+# A test that uses a fixture gets a marker.
 MARKERS = {"started": "server", "chromium": "browser", "index": "releases"}
 
-# To compile Flask-Admin's templates takes an app 0.4 s. All apps here share them.
+# An app takes 0.4 s to compile Flask-Admin's templates. All apps share the result.
 flask.Flask.jinja_options = {"bytecode_cache": FileSystemBytecodeCache()}
 
 
@@ -33,11 +33,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_runtest_setup() -> None:
-    gc.freeze()  # A recorder collects garbage: it skips what was there before the test.
+    gc.freeze()  # a recorder collects garbage: objects of other tests are skipped
 
 
-def insist(missing: str) -> t.NoReturn:
-    """Skip what cannot be tried here. In CI it has to be possible: fail there."""
+def skip_or_fail(missing: str) -> t.NoReturn:
+    """Skip a test that cannot run here.  In CI it fails."""
     if os.environ.get("SESSION_SCOPING_CI"):
         pytest.fail(missing, pytrace=False)
     pytest.skip(missing)
@@ -45,22 +45,23 @@ def insist(missing: str) -> t.NoReturn:
 
 @pytest.fixture(scope="session")
 def chromium() -> str:
-    """The path of a browser."""
+    """Return the path of a browser."""
     found = shutil.which("chromium")
-    return found or insist("chromium is not installed: nothing to open the report with")
+    return found or skip_or_fail(
+        "chromium is not installed: nothing to open the report with"
+    )
 
 
 @pytest.fixture(scope="session")
 def index() -> None:
-    """A package index can be reached."""
+    """Skip a test when no package index can be reached."""
     try:
         releases("flask-admin")
     except CannotTell as error:
-        insist(str(error))
+        skip_or_fail(str(error))
 
 
 @pytest.fixture
 def sdist(index: None, tmp_path: Path) -> Sdist:
-    """Unpack the source distribution of a Flask-Admin: it holds tests and settings."""
-
+    """Return a function that unpacks the source distribution of a Flask-Admin."""
     return partial(unpack, folder=tmp_path)

@@ -1,4 +1,4 @@
-"""Whether an example runs all the code of a fix that a report prints."""
+"""Check that an example runs all the code of a fix."""
 
 import sys
 import threading
@@ -16,19 +16,17 @@ FIXES = sorted(path.stem for path in FOLDER.glob("*.py") if path.stem != "__init
 
 
 def lines(code: CodeType) -> set[int]:
-    """Return the lines of all functions in a piece of code."""
+    """Return the lines of all functions in a code object."""
+    inner = [constant for constant in code.co_consts if isinstance(constant, CodeType)]
     found = {line for _, _, line in code.co_lines() if line}
-    if (
-        not code.co_flags & CO_OPTIMIZED
-    ):  # of a module or class: importing it runs these
+    if not code.co_flags & CO_OPTIMIZED:  # a module or class: importing it runs these
         found = set()
-    inner = [lines(inner) for inner in code.co_consts if isinstance(inner, CodeType)]
-    return found.union(*inner)
+    return found.union(*map(lines, inner))
 
 
 @contextmanager
-def runs(fix: str) -> t.Iterator[None]:
-    """Check that all lines of a fix are run inside the block; with no name, nothing."""
+def all_lines_run(fix: str) -> t.Iterator[None]:
+    """Check that the block runs all lines of a fix; without a name, check nothing."""
     if not fix:
         yield
         return

@@ -23,7 +23,7 @@ from session_scoping.loading import load_client
 from session_scoping.report.verdict import text
 from tests.apps import APPS
 from tests.apps import Example
-from tests.printed import runs
+from tests.printed import all_lines_run
 
 ROOT = Path(__file__).parent.parent
 # Warnings of Flask-Admin itself would turn its pages into errors.
@@ -130,7 +130,7 @@ def test_what_only_concurrent_requests_break_is_reported(
 def test_a_fixed_app_holds(example: Example) -> None:
     if why := unsupported(example):
         pytest.skip(why)
-    with runs(example.fix):
+    with all_lines_run(example.fix):
         verdict = verdict_on(example)
     assert verdict.holds, text(verdict)
     assert verdict.seen

@@ -1,4 +1,4 @@
-"""What the documents show is what happens."""
+"""The documents: the code in them runs, and prints what they show."""
 
 import json
 import os
@@ -53,19 +53,19 @@ on_another_stack = pytest.mark.skipif(bool(other_stack()), reason=other_stack())
 
 @on_another_stack
 @pytest.mark.parametrize("block", BLOCKS, ids=lambda block: block.title)
-def test_output_is_what_the_code_prints_today(block: Block) -> None:
+def test_a_block_shows_what_its_code_prints(block: Block) -> None:
     check_output(block)
 
 
 @on_another_stack
 @pytest.mark.usefixtures("index")
 @pytest.mark.parametrize("block", UPGRADES, ids=lambda block: block.title)
-def test_output_is_what_an_upgrade_prints_today(block: Block) -> None:
+def test_a_block_shows_what_an_upgrade_prints(block: Block) -> None:
     check_output(block)
 
 
 @pytest.mark.parametrize("document", FIRST)
-def test_the_first_documents_have_living_blocks(document: str) -> None:
+def test_the_first_documents_have_blocks_that_are_run(document: str) -> None:
     assert [block for block in ALL if block.document == document]
 
 
@@ -75,8 +75,7 @@ def test_outputs_that_differ_are_not_the_same() -> None:
 
 
 @pytest.mark.parametrize("document", DOCUMENTS)
-def test_code_is_python(document: str) -> None:
-    """All of it, also what is not run."""
+def test_all_code_is_python(document: str) -> None:
     broken = []
     for block in code(document):
         try:
@@ -86,19 +85,19 @@ def test_code_is_python(document: str) -> None:
     assert broken == []
 
 
-def test_the_list_of_causes_is_that_of_the_code() -> None:
+def test_the_page_of_causes_lists_the_causes_of_the_code() -> None:
     text = text_of("docs/causes.md")
     assert causes(text) == text, "run `make docs`"
 
 
 @pytest.mark.parametrize("document", DOCUMENTS)
-def test_links_inside_the_repository_lead_somewhere(document: str) -> None:
+def test_links_inside_the_repository_have_a_target(document: str) -> None:
     text = text_of(document)
     assert links(text)
     assert broken_links(document, text) == []
 
 
-def test_every_document_is_linked_to() -> None:
+def test_a_document_links_to_every_document() -> None:
     linked = {
         ((ROOT / document).parent / link.partition("#")[0]).resolve()
         for document in DOCUMENTS
@@ -120,12 +119,12 @@ def test_every_document_is_linked_to() -> None:
         '<source srcset="docs/no-such-picture.png">',
     ],
 )
-def test_a_link_that_leads_nowhere_is_found(link: str) -> None:
+def test_a_broken_link_is_found(link: str) -> None:
     [target] = links(link)
     assert broken_links("SUMMARY.md", f"# Summary\n\n{link}\n") == [target]
 
 
-def test_links_in_code_are_none() -> None:
+def test_code_has_no_links() -> None:
     assert links("`x[0](1)`\n\n```text\n[a](b)\n```\n") == []
 
 
@@ -137,12 +136,12 @@ def test_headings_of_the_same_name_have_different_anchors() -> None:
 @on_another_stack
 @pytest.mark.filterwarnings("ignore:Passing a session object:DeprecationWarning")
 @pytest.mark.parametrize("name", ["broken", "fixed"])
-def test_a_picture_is_that_of_the_report(name: str) -> None:
+def test_a_picture_shows_the_report(name: str) -> None:
     known = json.loads(FINGERPRINTS.read_text(encoding="utf-8"))
     assert fingerprint(report(name)) == known[name], "run `make docs`"
 
 
-def test_a_report_that_looks_different_has_another_fingerprint() -> None:
+def test_a_changed_report_has_another_fingerprint() -> None:
     page = (
         '<style>a { width: 1.5em }</style>\n<script id="data">{"ended": 1.5}</script>'
     )
@@ -162,7 +161,7 @@ from shop import create_app
 def test_login():
     assert create_app().test_client().get("/login").status_code == 200
 """
-# What tests/test_wheel.py runs is not here.
+# Without the commands that tests/test_wheel.py runs.
 COMMANDS = {
     "flask --app shop session-scoping": (2, "UserView, list answers 302 and leads to"),
     "flask --app shop session-scoping --client shop_login:client --html report.html": (
@@ -185,13 +184,14 @@ def readme_commands() -> list[str]:
     ]
 
 
-def test_the_commands_on_an_app_are_those_that_are_run() -> None:
+def test_the_commands_of_the_readme_on_an_app_are_run() -> None:
     assert readme_commands() == [*COMMANDS]
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_a_command_on_an_app_runs(command: str, tmp_path: Path) -> None:
-    """With the login client of the README."""
+def test_a_command_on_an_app_runs_with_the_login_client_of_the_readme(
+    command: str, tmp_path: Path
+) -> None:
     [client] = [block for block in code("README.md") if "def client" in block]
     (tmp_path / "shop.py").write_text(SHOP, encoding="utf-8")
     (tmp_path / "shop_login.py").write_text(client, encoding="utf-8")
@@ -207,14 +207,14 @@ def test_a_command_on_an_app_runs(command: str, tmp_path: Path) -> None:
         capture_output=True,
         text=True,
     )
-    status, says = COMMANDS[command]
+    status, message = COMMANDS[command]
     assert done.returncode == status, done.stdout + done.stderr
-    assert says in done.stdout + done.stderr
+    assert message in done.stdout + done.stderr
 
 
 @pytest.mark.parametrize("rule", Rule)
 def test_the_example_of_a_rule_breaks_it(rule: str) -> None:
-    """In the investigation, where each rule is described."""
+    """Try the examples that the investigation names."""
     text = text_of("SESSION_SCOPING_INVESTIGATION.md")
     [described] = re.findall(rf"^### `{rule}`\n(.*?)^##", text, re.M | re.S)
     [app] = re.findall(r"\]\((tests/apps/\w+\.py)\)", described)

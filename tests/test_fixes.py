@@ -1,4 +1,4 @@
-"""Each fix that a report prints is run by an example that holds.
+"""An example that holds runs each fix that a report prints.
 
 Most examples are in ``tests/apps``. Here are those that no drive of an app reaches.
 """
@@ -32,8 +32,8 @@ from tests.apps.blog import blog
 from tests.apps.blog import db
 from tests.apps.blog import of_users
 from tests.apps.blog import User
+from tests.printed import all_lines_run
 from tests.printed import FIXES
-from tests.printed import runs
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:Passing a session object:DeprecationWarning"),
@@ -49,7 +49,7 @@ class FastView(ModelView):
 
 
 def lost_connection(fixed: bool) -> Verdict:
-    """A request loses its connection, and another request follows."""
+    """Lose the connection of a request."""
     app = flask.Flask("lost")
     app.config["SQLALCHEMY_DATABASE_URI"] = "sqlite://"
     closing = close_fails_and_is_kept.FlaskClosingSession
@@ -71,7 +71,7 @@ def lost_connection(fixed: bool) -> Verdict:
 
 
 def stream(fixed: bool) -> Verdict:
-    """A server closes a stream on another thread than it iterates on."""
+    """Iterate over a stream on a thread, and close it on another thread."""
     app = blog(of_users(ModelView))()
     if fixed:
         ended_elsewhere.fix(app, db, User)
@@ -99,7 +99,7 @@ def stream(fixed: bool) -> Verdict:
 
 
 def client_in_context(fixed: bool) -> Verdict:
-    """A test makes its requests inside an app context."""
+    """Make requests inside an app context, as a test does."""
     app = blog(of_users(ModelView))()
     client = app.test_client()
     with Recorder() as recorder:
@@ -113,7 +113,7 @@ def client_in_context(fixed: bool) -> Verdict:
 
 
 def error_page(fixed: bool) -> Verdict:
-    """An error page reads, after a flush has failed."""
+    """Read in an error page, after a flush has failed."""
     app = blog(of_users(ModelView))()
     if fixed:
         not_rolled_back.fix(app, db, User)
@@ -135,7 +135,7 @@ def error_page(fixed: bool) -> Verdict:
 
 
 def mass_delete(fixed: bool) -> Verdict:
-    """The commit of Flask-Admin's delete action fails, and another request follows."""
+    """Let the commit of Flask-Admin's delete action fail, and make another request."""
     view = mass_delete_not_rolled_back.fix(db, FastView) if fixed else FastView
     app = blog(of_users(view))()
     with app.app_context():
@@ -152,8 +152,8 @@ def mass_delete(fixed: bool) -> Verdict:
     return judge(recorder.recording)
 
 
-# By the file of the fix: the cause, and what drives the broken app or the fixed one.
-ELSEWHERE: dict[str, tuple[str, t.Callable[[bool], Verdict]]] = {
+# By the file of the fix: the cause, and a function that drives the broken or fixed app.
+EXAMPLES: dict[str, tuple[str, t.Callable[[bool], Verdict]]] = {
     "close_fails_and_is_kept": (LEFT_IN_REGISTRY, lost_connection),
     "ended_elsewhere": (ENDED_ELSEWHERE, stream),
     "outer_context": (CONTEXT, client_in_context),
@@ -162,9 +162,9 @@ ELSEWHERE: dict[str, tuple[str, t.Callable[[bool], Verdict]]] = {
 }
 
 
-@pytest.mark.parametrize("name", ELSEWHERE)
-def test_what_is_broken_has_its_cause(name: str) -> None:
-    cause, drive = ELSEWHERE[name]
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_a_broken_example_has_its_cause(name: str) -> None:
+    cause, drive = EXAMPLES[name]
     verdict = drive(False)
     found = {
         violation.cause.name for violation in verdict.violations if violation.cause
@@ -172,10 +172,10 @@ def test_what_is_broken_has_its_cause(name: str) -> None:
     assert found == {cause}, text(verdict)
 
 
-@pytest.mark.parametrize("name", ELSEWHERE)
-def test_what_is_fixed_is_not_accused(name: str) -> None:
-    _, drive = ELSEWHERE[name]
-    with runs(name):
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_a_fixed_example_holds(name: str) -> None:
+    _, drive = EXAMPLES[name]
+    with all_lines_run(name):
         verdict = drive(True)
     assert verdict.violations == (), text(verdict)
     assert verdict.recording.requests
@@ -183,15 +183,15 @@ def test_what_is_fixed_is_not_accused(name: str) -> None:
 
 def test_every_cause_has_an_example() -> None:
     known = {cause.name for cause in CAUSES} - {"Flask-Admin itself"}  # test_survey
-    elsewhere = {cause for cause, _ in ELSEWHERE.values()}
-    assert known == {example.cause for example in APPS} - {""} | elsewhere
+    here = {cause for cause, _ in EXAMPLES.values()}
+    assert known == {example.cause for example in APPS} - {""} | here
 
 
 def test_every_fix_is_run_by_an_example() -> None:
-    assert {example.fix for example in APPS} - {""} | {*ELSEWHERE} == {*FIXES}
+    assert {example.fix for example in APPS} - {""} | {*EXAMPLES} == {*FIXES}
 
 
-def test_every_code_that_is_printed_is_that_of_a_fix() -> None:
+def test_printed_code_is_that_of_a_fix() -> None:
     no_code = {
         'pip install "flask-admin>=2.2.1"',
         "Delete the call: the session is removed when the request is over.",

@@ -27,7 +27,7 @@ from session_scoping.recording import View
 from session_scoping.report.html import html
 from session_scoping.rules.judge import judge
 from session_scoping.rules.rules import Rule
-from tests.conftest import insist
+from tests.conftest import skip_or_fail
 
 if t.TYPE_CHECKING or importlib.util.find_spec("playwright"):
     from playwright.sync_api import Browser
@@ -249,7 +249,7 @@ def test_colours_have_the_contrast_of_wcag_aa(
 @pytest.fixture(scope="module")
 def browser(chromium: str) -> t.Iterator["Browser"]:
     if importlib.util.find_spec("playwright") is None:
-        insist("playwright is not installed: nothing to open the report with")
+        skip_or_fail("playwright is not installed: nothing to open the report with")
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
             executable_path=chromium, args=["--no-sandbox"]

@@ -28,7 +28,7 @@ COMMANDS = [
 
 class Outcome(t.NamedTuple):
     status: int
-    says: str
+    message: str
     calls: dict[str, int]  # of uv, by its command
 
 
@@ -64,7 +64,7 @@ def run(*command: str | Path, **how: t.Any) -> subprocess.CompletedProcess[str]:
 
 @pytest.fixture(scope="session")
 def wheel(index: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What is built from a copy: building leaves files beside the code."""
+    """Build the wheel from a copy: building leaves files beside the code."""
     folder = tmp_path_factory.mktemp("wheel")
     tracked = run("git", "ls-files", "-z", cwd=ROOT, check=True).stdout.split("\0")
     for name in filter(None, tracked):
@@ -78,7 +78,7 @@ def wheel(index: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 class Installed(t.NamedTuple):
-    """The wheel in an environment of its own."""
+    """The wheel, installed in a new environment."""
 
     folder: Path
 
@@ -100,16 +100,16 @@ class Installed(t.NamedTuple):
         """Run a command, and count the calls of uv."""
         self.counted.write_text("")
         program, *arguments = shlex.split(command)
-        done = run(self.scripts / program, *arguments, cwd=folder)
+        result = run(self.scripts / program, *arguments, cwd=folder)
         calls = self.counted.read_text().split()
-        return done, {name: calls.count(name) for name in calls}
+        return result, {name: calls.count(name) for name in calls}
 
 
 @pytest.fixture(scope="session")
 def installed(
     wheel: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> t.Callable[[str], Installed]:
-    """With one extra, or with none."""
+    """Install the wheel with an extra, or with none."""
 
     @cache
     def make(extra: str) -> Installed:
@@ -127,7 +127,7 @@ def installed(
     return make
 
 
-def test_the_readme_has_the_commands_that_are_run() -> None:
+def test_the_commands_of_the_readme_are_run() -> None:
     assert [*EXPECTED] == COMMANDS
 
 
@@ -137,44 +137,46 @@ def test_the_readme_has_the_commands_that_are_run() -> None:
 @pytest.mark.parametrize(
     "command",
     [
-        # CI runs the cheapest; the documents' own upgrade is another one.
+        # CI runs the cheapest, and the upgrade that the documents show.
         pytest.param(
             command, marks=[] if " --without " in command else [pytest.mark.weekly]
         )
         for command in EXPECTED
     ],
 )
-def test_a_command_of_the_readme(
+def test_a_command_of_the_readme_prints_its_verdict(
     command: str, extra: str, installed: t.Callable[[str], Installed], tmp_path: Path
 ) -> None:
-    it, outcome = installed(extra), EXPECTED[command]
+    run_installed, outcome = installed(extra), EXPECTED[command]
     if "--app" in command:
-        it.install("flask-sqlalchemy")  # which the app needs
+        run_installed.install("flask-sqlalchemy")  # which the app needs
         (tmp_path / "shop.py").write_text(SHOP, encoding="utf-8")
-    done, calls = it(f"{command}{SAVED if ' upgrade ' in command else ''}", tmp_path)
-    seen = (done.returncode, calls)
-    assert seen == (outcome.status, outcome.calls), done.stdout + done.stderr
-    assert outcome.says in done.stdout
-    assert done.stderr == ""
+    result, calls = run_installed(
+        f"{command}{SAVED if ' upgrade ' in command else ''}", tmp_path
+    )
+    seen = (result.returncode, calls)
+    assert seen == (outcome.status, outcome.calls), result.stdout + result.stderr
+    assert outcome.message in result.stdout
+    assert result.stderr == ""
     if " upgrade " in command:
         assert (
             json.loads((tmp_path / "seen.json").read_text())["status"]
-            == done.returncode
+            == result.returncode
         )
-        assert done.stdout.splitlines()[-1].removeprefix("Verdict: ") in (
+        assert result.stdout.splitlines()[-1].removeprefix("Verdict: ") in (
             (tmp_path / "seen.html").read_text()
         )
 
 
-def test_without_an_extra_it_says_what_to_install(
+def test_without_an_extra_the_error_says_what_to_install(
     installed: t.Callable[[str], Installed], tmp_path: Path
 ) -> None:
-    it = installed("")
+    run_installed = installed("")
     for command in ("upgrade", "bisect"):
         name = f"session-scoping {command} flask==3.1.1 flask==3.1.2"
-        done, calls = it(name, tmp_path)
-        assert "uv is not installed: pip install uv\n" in done.stderr
-        found = (done.returncode, done.stderr.count("\n"), done.stdout, calls)
+        result, calls = run_installed(name, tmp_path)
+        assert "uv is not installed: pip install uv\n" in result.stderr
+        found = (result.returncode, result.stderr.count("\n"), result.stdout, calls)
         assert found == (2, 1, "", {})
 
 
@@ -185,6 +187,6 @@ def test_the_wheel_has_the_drop_in(
         "from session_scoping.compare.fork import drop_in; print(drop_in().read_text())"
     )
     python = installed("").scripts / "python"
-    done = run(python, "-c", code, cwd=tmp_path, check=True)
+    result = run(python, "-c", code, cwd=tmp_path, check=True)
     guard = ROOT / "flask_admin/tests/sqla/test_session_scoping.py"
-    assert done.stdout == guard.read_text(encoding="utf-8") + "\n"
+    assert result.stdout == guard.read_text(encoding="utf-8") + "\n"

@@ -1,6 +1,6 @@
-"""Small apps, as people write them: each breaks one rule, beside the same app fixed.
+"""Small apps, as people write them: each breaks a rule, beside the same app fixed.
 
-They are what the guard is pointed at. `APPS` says what it has to find in each.
+`APPS` says what the guard has to find in each.
 """
 
 import typing as t
@@ -10,23 +10,23 @@ from pathlib import Path
 
 
 class Example(t.NamedTuple):
-    """An app, and what is wrong with it."""
+    """An app, and what the guard has to find in it."""
 
-    name: str  # of the pair, and which of the two it is
+    name: str  # the name of the pair, and broken or fixed
     target: str
     rule: str = ""  # the main rule that it breaks; empty: none
     view: str = ""  # the class of the view that breaks it; empty: no view in particular
     cause: str = ""  # the name of the known cause
-    also: tuple[str, ...] = ()  # other rules that it surely breaks
-    line_marker: str = ""  # what stands at the end of the app's own line to name
+    also: tuple[str, ...] = ()  # other rules that it breaks
+    line_marker: str = ""  # the end of the line that the guard has to name
     needs: tuple[str, ...] = ()  # packages, beyond Flask-Admin and SQLAlchemy
     since: tuple[int, ...] = ()  # the first Flask-Admin to run it
-    before: tuple[int, ...] = ()  # the first one that refuses it, or is fixed
+    before: tuple[int, ...] = ()  # the first Flask-Admin that refuses or fixes it
     since_flask: tuple[int, ...] = ()  # the first Flask with which it is broken
-    client: str = ""  # the function that makes a client which may enter
-    at_once: tuple[str, ...] = ()  # and these, where DATABASE_URL names a file
-    saving: bool = False  # it shows only when something is saved
-    writes: bool = False  # in a GET
+    client: str = ""  # the function that makes a logged-in client
+    at_once: tuple[str, ...] = ()  # rules that it breaks on a database file
+    saving: bool = False  # it is broken only when something is saved
+    writes: bool = False  # it writes in a GET
     alone: bool = False  # it spoils the process for other apps
     fix: str = ""  # the file in session_scoping/fixes that it runs
 
@@ -116,7 +116,7 @@ scopes = partial(pair, module="scopes")
 lite = partial(pair, module="lite", needs=LITE, since=(2, 1))
 
 APPS: list[Example] = [
-    # As people write them.
+    # Whole apps.
     *pair("raw_session", "handle", RAW, "ReportView", fix="raw_session"),
     *pair(
         "never_removed",
@@ -186,7 +186,7 @@ APPS: list[Example] = [
     ),
     Example("module_level:fixed", "tests.apps.module_level:app"),
     *pair("shop", "fresh", KEPT, "StockView", needs=FSA),
-    # Each a small view, or the end of a request, in an app that they share.
+    # Small views and teardowns, in an app that they share.
     *kept("called_session", "handle", CALLED, "CallingView", fix="called_session"),
     *kept("first_use_global", "fresh", KEPT, "CountOnceView"),
     *kept("class_attribute", "fresh", KEPT, "FastUserView", fix="kept_session"),
@@ -266,7 +266,7 @@ APPS: list[Example] = [
     ),
     *lite("lite_session", "handle", LITE_SESSION, "HoldingView", fix="lite_session"),
     *lite("closed_in_count_query", "alive", MIDDLE, "ClosingView", marked=False),
-    # Nothing is wrong in this app, but in two releases of Flask-Admin.
+    # The app is right, and two releases of Flask-Admin are wrong.
     Example(
         "lite_unique:broken",
         "tests.apps.lite:lite_unique",

@@ -1,6 +1,6 @@
 """An async page with a `scoped_session` whose scope is the thread.
 
-The page runs on a thread of its own: what the teardown removes is another session.
+The page runs on another thread, and the teardown removes the session of its own.
 """
 # mypy: allow-subclassing-any
 

@@ -1,5 +1,5 @@
-"""Two databases in one app; a page opens a session of its own for the second one, and
-closes it never. That it is another session is no mistake: it is another database."""
+"""An app with two databases, and a page that never closes its session on the second.
+A second session is no mistake here: it is another database."""
 # mypy: allow-subclassing-any
 
 import typing as t

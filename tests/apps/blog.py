@@ -51,7 +51,7 @@ Factory = t.Callable[[], Flask]
 
 
 def blog(add_views: AddViews, seed: t.Callable[[], None] = seed_as_usual) -> Factory:
-    """Return the function that makes the app, with these views."""
+    """Return a function that makes the app with these views."""
 
     def create_app() -> Flask:
         app = Flask(__name__)
@@ -71,12 +71,12 @@ def blog(add_views: AddViews, seed: t.Callable[[], None] = seed_as_usual) -> Fac
 
 
 def of_users(view: t.Any) -> AddViews:
-    """Return what adds a view of all users, given its class."""
+    """Return a function that adds a view of all users, of this class."""
     return lambda admin: admin.add_view(view(User, db.session))
 
 
 def page(view: t.Any) -> AddViews:
-    """Return what adds a page, given its class, and beside it a view of all users."""
+    """Return a function that adds a page of this class, and a view of all users."""
 
     def add_views(admin: Admin) -> None:
         admin.add_view(ModelView(User, db.session))

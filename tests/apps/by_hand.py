@@ -67,8 +67,8 @@ by_hand_formatter_broken = blog(of_users(OwnPostsView))
 by_hand_formatter_fixed = blog(of_users(PostsView))
 
 
-# on_model_change writes a log through a session of its own: it says "saved" even where
-# the row itself was refused.
+# on_model_change writes a log through another session: the log says "saved" even if the
+# row itself was refused.
 
 
 class LoggedView(UserView):
@@ -88,8 +88,8 @@ by_hand_on_change_broken = blog(of_users(OwnLogView))
 by_hand_on_change_fixed = blog(of_users(LoggedView))
 
 
-# The options of a filter are read through a session of their own: each look at the list
-# leaves one behind.
+# The options of a filter are read through another session: each look at the list leaves
+# a session behind.
 
 
 class Colour(enum.Enum):
@@ -149,8 +149,8 @@ filters_fixed = blog(
 )
 
 
-# A page reads from a second database, on purpose through a session of its own. Where
-# that is not closed, each look keeps a connection.
+# A page reads from a second database, on purpose through another session. The session
+# is not closed, and each look keeps a connection.
 
 
 class OtherView(BaseView):

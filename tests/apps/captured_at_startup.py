@@ -1,4 +1,4 @@
-"""A view takes its session in `__init__`, and reads the list through that one.
+"""A view takes a session in `__init__`, and reads its list through that session.
 
 The list does not show what the form of the same view has just saved.
 """

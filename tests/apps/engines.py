@@ -1,4 +1,4 @@
-"""The database of all the examples, and how those connect that use SQLAlchemy alone."""
+"""The database of all the examples, and an engine for apps on SQLAlchemy alone."""
 
 import os
 

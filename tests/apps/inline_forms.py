@@ -1,6 +1,6 @@
 """A view keeps the row that is being edited, "for later", on itself.
 
-Two people who edit at once get each other's row; either is as old as its request.
+Two people who edit at the same time get each other's row, as old as its request.
 """
 # mypy: allow-subclassing-any
 

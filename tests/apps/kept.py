@@ -47,8 +47,8 @@ called_session_fixed = blog(
 )
 
 
-# A helper takes a session when it is first called. The first request is faultless; from
-# the second on the counts stand still.
+# A helper takes a session when it is first called. The first request is right; from the
+# second on the counts stand still.
 
 _session: t.Any = None
 
@@ -80,7 +80,7 @@ first_use_global_fixed = blog(page(CountView))
 
 
 # A class attribute keeps the session that the first request has opened. Two admins
-# share it: an error in one rolls back an edit in the other.
+# share it: an error in one admin rolls back an edit in the other.
 
 
 class FastUserView(UserView):
@@ -114,8 +114,8 @@ class_attribute_fixed = blog(
 )
 
 
-# The choices of a field are read through a session of the start: a new title is missing
-# from the form until the app is started again.
+# The choices of a field are read through a session of startup: a new title is missing
+# from the form until the app is restarted.
 
 
 class ChoosingView(ModelView):
@@ -161,8 +161,8 @@ query_factory_broken = blog(
 query_factory_fixed = blog(lambda admin: admin.add_view(with_factory(db.session)))
 
 
-# The look-up of a field is given a session: a row that was added since the start is
-# never suggested.
+# The look-up of a field is given a session: a row that was added after startup is never
+# suggested.
 
 
 def with_look_up(session: t.Any) -> ModelView:
@@ -206,8 +206,8 @@ seeded_at_start_broken = blog(add_users, seed_and_keep)
 seeded_at_start_fixed = blog(add_users)
 
 
-# A formatter keeps the rows that it has seen: memory grows, and whoever reads the cache
-# sees rows as they once were.
+# A formatter keeps the rows that it has seen: memory grows, and the cache goes on
+# giving old rows.
 
 SEEN: dict[t.Any, t.Any] = {}
 
@@ -235,8 +235,8 @@ row_cache_broken = blog(of_users(CachedView))
 row_cache_fixed = blog(of_users(FormattedView))
 
 
-# A page takes a connection, past all sessions, and keeps it: the pool has one less for
-# ever, and the database a transaction without end.
+# A page takes a connection, past all sessions, and keeps it: the pool has a connection
+# less, and the database a transaction without end.
 
 COUNT = text("SELECT count(*) FROM post")
 

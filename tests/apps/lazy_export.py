@@ -1,4 +1,4 @@
-"""An export has a column that is loaded row by row, while the answer is streamed.
+"""An export loads a column row by row, while the answer is streamed.
 
 With Flask 3.1.2 or newer the file ends after its first line: `DetachedInstanceError`.
 """

@@ -41,7 +41,7 @@ class UserView(ModelView):
 
 
 def app_with(add_views: t.Callable[[Admin], object]) -> t.Callable[[], Flask]:
-    """Return the function that makes the app, with these views."""
+    """Return a function that makes the app with these views."""
 
     def create_app() -> Flask:
         app = Flask(__name__)
@@ -63,7 +63,7 @@ def app_with(add_views: t.Callable[[Admin], object]) -> t.Callable[[], Flask]:
 
 
 # A view holds db.session, taken while the app was built. With Lite that is a session
-# and no handle: two people at once work in one transaction.
+# and no handle: two people at once work in the same transaction.
 
 
 class HoldingView(UserView):
@@ -78,7 +78,7 @@ lite_session_fixed = app_with(lambda admin: lite_session.fix(admin, db, User, Us
 
 
 # get_count_query closes the session, and the query that it returns goes on using it.
-# What the request has not committed by then is lost without a word.
+# What the request has not committed by then is lost without an error.
 
 
 class ClosingView(UserView):
@@ -95,8 +95,8 @@ closed_in_count_query_fixed = app_with(lambda admin: admin.add_view(UserView(Use
 
 
 # Nothing is wrong here, but Flask-Admin 2.1.0 and 2.2.0 keep the session that their
-# Unique validator got when the view was built: a name stays "already taken" though the
-# row that had it is long gone.
+# Unique validator got when the view was built: a name stays "already taken" although
+# its row is deleted.
 
 
 class LabelView(ModelView):

@@ -1,6 +1,6 @@
-"""Views that only those see who are logged in; the user's row is kept for next time.
+"""Views that need a login, and a cache that keeps the row of the user.
 
-A user who lost a role, or was locked out, keeps it until the app is started again.
+A user who lost a role, or was locked out, keeps it until the app is restarted.
 """
 # mypy: allow-subclassing-any
 

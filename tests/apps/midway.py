@@ -1,4 +1,4 @@
-"""What spoils a request, or more than one, before it is over."""
+"""Code in the middle of a request that spoils this request or the next."""
 
 import typing as t
 
@@ -12,8 +12,8 @@ from tests.apps.blog import of_users
 from tests.apps.blog import Post
 from tests.apps.blog import User
 
-# A formatter "cleans up", and removes the session while the page is made. The rows of
-# the page are detached: the first column that loads lazily ends in a 500.
+# A formatter "cleans up", and removes the session while the page is made. This detaches
+# the rows: the first column that loads lazily answers 500.
 
 
 class PostsView(ModelView):
@@ -40,8 +40,8 @@ removed_in_formatter_broken = blog(of_users(RemovingView))
 removed_in_formatter_fixed = blog(of_users(PostsView))
 
 
-# Each look at the details counts one visit more, and commits it. Nothing outlives its
-# request, but a GET writes: a crawler changes what it reads.
+# Each look at the details counts a visit, and commits it. Nothing outlives its request,
+# but a GET writes: a crawler changes what it reads.
 
 
 class UserView(ModelView):

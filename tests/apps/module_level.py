@@ -1,4 +1,4 @@
-"""An app that is made when its module is imported: handle, admin and all."""
+"""An app that is made when its module is imported."""
 # mypy: allow-subclassing-any
 
 import typing as t

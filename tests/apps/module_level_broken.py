@@ -1,6 +1,6 @@
-"""An app made when its module is imported, with a session of the module to read with.
+"""An app made when its module is imported, and a view that reads with its session.
 
-What is saved in the admin shows in the list only after the app is started again.
+The list shows what is saved in the admin only after the app is restarted.
 """
 
 import typing as t

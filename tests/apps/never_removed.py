@@ -1,7 +1,7 @@
-"""A `scoped_session` that nobody removes when a request is over.
+"""A `scoped_session` that is never removed.
 
-Each thread of the server has a session of its own for ever, so that one and the same
-row looks different from one click to the next.
+Each thread of the server keeps its session for ever, so that a row looks different
+from one click to the next.
 """
 # mypy: allow-subclassing-any
 

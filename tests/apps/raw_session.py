@@ -1,6 +1,6 @@
-"""A view opens a session of its own when it is built, and keeps it for ever.
+"""A view opens a session when it is built, and keeps it for ever.
 
-Every request shares it: rows that were changed elsewhere stay as they were.
+Every request shares it, and shows old rows after they were changed elsewhere.
 """
 # mypy: allow-subclassing-any
 

@@ -49,7 +49,7 @@ Build = t.Callable[[Flask, Admin, Engine], None]
 
 
 def app_with(build: Build) -> t.Callable[[], Flask]:
-    """Make of a function that adds handle and views one that makes the app."""
+    """Turn a function that adds handle and views into a function that makes the app."""
 
     def create_app() -> Flask:
         app = Flask(__name__)
@@ -77,8 +77,8 @@ def scoped(engine: Engine, scope: t.Any = None) -> t.Any:
     return scoped_session(sessionmaker(engine), scopefunc=scope)
 
 
-# A view is given a session and no handle. After an error that nobody rolled back, every
-# page answers with PendingRollbackError until the app is started again.
+# A view is given a session and no handle. After an error without a rollback every page
+# answers with PendingRollbackError until the app is restarted.
 
 
 @app_with
@@ -91,8 +91,8 @@ def raw_session_given_fixed(app: Flask, admin: Admin, engine: Engine) -> None:
     raw_session.fix(app, admin, engine, User, UserView)
 
 
-# The teardown closes the scoped_session, which stays in its registry. Whatever was set
-# on it in one request is still set in the next.
+# The teardown closes the scoped_session, which stays in its registry. What a request
+# sets on it is still set in the next request.
 
 
 @app_with
@@ -128,7 +128,7 @@ def teardown_commits_fixed(app: Flask, admin: Admin, engine: Engine) -> None:
     commits.fix(app, add_users(admin, scoped(engine)))
 
 
-# The teardown removes the session only if there was no error. After a page that failed,
+# The teardown removes the session only if there was no error. After a page has failed,
 # the next request of that thread goes on in its transaction.
 
 
@@ -164,7 +164,7 @@ def teardown_skipped_fixed(app: Flask, admin: Admin, engine: Engine) -> None:
     never_removed.fix(app, add_page(admin, AverageView, scoped(engine)))
 
 
-# The scope is a new one for each call. "Already attached to session 1 (this is 2)":
+# Each call has another scope. "Already attached to session 1 (this is 2)":
 # nothing that is edited can be saved.
 
 
@@ -178,7 +178,7 @@ def scope_per_call_fixed(app: Flask, admin: Admin, engine: Engine) -> None:
     never_removed.fix(app, add_users(admin, small_scope.fix(engine)))
 
 
-# One scope for all requests, which nobody leaves. Two people at once are in one
+# All requests share a scope, which never ends. Two people at once are in the same
 # transaction: either commits, or loses, the other's work.
 
 
@@ -192,8 +192,8 @@ def scope_shared_fixed(app: Flask, admin: Admin, engine: Engine) -> None:
     never_removed.fix(app, add_users(admin, scoped(engine)))
 
 
-# A page asks another page of the same app, and that one removes the session of both:
-# only where it is removed after each request, and not with the app context.
+# A page requests another page of the same app, which removes the session of both: only
+# where it is removed after each request, and not with the app context.
 
 
 class StatusView(BaseView):
@@ -232,8 +232,8 @@ def nested_request_fixed(app: Flask, admin: Admin, engine: Engine) -> None:
     never_removed.fix(app, add_status(app, admin, engine))
 
 
-# A view replaces its handle, one to read with and another to write with. It is there
-# for all requests: one that reads takes it from one that writes.
+# A view replaces its handle: it reads and writes with different handles. All requests
+# share the view: a request that reads takes the handle from a request that writes.
 
 
 class SwitchingView(UserView):
@@ -261,19 +261,19 @@ def replaced_handle_fixed(app: Flask, admin: Admin, engine: Engine) -> None:
     never_removed.fix(app, add_users(admin, scoped(engine)))
 
 
-# A session in g for each request, given to the views by a handle of one's own. Nobody
-# closes it: its connection comes back when the garbage collector passes by.
+# A session in g for each request, given to the views by a handle of the app. It is
+# never closed: its connection comes back when garbage is collected.
 
 
 class CurrentSession:
-    """Passes everything on to the session of the request."""
+    """A handle that passes everything on to the session of the request."""
 
     def __init__(self, engine: Engine) -> None:
         self.make_session = sessionmaker(engine)
 
     @property
     def session(self) -> "CurrentSession":
-        """Flask-Admin 2.1 and newer look for it."""
+        """Flask-Admin 2.1 and newer use this attribute."""
         return self
 
     def __getattr__(self, name: str) -> t.Any:

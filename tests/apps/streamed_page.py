@@ -1,7 +1,7 @@
-"""A page of its own streams rows that are only fetched while the answer is sent.
+"""A page streams rows, and fetches them while the answer is sent.
 
-With Flask 3.1.2 or newer the session was removed by then: it is opened once more, and
-nobody closes it again.
+With Flask 3.1.2 or newer the session is removed by then: the stream opens it again, and
+never closes it.
 """
 # mypy: allow-subclassing-any
 

@@ -1,4 +1,4 @@
-"""A page lets a thread count, and the session of that thread is never closed.
+"""A page counts on a thread, whose session is never closed.
 
 Each visit leaves a connection behind, "idle in transaction".
 """

@@ -4,7 +4,7 @@ import typing as t
 
 import pytest
 
-from tests.conftest import insist
+from tests.conftest import skip_or_fail
 from tests.fire.monitor import Monitor
 from tools.databases import mariadb
 from tools.databases import missing_mariadb
@@ -23,7 +23,7 @@ def started() -> t.Iterator[t.Callable[[str], Server]]:
     def start(name: str) -> Server:
         if name not in running:
             if name == "mariadb" and (missing := missing_mariadb()):
-                insist(missing)
+                skip_or_fail(missing)
             context = makers[name]()
             running[name] = context, context.__enter__()
         return running[name][1]

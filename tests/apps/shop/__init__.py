@@ -1,7 +1,7 @@
-"""A package with a blueprint, models and extensions in modules of their own.
+"""A package with a blueprint, models and extensions in separate modules.
 
-A service is built once with the session of that moment: the page that asks it shows
-the stock of the start of the app.
+A service is built with a session of startup: the page that uses it shows the stock
+of that moment.
 """
 
 from flask import Flask
