@@ -1,4 +1,4 @@
-"""The command, as a user runs it: what it prints, what it saves, and how it ends."""
+"""The command line: what it prints, what it saves, and its exit status."""
 
 import io
 import os
@@ -13,6 +13,7 @@ import click
 import pytest
 from flask.cli import FlaskGroup
 
+from session_scoping import __version__
 from session_scoping.cli import check
 from session_scoping.cli import main
 from session_scoping.recording import Recording
@@ -27,62 +28,62 @@ LEAKS_AT = f"tests/apps/raw_session.py:{LEAK.line} in __init__"
 LOGIN = "tests.apps.login:fixed"
 CLIENT = "tests.apps.login:client"
 
-# Of Flask-Admin itself, which would turn its pages into errors.
+# Warnings of Flask-Admin itself would turn its pages into errors.
 pytestmark = [
     pytest.mark.filterwarnings("ignore:Passing a session object:DeprecationWarning"),
     pytest.mark.filterwarnings("ignore:Yielding raw tuples:DeprecationWarning"),
 ]
 
 
-class Done(t.NamedTuple):
+class Result(t.NamedTuple):
     status: int
     out: str
     err: str
 
     @property
     def lines(self) -> list[str]:
-        """The lines of stderr."""
+        """The lines on stderr."""
         return self.err.splitlines()
 
 
-Run = t.Callable[..., Done]
+Run = t.Callable[..., Result]
 
 
-def end_of(do: click.Command, arguments: t.Sequence[str]) -> int:
+def exit_status(command: click.Command, arguments: t.Sequence[str]) -> int:
     with pytest.raises(SystemExit) as ended:
-        do.main([*arguments])
+        command.main([*arguments])
     assert isinstance(ended.value.code, int)
     return ended.value.code
 
 
 @pytest.fixture
-def scoping(capsys: pytest.CaptureFixture[str]) -> Run:
-    """`python -m session_scoping` with some arguments, in this process."""
+def run_command(capsys: pytest.CaptureFixture[str]) -> Run:
+    """Run `python -m session_scoping --app` in this process."""
 
-    def run(app: str, *arguments: str) -> Done:
-        status = end_of(main, ["--app", app, *arguments])
-        return Done(status, *capsys.readouterr())
+    def run(app: str, *arguments: str) -> Result:
+        status = exit_status(main, ["--app", app, *arguments])
+        return Result(status, *capsys.readouterr())
 
     return run
 
 
 @pytest.fixture
-def flask(capsys: pytest.CaptureFixture[str]) -> Run:
-    """`flask` with some arguments, in this process."""
+def run_flask(capsys: pytest.CaptureFixture[str]) -> Run:
+    """Run `flask` in this process."""
 
-    def run(*arguments: str) -> Done:
+    def run(*arguments: str) -> Result:
         group = FlaskGroup(add_version_option=False, load_dotenv=False)
         group.add_command(check, "session-scoping")
-        return Done(end_of(group, arguments), *capsys.readouterr())
+        return Result(exit_status(group, arguments), *capsys.readouterr())
 
     return run
 
 
-def process(*command: str, folder: Path = ROOT, **environment: str) -> Done:
+def run_process(*command: str, folder: Path = ROOT, **environment: str) -> Result:
     """Run Python in a folder, with the package of this repository."""
     path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
     given = {"NO_COLOR": "1", "PYTHONWARNINGS": "ignore", "PYTHONPATH": path}
-    done = subprocess.run(
+    result = subprocess.run(
         [sys.executable, *command],
         cwd=folder,
         env={**os.environ, **given, **environment},
@@ -90,18 +91,18 @@ def process(*command: str, folder: Path = ROOT, **environment: str) -> Done:
         stdin=subprocess.DEVNULL,
         capture_output=True,
     )
-    return Done(done.returncode, done.stdout, done.stderr)
+    return Result(result.returncode, result.stdout, result.stderr)
 
 
-# -------------------------------------------------------------------- as a user runs it
+# ------------------------------------------------------------------------- the verdict
 
 MODULE = ("-m", "session_scoping", "--app")
 
 
 def test_a_broken_app_is_reported_with_rule_view_line_and_fix() -> None:
-    done = process(*MODULE, f"{RAW}:broken")
-    assert (done.status, done.err) == (1, "")
-    [header] = [line for line in done.out.splitlines() if line.startswith("view")]
+    result = run_process(*MODULE, f"{RAW}:broken")
+    assert (result.status, result.err) == (1, "")
+    [header] = [line for line in result.out.splitlines() if line.startswith("view")]
     assert header.split()[1:] == list(Rule)
     for part in (
         "ReportView      broken     holds      broken",
@@ -110,43 +111,53 @@ def test_a_broken_app_is_reported_with_rule_view_line_and_fix() -> None:
         "admin.add_view(UserView(User, session))",
         "Verdict: 3 of 7 rules are broken: handle, fresh, released.",
     ):
-        assert part in done.out
+        assert part in result.out
 
 
-def test_a_fixed_app_is_clean(scoping: Run) -> None:
-    done = scoping(f"{RAW}:fixed")
-    assert (done.status, done.err) == (0, "")
-    assert "broken" not in done.out
-    assert done.out.endswith("Verdict: sessions are request-scoped.\n")
+def test_a_fixed_app_holds(run_command: Run) -> None:
+    result = run_command(f"{RAW}:fixed")
+    assert (result.status, result.err) == (0, "")
+    assert "broken" not in result.out
+    assert result.out.endswith("Verdict: sessions are request-scoped.\n")
+
+
+def test_the_command_has_a_version() -> None:
+    result = run_process("-m", "session_scoping", "--version")
+    assert result == Result(
+        0, f"python -m session_scoping, version {__version__}\n", ""
+    )
+    assert f'\nversion = "{__version__}"\n' in (ROOT / "pyproject.toml").read_text()
 
 
 def test_flask_has_the_command() -> None:
     """By the entry point of the installed package."""
-    done = process("-m", "flask", "--app", f"{RAW}:broken", "session-scoping")
-    assert (done.status, done.err) == (1, "")
-    assert f"your code: {LEAKS_AT}" in done.out
+    result = run_process("-m", "flask", "--app", f"{RAW}:broken", "session-scoping")
+    assert (result.status, result.err) == (1, "")
+    assert f"your code: {LEAKS_AT}" in result.out
 
 
 def test_flask_takes_the_app_from_its_environment(
-    flask: Run, monkeypatch: pytest.MonkeyPatch
+    run_flask: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("FLASK_APP", f"{RAW}:fixed")
-    done = flask("session-scoping")
-    assert (done.status, done.err) == (0, "")
+    result = run_flask("session-scoping")
+    assert (result.status, result.err) == (0, "")
 
 
-def test_flask_watches_the_app_being_built(flask: Run) -> None:
-    """The group loads no app before the command does, which would be too early."""
-    done = flask("--app", "tests.apps.kept:seeded_at_start_broken", "session-scoping")
-    assert done.status == 1
-    assert "was opened while the app was built" in done.out
+def test_flask_watches_the_app_being_built(run_flask: Run) -> None:
+    """Flask must not load the app before the command does."""
+    result = run_flask(
+        "--app", "tests.apps.kept:seeded_at_start_broken", "session-scoping"
+    )
+    assert result.status == 1
+    assert "was opened while the app was built" in result.out
 
 
-def test_other_commands_of_flask_do_not_pay_for_this_one() -> None:
-    """`flask` imports the command for each of its commands."""
+def test_the_command_imports_no_heavy_package_before_it_runs() -> None:
+    """Each command of `flask` imports it."""
     heavy = {"flask_admin", "packaging", "rich", "sqlalchemy"}
     code = f"import session_scoping.cli, sys; print(sorted({heavy} & set(sys.modules)))"
-    assert process("-c", code).out == "[]\n"
+    assert run_process("-c", code).out == "[]\n"
 
 
 APP = """
@@ -189,7 +200,7 @@ def create_app(*views, url="sqlite://", tables=True):
 
 @pytest.fixture
 def zoo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> t.Iterator[Path]:
-    """The folder of an app, in which the command is started."""
+    """Make a folder with an app, and start there."""
     before = set(sys.modules)
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
@@ -205,77 +216,78 @@ def test_a_module_in_the_current_directory_is_found(
     program: tuple[str, ...], zoo: Path
 ) -> None:
     command = "session-scoping" if "flask" in program else "--leave-alone=x"
-    assert process(*program, "zoo", command, folder=zoo).status == 0
+    assert run_process(*program, "zoo", command, folder=zoo).status == 0
 
 
-def test_a_file_is_found_wherever_it_is(zoo: Path, scoping: Run) -> None:
+def test_a_file_in_another_folder_is_found(zoo: Path, run_command: Run) -> None:
     (zoo / "inner").mkdir()
     (zoo / "inner" / "web.py").write_text(APP)
-    assert scoping("inner/web.py:create_app").status == 0
+    assert run_command("inner/web.py:create_app").status == 0
 
 
 # ------------------------------------------------------------------------------ options
 
 
-def test_reports_are_saved(tmp_path: Path, scoping: Run) -> None:
-    """A report replaces an older report."""
+def test_saved_reports_replace_older_reports(tmp_path: Path, run_command: Run) -> None:
     saved, page = tmp_path / "seen.json", tmp_path / "seen.html"
     saved.write_text("old" * 100_000)
-    scoping(f"{RAW}:broken", "--json", str(saved), "--html", str(page))
+    run_command(f"{RAW}:broken", "--json", str(saved), "--html", str(page))
     verdict = judge(Recording.load(saved))
     assert {found.rule for found in verdict.violations} == {
-        *("handle", "fresh", "released"),
+        *("handle", "fresh", "released")
     }
     html = page.read_text(encoding="utf-8")
     assert html.startswith("<!doctype html>")
     assert LEAKS_AT in html
 
 
-def test_a_report_can_be_sent_down_a_pipe() -> None:
+def test_a_report_can_be_written_to_a_pipe() -> None:
     code = "import json, sys; json.loads(sys.stdin.read().splitlines()[-1])"
     run = f"{sys.executable} -m session_scoping --app {RAW}:fixed --json /dev/stdout"
     shell = f'{run} | {sys.executable} -c "{code}"'
-    done = subprocess.run(shell, shell=True, cwd=ROOT, capture_output=True, text=True)
-    assert (done.returncode, done.stderr) == (0, "")
+    result = subprocess.run(shell, shell=True, cwd=ROOT, capture_output=True, text=True)
+    assert (result.returncode, result.stderr) == (0, "")
 
 
-def test_a_session_made_at_a_named_line_is_left_alone(scoping: Run) -> None:
-    done = scoping(f"{RAW}:broken", "--leave-alone", f"{LEAKS_AT[:-8]}*")
-    assert done.status == 0
-    assert "to leave alone" not in done.out
+def test_a_session_made_at_a_named_line_is_left_alone(run_command: Run) -> None:
+    result = run_command(f"{RAW}:broken", "--leave-alone", f"{LEAKS_AT[:-8]}*")
+    assert result.status == 0
+    assert "to leave alone" not in result.out
 
 
-def test_a_pattern_without_a_match_is_noted(scoping: Run) -> None:
-    done = scoping(f"{RAW}:broken", "--leave-alone", "shop.py:*")
-    assert done.status == 1
-    assert "Note: no session was made at shop.py:*, to leave alone." in done.out
+def test_a_pattern_without_a_match_is_noted(run_command: Run) -> None:
+    result = run_command(f"{RAW}:broken", "--leave-alone", "shop.py:*")
+    assert result.status == 1
+    assert "Note: no session was made at shop.py:*, to leave alone." in result.out
 
 
-def test_without_a_logged_in_client_nothing_holds(scoping: Run) -> None:
-    done = scoping(LOGIN)
-    assert "holds" not in done.out
-    assert "UserView   not reached" in done.out
-    assert done.err.startswith(
+def test_without_a_logged_in_client_nothing_holds(run_command: Run) -> None:
+    result = run_command(LOGIN)
+    assert "holds" not in result.out
+    assert "UserView   not reached" in result.out
+    assert result.err.startswith(
         "session-scoping: nothing was seen: UserView, list answers 302"
     )
 
 
-def test_a_logged_in_client_sees_more(scoping: Run) -> None:
-    done = scoping(LOGIN, "--client", CLIENT)
-    assert done.status == 0
-    assert "not reached" not in done.out
+def test_a_logged_in_client_sees_more(run_command: Run) -> None:
+    result = run_command(LOGIN, "--client", CLIENT)
+    assert result.status == 0
+    assert "not reached" not in result.out
 
 
-def test_a_client_can_be_of_another_file_in_the_current_directory(zoo: Path) -> None:
-    """Also where `flask` is started as a program, which leaves that folder out."""
+def test_a_client_can_be_in_another_file_of_the_current_directory(zoo: Path) -> None:
+    """The program `flask` does not have that directory in its path."""
     (zoo / "inner").mkdir()
     (zoo / "inner" / "login.py").write_text("def enter(app): return app.test_client()")
     flask = ("import sys; sys.path.remove(''); from flask.cli import main; main()",)
     arguments = ("--app", "zoo", "session-scoping", "--client", "inner/login.py:enter")
-    assert process("-c", *flask, *arguments, folder=zoo).status == 0
+    assert run_process("-c", *flask, *arguments, folder=zoo).status == 0
 
 
-def test_the_verdict_counts_the_views_that_were_seen(zoo: Path, scoping: Run) -> None:
+def test_the_verdict_counts_the_views_that_were_seen(
+    zoo: Path, run_command: Run
+) -> None:
     (zoo / "half.py").write_text(
         "from zoo import *\n"
         "class Closed(FishView):\n"
@@ -285,39 +297,39 @@ def test_the_verdict_counts_the_views_that_were_seen(zoo: Path, scoping: Run) ->
         "    return zoo(*views)\n"
         "from zoo import create_app as zoo\n"
     )
-    done = scoping("half:create_app")
-    assert "Closed, list: answers 403" in done.out
-    assert "Verdict: sessions are request-scoped, in 1 of 2 views." in done.out
+    result = run_command("half:create_app")
+    assert "Closed, list: answers 403" in result.out
+    assert "Verdict: sessions are request-scoped, in 1 of 2 views." in result.out
 
 
 @pytest.mark.parametrize(("answer", "status"), [("y\n", 0), ("n\n", 2), ("", 2)])
-def test_writing_asks_first(
+def test_write_asks_first(
     answer: str,
     status: int,
     zoo: Path,
-    scoping: Run,
+    run_command: Run,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("sys.stdin", io.StringIO(answer))
-    done = scoping("zoo:create_app", "--write")
-    assert done.status == status
-    assert done.lines[0] == (
+    result = run_command("zoo:create_app", "--write")
+    assert result.status == status
+    assert result.lines[0] == (
         "--write makes, edits and deletes rows of its own in sqlite://"
     )
     refused = "nothing was written: --write was not agreed to (--yes does)"
-    assert done.err.endswith(f"session-scoping: {refused}\n") == (status == 2)
+    assert result.err.endswith(f"session-scoping: {refused}\n") == (status == 2)
 
 
-def test_writing_is_agreed_to_by_an_option(zoo: Path, scoping: Run) -> None:
-    done = scoping("zoo:create_app", "--write", "--yes", "--json", "seen.json")
-    assert done.status == 0
+def test_yes_agrees_to_write(zoo: Path, run_command: Run) -> None:
+    result = run_command("zoo:create_app", "--write", "--yes", "--json", "seen.json")
+    assert result.status == 0
     requests = Recording.load("seen.json").requests
     assert "create" in {request.does for request in requests}
 
 
 def test_a_terminal_without_arrows_gets_the_verdict() -> None:
-    done = process(*MODULE, f"{RAW}:broken", PYTHONIOENCODING="ascii")
-    assert (done.status, done.err) == (1, "")
+    result = run_process(*MODULE, f"{RAW}:broken", PYTHONIOENCODING="ascii")
+    assert (result.status, result.err) == (1, "")
 
 
 # ------------------------------------------------------------ interrupts and failures
@@ -345,35 +357,38 @@ def at_once():
 )
 
 
-def test_ctrl_c_ends_with_the_verdict_so_far(zoo: Path, scoping: Run) -> None:
-    """It is no failure of the app.  What was seen is saved."""
+def test_ctrl_c_prints_and_saves_the_verdict_so_far(
+    zoo: Path, run_command: Run
+) -> None:
     (zoo / "slow.py").write_text(CTRL_C)
-    done = scoping("slow:slow", "--json", "seen.json", "--html", "seen.html")
-    assert (done.status, done.err) == (130, INTERRUPTED)
-    assert "Note: interrupted: this is the verdict so far." in done.out
-    assert "Verdict: sessions are request-scoped, in 1 of 2 views." in done.out
-    assert "Did not work" not in done.out
+    result = run_command("slow:slow", "--json", "seen.json", "--html", "seen.html")
+    assert (result.status, result.err) == (130, INTERRUPTED)
+    assert "Note: interrupted: this is the verdict so far." in result.out
+    assert "Verdict: sessions are request-scoped, in 1 of 2 views." in result.out
+    assert "Did not work" not in result.out
     assert judge(Recording.load("seen.json")).seen == {1}
     assert (zoo / "seen.html").exists()
 
 
-def test_ctrl_c_before_anything_is_proven_is_still_ctrl_c(
-    zoo: Path, scoping: Run
+def test_ctrl_c_before_anything_is_proven_has_its_own_status(
+    zoo: Path, run_command: Run
 ) -> None:
     (zoo / "slow.py").write_text(CTRL_C)
-    done = scoping("slow:first")
-    assert (done.status, done.err) == (130, INTERRUPTED)
-    assert "Verdict: nothing was seen" in done.out
+    result = run_command("slow:first")
+    assert (result.status, result.err) == (130, INTERRUPTED)
+    assert "Verdict: nothing was seen" in result.out
 
 
-def test_ctrl_c_before_anything_was_seen(zoo: Path, scoping: Run) -> None:
+def test_ctrl_c_while_the_app_is_built_prints_no_verdict(
+    zoo: Path, run_command: Run
+) -> None:
     (zoo / "slow.py").write_text(CTRL_C)
-    assert scoping("slow:at_once") == Done(130, "", INTERRUPTED)
+    assert run_command("slow:at_once") == Result(130, "", INTERRUPTED)
 
 
-def test_ctrl_c_hides_no_broken_rule(zoo: Path, scoping: Run) -> None:
+def test_ctrl_c_does_not_hide_a_broken_rule(zoo: Path, run_command: Run) -> None:
     (zoo / "slow.py").write_text(
-        f"{CTRL_C}\n    # of a leak\n"
+        f"{CTRL_C}\n    # and a leak\n"
         "def leak():\n"
         "    app = create_app(FishView(Fish, db.session), Slow(Bird, db.session))\n"
         "    from sqlalchemy.orm import Session\n"
@@ -381,12 +396,14 @@ def test_ctrl_c_hides_no_broken_rule(zoo: Path, scoping: Run) -> None:
         "    app.extensions['admin'][0]._views[1].session = session\n"
         "    return app\n"
     )
-    done = scoping("slow:leak")
-    assert done.status == 130
-    assert "3 of 7 rules are broken, in 1 of 2 views: handle" in done.out
+    result = run_command("slow:leak")
+    assert result.status == 130
+    assert "3 of 7 rules are broken, in 1 of 2 views: handle" in result.out
 
 
-def test_a_rule_is_broken_although_no_view_can_be_seen(zoo: Path, scoping: Run) -> None:
+def test_a_broken_rule_is_reported_although_no_view_answers(
+    zoo: Path, run_command: Run
+) -> None:
     (zoo / "shut.py").write_text(
         f"{APP}\n"
         "class Shut(FishView):\n"
@@ -397,13 +414,13 @@ def test_a_rule_is_broken_although_no_view_can_be_seen(zoo: Path, scoping: Run) 
         "    with app.app_context(): view.session = db.session()\n"
         "    return app\n"
     )
-    done = scoping("shut:shut")
-    assert (done.status, done.err) == (1, "")
-    assert "`db.session()` given to a view" in done.out
+    result = run_command("shut:shut")
+    assert (result.status, result.err) == (1, "")
+    assert "`db.session()` given to a view" in result.out
 
 
-def test_a_view_that_fails_is_reported_and_the_rest_goes_on(
-    zoo: Path, scoping: Run
+def test_a_failing_view_is_reported_and_the_other_views_are_judged(
+    zoo: Path, run_command: Run
 ) -> None:
     (zoo / "ill.py").write_text(
         f"{APP}\n"
@@ -412,15 +429,15 @@ def test_a_view_that_fails_is_reported_and_the_rest_goes_on(
         "def ill():\n"
         "    return create_app(Ill(Fish, db.session), BirdView(Bird, db.session))\n"
     )
-    done = scoping("ill:ill")
-    assert done.status == 0
-    assert "GET /admin/fish/ (list): ValueError: no fish today" in done.out
-    assert re.search(r"^BirdView +holds +holds ", done.out, re.MULTILINE)
-    assert "request-scoped, in 1 of 2 views, but 6 requests did not work." in done.out
+    result = run_command("ill:ill")
+    assert result.status == 0
+    assert "GET /admin/fish/ (list): ValueError: no fish today" in result.out
+    assert re.search(r"^BirdView +holds +holds ", result.out, re.MULTILINE)
+    assert "request-scoped, in 1 of 2 views, but 6 requests did not work." in result.out
 
 
-def test_a_missing_table_is_reported_and_the_rest_goes_on(
-    zoo: Path, scoping: Run
+def test_a_missing_table_is_reported_and_the_other_views_are_judged(
+    zoo: Path, run_command: Run
 ) -> None:
     (zoo / "bare.py").write_text(
         f"{APP}\n"
@@ -429,30 +446,30 @@ def test_a_missing_table_is_reported_and_the_rest_goes_on(
         "    with app.app_context(): Fish.__table__.drop(db.engine)\n"
         "    return app\n"
     )
-    done = scoping("bare:bare")
-    assert done.status == 0
+    result = run_command("bare:bare")
+    assert result.status == 0
     assert "(list): OperationalError: (sqlite3.OperationalError) no such table" in (
-        done.out
+        result.out
     )
-    assert re.search(r"^BirdView +holds +holds ", done.out, re.MULTILINE)
+    assert re.search(r"^BirdView +holds +holds ", result.out, re.MULTILINE)
 
 
-def test_what_an_app_prints_while_it_loads_comes_first(zoo: Path, scoping: Run) -> None:
+def test_output_of_an_app_comes_before_the_verdict(zoo: Path, run_command: Run) -> None:
     (zoo / "loud.py").write_text(
         f"import logging\nprint('hello')\nlogging.warning('careful')\n{APP}"
     )
-    done = scoping("loud")
-    assert done.status == 0
-    assert done.out.startswith("hello\nFlask-Admin ")
+    result = run_command("loud")
+    assert result.status == 0
+    assert result.out.startswith("hello\nFlask-Admin ")
 
 
 # ---------------------------------------------------------------------------- bad input
 
 
 class Bad(t.NamedTuple):
-    """An input of which there is nothing to say but why."""
+    """An invalid input, and the error that it prints."""
 
-    says: str
+    message: str
     code: str = ""  # of the module `bad`
     app: str = "bad"
     options: tuple[str, ...] = ()
@@ -464,8 +481,6 @@ CALL = "the app ends while it loads: "
 THE_APP = "import flask\napp = flask.Flask('bad')\n"
 WITH_ADMIN = f"{THE_APP}from flask_admin import Admin\nAdmin(app)\n"
 SEEN = "from zoo import *\n"
-ENTER = "import flask\ndef enter(app): "
-HALF = "from zoo import create_app as app\ndef enter(app): return "
 
 BAD = {
     "no such module": Bad(
@@ -473,35 +488,34 @@ BAD = {
         "'path/to/app.py:app'",
         app="nowhere:app",
     ),
-    "a module that it imports is missing": Bad(
+    "a missing module in its imports": Bad(
         f"{LOADS}ModuleNotFoundError: No module named 'nowhere' (bad.py:2)",
         "import flask\nimport nowhere",
     ),
-    "a name that it imports is missing": Bad(
+    "a missing name in its imports": Bad(
         f"{LOADS}ImportError: cannot import name 'Aquarium' from 'zoo'",
         "from zoo import Aquarium",
     ),
-    "an error while it is imported": Bad(
+    "an error in its import": Bad(
         f"{LOADS}KeyError: 'SECRET' (bad.py:2)", "import os\nos.environ['SECRET']"
     ),
     "an error of more than a line": Bad(
-        f"{LOADS}ValueError: first (bad.py:1)",
-        "raise ValueError('first\\nsecond')",
+        f"{LOADS}ValueError: first (bad.py:1)", "raise ValueError('first\\nsecond')"
     ),
     "a syntax error": Bad(
         f"{LOADS}SyntaxError: invalid syntax (bad.py:2)", "\napp = ="
     ),
-    "no app in it": Bad(
+    "a module without an app": Bad(
         "Failed to find Flask application or factory in module 'bad'. Use 'bad:name' "
         "to specify one\n",
         "x = 1",
     ),
-    "two apps in it": Bad(
+    "a module with two apps": Bad(
         "Detected multiple Flask applications in module 'bad'. Use 'bad:name' to "
         "specify the correct one\n",
         "import flask\na, b = flask.Flask('a'), flask.Flask('b')",
     ),
-    "a name that is not there": Bad(
+    "a missing name": Bad(
         f"Failed to find attribute 'shop' in 'bad'{GIVE}", "x = 1", "bad:shop"
     ),
     "no name": Bad(
@@ -528,7 +542,7 @@ BAD = {
     ),
     "a factory that fails by a wrong type": Bad(
         f"{LOADS}TypeError: 'int' object is not callable (bad.py:1)",
-        "def make(one=1): return one()",
+        "def make(number=1): return number()",
         "bad:make",
     ),
     "a factory that fails in a library": Bad(
@@ -549,7 +563,7 @@ BAD = {
     "an app that ends the program": Bad(
         f"{CALL}SystemExit: 3 (bad.py:2)", "import sys\nsys.exit(3)"
     ),
-    "an app that ends the program as if all was well": Bad(
+    "an app that ends the program with status 0": Bad(
         f"{CALL}SystemExit (bad.py:2)", "import sys\nsys.exit()"
     ),
     "an app that ends the program of click": Bad(
@@ -584,16 +598,21 @@ BAD = {
         "open database file: is the database there, and has it its tables?",
         f"{SEEN}app = create_app(url='sqlite:////nowhere/zoo.db', tables=False)",
     ),
-    "tables that are not there": Bad(
+    "missing tables": Bad(
         "no list can be read: OperationalError: (sqlite3.OperationalError) no such "
         "table: fish: is the database there, and has it its tables?",
         f"{SEEN}app = create_app(tables=False)",
     ),
-    "tables that are not there, and statements that are made to fail": Bad(
+    "missing tables, and injected faults": Bad(
         "no list can be read: OperationalError: (sqlite3.OperationalError) no such "
         "table: fish: is the database there, and has it its tables?",
         f"{SEEN}app = create_app(tables=False)",
         options=("--faults",),
+    ),
+    "--yes without --write": Bad(
+        "--yes has no effect without --write",
+        f"{SEEN}app = create_app()",
+        options=("--yes",),
     ),
     "a database that --write cannot find": Bad(
         "cannot tell what --write would write to: UnboundExecutionError: ",
@@ -634,9 +653,9 @@ BAD = {
 APP_OF_A_CLIENT = f"{SEEN}app = create_app()\n"
 BAD |= {
     f"a client: {name}": Bad(
-        says, f"{APP_OF_A_CLIENT}{code}", options=("--client", client)
+        message, f"{APP_OF_A_CLIENT}{code}", options=("--client", client)
     )
-    for name, client, code, says in [
+    for name, client, code, message in [
         ("no name", "bad", "", "--client bad is no MODULE:FUNCTION"),
         (
             "no module",
@@ -712,84 +731,86 @@ BAD |= {
 
 
 @pytest.mark.parametrize("bad", BAD.values(), ids=list(BAD))
-def test_bad_input_is_an_error_of_one_line(bad: Bad, zoo: Path, scoping: Run) -> None:
-    """It is never a verdict, and leaves no file behind."""
+def test_bad_input_is_an_error_of_one_line(
+    bad: Bad, zoo: Path, run_command: Run
+) -> None:
+    """It prints no verdict, and leaves no file behind."""
     (zoo / "bad.py").write_text(bad.code)
-    (zoo / "seen.json").write_text("of another time")
+    (zoo / "seen.json").write_text("an older report")
     reports = [] if "--json" in bad.options else ["--json", "seen.json"]
     reports += [] if "--html" in bad.options else ["--html", "seen.html"]
-    done = scoping(bad.app, *bad.options, *reports)
-    assert done.err.startswith(f"session-scoping: {bad.says}")
-    assert (done.status, len(done.lines)) == (2, 1)
-    assert "request-scoped" not in done.out
+    result = run_command(bad.app, *bad.options, *reports)
+    assert result.err.startswith(f"session-scoping: {bad.message}")
+    assert (result.status, len(result.lines)) == (2, 1)
+    assert "request-scoped" not in result.out
     left = {file.name for file in zoo.iterdir()} - {"__pycache__"}
     assert left == {"zoo.py", "bad.py", "seen.json"}
-    assert (zoo / "seen.json").read_text() == "of another time"
+    assert (zoo / "seen.json").read_text() == "an older report"
 
 
-def test_bad_input_is_an_error_of_the_process(zoo: Path) -> None:
-    bad = BAD["an error while it is imported"]
+def test_bad_input_in_a_process_is_an_error(zoo: Path) -> None:
+    bad = BAD["an error in its import"]
     (zoo / "bad.py").write_text(bad.code)
-    error = f"session-scoping: {bad.says}\n"
-    assert process(*MODULE, "bad", folder=zoo) == Done(2, "", error)
+    error = f"session-scoping: {bad.message}\n"
+    assert run_process(*MODULE, "bad", folder=zoo) == Result(2, "", error)
 
 
-def test_bad_input_is_an_error_of_flask(zoo: Path, flask: Run) -> None:
+def test_bad_input_of_flask_is_an_error(zoo: Path, run_flask: Run) -> None:
     bad = BAD["no Admin"]
     (zoo / "bad.py").write_text(bad.code)
-    done = flask("--app", "bad", "session-scoping")
-    assert (done.status, done.out) == (2, "")
-    assert done.err.startswith(f"session-scoping: {bad.says}")
+    result = run_flask("--app", "bad", "session-scoping")
+    assert (result.status, result.out) == (2, "")
+    assert result.err.startswith(f"session-scoping: {bad.message}")
 
 
 def test_flask_without_an_app_is_an_error(
-    tmp_path: Path, flask: Run, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, run_flask: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    done = flask("session-scoping")
-    assert done.status == 2
-    assert done.err.startswith(
+    result = run_flask("session-scoping")
+    assert result.status == 2
+    assert result.err.startswith(
         "session-scoping: Could not locate a Flask application. Use the 'flask --app'"
     )
 
 
-def test_what_an_app_prints_comes_before_its_error(zoo: Path, scoping: Run) -> None:
+def test_output_of_an_app_comes_before_its_error(zoo: Path, run_command: Run) -> None:
     (zoo / "bad.py").write_text("import sys\nprint('hm', file=sys.stderr)\n1 / 0")
-    done = scoping("bad")
+    result = run_command("bad")
     error = f"session-scoping: {LOADS}ZeroDivisionError: division by zero (bad.py:3)"
-    assert done.lines == ["hm", error]
+    assert result.lines == ["hm", error]
 
 
 def test_a_function_that_makes_no_app_is_an_error(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """`flask.cli.FlaskGroup` also takes a function that makes the app."""
+    """An app can have a `flask.cli.FlaskGroup` with such a function."""
     make: t.Any = lambda: 1  # noqa: E731
     group = FlaskGroup(create_app=make, set_debug_flag=False, load_dotenv=False)
     group.add_command(check, "session-scoping")
-    assert end_of(group, ["session-scoping"]) == 2
+    assert exit_status(group, ["session-scoping"]) == 2
     error = f"session-scoping: not a Flask app, but a int{GIVE}\n"
     assert capsys.readouterr().err == error
 
 
 @pytest.mark.parametrize("package", ["sqlalchemy", "flask_admin.contrib.sqla", "rich"])
-def test_a_package_that_does_not_import_is_an_error(package: str) -> None:
+def test_a_package_that_cannot_be_imported_is_an_error(package: str) -> None:
     code = f"""
 import sys
 sys.modules[{package!r}] = None
 from session_scoping.cli import main
 main(["--app", "{RAW}:fixed"])
 """
-    done = process("-c", code)
-    assert (done.status, len(done.lines)) == (2, 1)
-    assert done.err.startswith("session-scoping: what it needs does not import: ")
-    assert package in done.err
+    result = run_process("-c", code)
+    assert (result.status, len(result.lines)) == (2, 1)
+    assert result.err.startswith("session-scoping: what it needs does not import: ")
+    assert package in result.err
 
 
-def test_a_full_disk_is_an_error_after_the_verdict(scoping: Run) -> None:
-    done = scoping(f"{RAW}:fixed", "--json", "/dev/full")
-    assert done.status == 2
-    assert done.out.endswith("Verdict: sessions are request-scoped.\n")
-    assert done.err.startswith(
+def test_a_full_disk_is_an_error_after_the_verdict(run_command: Run) -> None:
+    result = run_command(f"{RAW}:fixed", "--json", "/dev/full")
+    assert result.status == 2
+    assert result.out.endswith("Verdict: sessions are request-scoped.\n")
+    assert result.err.startswith(
         "session-scoping: cannot write '/dev/full': No space left"
     )

@@ -1,4 +1,4 @@
-"""The pytest plugin, in suites of its own."""
+"""The pytest plugin, tried in suites of the tests."""
 
 import os
 import subprocess
@@ -10,13 +10,13 @@ from textwrap import dedent
 
 import pytest
 
-import session_scoping.plugin.app_suite  # noqa: F401  (once: a suite inside forgets its imports)
+import session_scoping.plugin.app_suite  # noqa: F401  (once: a suite of a test forgets its imports)
 from session_scoping import Recorder
 from tests.apps import APPS
 from tests.apps import CONTEXT
 
 pytest_plugins = ["pytester"]
-# A suite inside has the filters of its own options only.
+# A suite of a test has only the filters of its options.
 pytestmark = pytest.mark.filterwarnings("default")
 
 ROOT = Path(__file__).parents[1]
@@ -47,8 +47,8 @@ def client(app):
 
 
 @pytest.fixture
-def run(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Run:
-    """Run a suite in this process, with the plugin and those that are named."""
+def run_suite(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Run a suite in this process, with this plugin and plugins of the arguments."""
     monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
     monkeypatch.setenv("PYTHONPATH", str(ROOT), prepend=os.pathsep)
     for name in ("CI", "BUILD_NUMBER", "PYTEST_ADDOPTS"):  # they change what is printed
@@ -62,8 +62,8 @@ def run(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Run:
     return run
 
 
-def prints(result: pytest.RunResult, *parts: str) -> None:
-    """Assert that each part is in the output, whatever is between."""
+def assert_printed(result: pytest.RunResult, *parts: str) -> None:
+    """Check that each part is in the output."""
     output = result.stdout.str()
     assert [part for part in parts if part not in output] == []
 
@@ -71,8 +71,8 @@ def prints(result: pytest.RunResult, *parts: str) -> None:
 # ------------------------------------------------------------------ without its options
 
 
-def test_it_imports_nothing_until_asked() -> None:
-    """Every suite pays for a plugin that is installed."""
+def test_the_plugin_imports_nothing_without_its_options() -> None:
+    """An installed plugin is imported in every suite."""
     code = (
         "import session_scoping.plugin, sys;"
         "print({'flask', 'sqlalchemy', 'flask_admin', 'rich'} & set(sys.modules))"
@@ -83,7 +83,9 @@ def test_it_imports_nothing_until_asked() -> None:
     assert done.stdout.strip() == "set()", done.stderr
 
 
-def test_it_does_nothing_until_asked(pytester: pytest.Pytester, run: Run) -> None:
+def test_the_plugin_does_nothing_without_its_options(
+    pytester: pytest.Pytester, run_suite: Run
+) -> None:
     pytester.makepyfile("""
         import sys
         def test_without_options():
@@ -95,21 +97,22 @@ def test_it_does_nothing_until_asked(pytester: pytest.Pytester, run: Run) -> Non
     result.stdout.no_fnmatch_line("session scoping*")
 
 
-def test_its_options_have_a_group_in_the_help(run: Run) -> None:
-    lines = run("--help").outlines
+def test_the_options_have_a_group_in_the_help(run_suite: Run) -> None:
+    lines = run_suite("--help").outlines
     [group] = [
         number for number, line in enumerate(lines) if line == "session scoping:"
     ]
     ours = [line.split()[0] for line in lines[group + 1 :] if line.startswith("  --")]
-    names = [one.partition("=")[0] for one in ours[:2]]
+    names = [option.partition("=")[0] for option in ours[:2]]
     assert names == ["--session-scoping", "--session-scoping-app"]
 
 
 # ------------------------------------------------------------------------------- check
 
 
-def test_check(pytester: pytest.Pytester, run: Run) -> None:
-    """A fixed app passes, and a broken app fails by its rule, view and line."""
+def test_check_passes_a_fixed_app_and_fails_a_broken_app(
+    pytester: pytest.Pytester, run_suite: Run
+) -> None:
     pytester.makeconftest(SHOP)
     pytester.makepyfile("""
         from tests.apps import captured_at_startup as shop
@@ -123,16 +126,17 @@ def test_check(pytester: pytest.Pytester, run: Run) -> None:
         def test_made_by_a_fixture(broken, session_scoping):
             session_scoping.check(broken)
     """)
-    result = run("--no-header")
+    result = run_suite("--no-header")
     result.assert_outcomes(passed=2, failed=2)
-    prints(result, "OpenOrderView breaks", "a session kept beyond its request")
-    made = [one for one in result.outlines if "made at:" in one and LINE in one]
+    assert_printed(result, "OpenOrderView breaks", "a session kept beyond its request")
+    made = [line for line in result.outlines if "made at:" in line and LINE in line]
     assert len(made) == 2
     result.stdout.no_fnmatch_line("*Traceback*")
 
 
-def test_check_in_an_app_context(pytester: pytest.Pytester, run: Run) -> None:
-    """The context is an error of the test, and reported as that."""
+def test_check_in_an_app_context_fails(
+    pytester: pytest.Pytester, run_suite: Run
+) -> None:
     pytester.makepyfile("""
         from tests.apps import captured_at_startup as shop
         def test_around(session_scoping):
@@ -140,23 +144,22 @@ def test_check_in_an_app_context(pytester: pytest.Pytester, run: Run) -> None:
             with app.app_context():
                 session_scoping.check(app)
     """)
-    result = run()
+    result = run_suite()
     result.assert_outcomes(failed=1)
-    prints(result, CONTEXT)
+    assert_printed(result, CONTEXT)
 
 
 @pytest.mark.parametrize(
-    ("app", "says"),
+    ("app", "message"),
     [
         ("flask.Flask('plain')", "plain has no Admin"),
         ("login.fixed()", "nothing was seen: UserView, list answers 302"),
         ("failing()", "nothing was seen: ProductView, list: ZeroDivisionError: "),
     ],
 )
-def test_check_with_nothing_to_see(
-    pytester: pytest.Pytester, run: Run, app: str, says: str
+def test_check_fails_where_nothing_was_seen(
+    pytester: pytest.Pytester, run_suite: Run, app: str, message: str
 ) -> None:
-    """What was not seen is not proven."""
     pytester.makepyfile(f"""
         import flask
         from tests.apps import login, raw_session
@@ -168,9 +171,9 @@ def test_check_with_nothing_to_see(
         def test_blind(session_scoping):
             session_scoping.check({app})
     """)
-    result = run()
+    result = run_suite()
     result.assert_outcomes(failed=1)
-    prints(result, says)
+    assert_printed(result, message)
 
 
 LOGGED_IN = """\
@@ -182,8 +185,9 @@ LOGGED_IN = """\
 """
 
 
-def test_check_with_a_logged_in_client(pytester: pytest.Pytester, run: Run) -> None:
-    """The client is the user's own."""
+def test_check_uses_the_client_of_the_suite(
+    pytester: pytest.Pytester, run_suite: Run
+) -> None:
     pytester.makeconftest(LOGGED_IN)
     pytester.makepyfile("""
         from tests.apps import login
@@ -192,22 +196,23 @@ def test_check_with_a_logged_in_client(pytester: pytest.Pytester, run: Run) -> N
         def test_broken(session_scoping):
             session_scoping.check(login.broken())
     """)
-    result = run()
+    result = run_suite()
     result.assert_outcomes(passed=1, failed=1)
-    prints(result, "breaks released: rows kept beyond their request")
+    assert_printed(result, "breaks released: rows kept beyond their request")
 
 
 # ------------------------------------------------------------------------------- watch
 
 
-def test_watch(pytester: pytest.Pytester, run: Run) -> None:
-    """It judges what the test requests in the block, and only that."""
+def test_watch_judges_only_the_requests_of_its_block(
+    pytester: pytest.Pytester, run_suite: Run
+) -> None:
     pytester.makeconftest(SHOP)
     pytester.makepyfile("""
         def test_fixed(session_scoping, app, client):
             with session_scoping.watch(app) as recording:
                 client.get("/admin/order/")
-            assert [one.path for one in recording.requests] == ["/admin/order/"]
+            assert [request.path for request in recording.requests] == ["/admin/order/"]
         def test_broken(session_scoping, broken):
             with session_scoping.watch(broken):
                 broken.test_client().get("/admin/order/")
@@ -222,25 +227,28 @@ def test_watch(pytester: pytest.Pytester, run: Run) -> None:
             with app.app_context(), session_scoping.watch(app):
                 app.test_client().get("/admin/order/")
     """)
-    result = run("-rfp")
+    result = run_suite("-rfp")
     result.assert_outcomes(passed=2, failed=3)
     result.stdout.fnmatch_lines(
         ["PASSED *::test_fixed", "PASSED *::test_broken_elsewhere"]
     )
-    prints(result, "OpenOrderView breaks", "no request was made", CONTEXT)
+    assert_printed(result, "OpenOrderView breaks", "no request was made", CONTEXT)
 
 
-def test_watch_of_a_failing_block(pytester: pytest.Pytester, run: Run) -> None:
-    """The test's own failure comes first; what it may come from stands beside it."""
+def test_watch_reports_broken_rules_beside_the_failure_of_its_block(
+    pytester: pytest.Pytester, run_suite: Run
+) -> None:
     pytester.makeconftest(SHOP)
     pytester.makepyfile("""
         def test_fails(session_scoping, broken):
             with session_scoping.watch(broken):
                 assert broken.test_client().get("/admin/order/").status_code == 201
     """)
-    result = run()
+    result = run_suite()
     result.assert_outcomes(failed=1)
-    prints(result, "assert 200 == 201", "session scoping call", "OpenOrderView breaks")
+    assert_printed(
+        result, "assert 200 == 201", "session scoping call", "OpenOrderView breaks"
+    )
 
 
 # ------------------------------------------------------------------- --session-scoping
@@ -317,23 +325,22 @@ MIXED = """\
 
 
 @pytest.mark.parametrize("more", ["", "-p xdist -n 2", "-p pytest_randomly"])
-def test_a_healthy_suite_is_left_as_it_is(
-    pytester: pytest.Pytester, run: Run, more: str
+def test_a_healthy_suite_has_the_same_outcomes(
+    pytester: pytest.Pytester, run_suite: Run, more: str
 ) -> None:
     pytester.makeconftest(SHOP)
     pytester.makepyfile(MIXED)
-    without = run(*more.split())
-    within = run("--session-scoping", *more.split())
+    without = run_suite(*more.split())
+    within = run_suite("--session-scoping", *more.split())
     assert within.parseoutcomes() == without.parseoutcomes()
     assert within.ret == without.ret
     within.stdout.fnmatch_lines(["session scoping: watches every request"])
     assert "breaks" not in within.stdout.str()
 
 
-def test_a_leak_fails_the_tests_that_meet_it(
-    pytester: pytest.Pytester, run: Run
+def test_a_leak_fails_each_test_that_requests_it(
+    pytester: pytest.Pytester, run_suite: Run
 ) -> None:
-    """By their own requests, again in each test, and not beyond what is expected."""
     pytester.makeconftest(SHOP)
     pytester.makepyfile("""
         import pytest
@@ -363,7 +370,7 @@ def test_a_leak_fails_the_tests_that_meet_it(
                 get(broken)
             get(app)
     """)
-    result = run("--session-scoping", "-rA")
+    result = run_suite("--session-scoping", "-rA")
     result.assert_outcomes(passed=4, failed=3, xfailed=2)
     result.stdout.fnmatch_lines(
         [
@@ -375,17 +382,17 @@ def test_a_leak_fails_the_tests_that_meet_it(
     output = result.stdout.str()
     sections = output.partition("= FAILURES =")[2].split("___ ")
     for name in "test_leaks", "test_leaks_again", "test_fails":
-        [section] = [one for one in sections if one.startswith(f"{name} __")]
+        [section] = [part for part in sections if part.startswith(f"{name} __")]
         assert LINE in section
         assert ("assert 200 == 201" in section) == (name == "test_fails")
     assert "test_is_in_a_context __" not in output
 
 
 @pytest.mark.parametrize("more", ["", "-p xdist -n 2"])
-def test_a_test_that_holds_an_app_context_is_not_judged(
-    pytester: pytest.Pytester, run: Run, more: str
+def test_a_test_in_an_app_context_is_not_judged(
+    pytester: pytest.Pytester, run_suite: Run, more: str
 ) -> None:
-    """Many healthy suites do: the summary says that nothing is known of them."""
+    """Many healthy suites have such tests.  The summary counts them."""
     pytester.makeconftest(SHOP)
     pytester.makepyfile("""
         import pytest
@@ -398,9 +405,9 @@ def test_a_test_that_holds_an_app_context_is_not_judged(
         def test_fixed(app):
             assert app.test_client().get("/admin/order/").status_code == 200
     """)
-    result = run("--session-scoping", *more.split())
+    result = run_suite("--session-scoping", *more.split())
     result.assert_outcomes(passed=2)
-    prints(
+    assert_printed(
         result,
         "nothing is known of 1 test that made requests inside an app context",
         "::test_in_a_context",
@@ -409,22 +416,24 @@ def test_a_test_that_holds_an_app_context_is_not_judged(
     assert "test_fixed" not in result.stdout.str().partition("nothing is known")[2]
 
 
-def test_a_conftest_that_imports_its_app(pytester: pytest.Pytester, run: Run) -> None:
-    """What it opens is seen, as early as it is."""
-    [known] = [one for one in APPS if one.name == "module_level:broken"]
+def test_a_session_that_conftest_opens_when_it_is_imported_is_reported(
+    pytester: pytest.Pytester, run_suite: Run
+) -> None:
+    [known] = [app for app in APPS if app.name == "module_level:broken"]
     pytester.makeconftest("from tests.apps.module_level_broken import app")
     pytester.makepyfile("""
         from conftest import app
         def test_leaks():
             assert app.test_client().get("/admin/tool/").status_code == 200
     """)
-    result = run("--session-scoping")
+    result = run_suite("--session-scoping")
     result.assert_outcomes(failed=1)
-    prints(result, f"{known.file.name}:{known.line}")
+    assert_printed(result, f"{known.file.name}:{known.line}")
 
 
-def test_no_test_is_remembered(pytester: pytest.Pytester, run: Run) -> None:
-    """A long suite needs no more memory than a short one."""
+def test_the_recording_of_a_test_is_dropped(
+    pytester: pytest.Pytester, run_suite: Run
+) -> None:
     pytester.makepyfile("""
         import gc
         import weakref
@@ -441,20 +450,20 @@ def test_no_test_is_remembered(pytester: pytest.Pytester, run: Run) -> None:
             apps.add(app)
             assert app.test_client().get("/admin/product/").status_code == 200
     """)
-    run("--session-scoping").assert_outcomes(passed=4)
+    run_suite("--session-scoping").assert_outcomes(passed=4)
 
 
 # --------------------------------------------------------------- --session-scoping-app
 
 
 def test_an_app_is_a_test_for_each_view_and_operation(
-    pytester: pytest.Pytester, run: Run
+    pytester: pytest.Pytester, run_suite: Run
 ) -> None:
-    """They are reported, and chosen, as any others."""
+    """pytest reports and selects these tests like any others."""
     pytester.makepyfile("def test_beside(): pass")
-    result = run(f"--session-scoping-app={FIXED}", "-v", "--junitxml=junit.xml")
+    result = run_suite(f"--session-scoping-app={FIXED}", "-v", "--junitxml=junit.xml")
     assert result.ret == 0
-    prints(
+    assert_printed(
         result,
         f"session scoping: drives the admin of {FIXED}",
         "::test_beside PASSED",
@@ -464,22 +473,21 @@ def test_an_app_is_a_test_for_each_view_and_operation(
         f"{FIXED}::OrderView::edit form PASSED",
     )
     cases = ET.parse(pytester.path / "junit.xml").iter("testcase")
-    names = {(one.get("classname"), one.get("name")) for one in cases}
+    names = {(case.get("classname"), case.get("name")) for case in cases}
     assert (f"{FIXED}.OrderView", "list, searched") in names
 
-    chosen = run(f"--session-scoping-app={FIXED}", "-k", "OrderView and searched")
+    chosen = run_suite(f"--session-scoping-app={FIXED}", "-k", "OrderView and searched")
     chosen.assert_outcomes(passed=1, deselected=len(names) - 1)
 
     for more in "-p xdist -n 2", "-p pytest_randomly":
-        again = run(f"--session-scoping-app={FIXED}", *more.split())
+        again = run_suite(f"--session-scoping-app={FIXED}", *more.split())
         again.assert_outcomes(passed=len(names))
 
 
-def test_a_broken_app(run: Run) -> None:
-    """The tests of the view that leaks fail, and no others."""
-    result = run(f"--session-scoping-app={LEAK}", "-v")
+def test_only_the_tests_of_a_broken_view_fail(run_suite: Run) -> None:
+    result = run_suite(f"--session-scoping-app={LEAK}", "-v")
     assert result.ret == pytest.ExitCode.TESTS_FAILED
-    prints(
+    assert_printed(
         result,
         f"{LEAK}::AdminIndexView::page index PASSED",
         f"{LEAK}::OpenOrderView::list FAILED",
@@ -487,57 +495,63 @@ def test_a_broken_app(run: Run) -> None:
         f"{LEAK}::OpenOrderView::create form PASSED",
         LINE,
     )
-    alone = run(f"--session-scoping-app={LEAK}", "-k", "searched")
-    prints(alone, LINE)
+    alone = run_suite(f"--session-scoping-app={LEAK}", "-k", "searched")
+    assert_printed(alone, LINE)
 
 
-def test_building_the_app_is_a_test_of_its_own(run: Run) -> None:
-    [known] = [one for one in APPS if one.name == "seeded_at_start:broken"]
-    result = run(f"--session-scoping-app={known.target}", "-v")
+def test_building_the_app_is_a_test(run_suite: Run) -> None:
+    [known] = [app for app in APPS if app.name == "seeded_at_start:broken"]
+    result = run_suite(f"--session-scoping-app={known.target}", "-v")
     assert result.ret == pytest.ExitCode.TESTS_FAILED
-    prints(result, "::building the app FAILED", f"{known.file.name}:{known.line}")
+    assert_printed(
+        result, "::building the app FAILED", f"{known.file.name}:{known.line}"
+    )
 
 
-def test_both_at_once(pytester: pytest.Pytester, run: Run) -> None:
+def test_a_suite_and_an_app_are_judged_together(
+    pytester: pytest.Pytester, run_suite: Run
+) -> None:
     pytester.makeconftest(SHOP)
     pytester.makepyfile("""
         def test_one(client):
             assert client.get("/admin/order/").status_code == 200
     """)
-    result = run("--session-scoping", f"--session-scoping-app={LEAK}", "-v")
-    prints(result, "::test_one PASSED", "::OpenOrderView::list FAILED")
-    fixed = run("--session-scoping", f"--session-scoping-app={FIXED}")
+    result = run_suite("--session-scoping", f"--session-scoping-app={LEAK}", "-v")
+    assert_printed(result, "::test_one PASSED", "::OpenOrderView::list FAILED")
+    fixed = run_suite("--session-scoping", f"--session-scoping-app={FIXED}")
     assert fixed.ret == 0
 
 
-def test_a_view_that_the_client_must_not_see(
-    pytester: pytest.Pytester, run: Run
+def test_a_view_that_is_closed_to_the_client_is_skipped(
+    pytester: pytest.Pytester, run_suite: Run
 ) -> None:
-    """It is skipped, with the reason; and where all are, nothing is proven."""
+    """Where all views are skipped nothing is proven, and the suite fails."""
     target = "--session-scoping-app=tests.apps.login:fixed"
     pytester.mkdir("no_tests")
     tests = pytester.mkdir("tests_of_login")
     (tests / "conftest.py").write_text(dedent(LOGGED_IN))
     for more in "", "-p xdist -n 2":
-        blind = run(target, "-rs", "no_tests", *more.split())
+        blind = run_suite(target, "-rs", "no_tests", *more.split())
         assert blind.ret == pytest.ExitCode.TESTS_FAILED
-        prints(blind, "answers 302", "nothing was seen of tests.apps.login:fixed")
-        seen = run(target, "--rootdir=.", "tests_of_login", *more.split())
+        assert_printed(
+            blind, "answers 302", "nothing was seen of tests.apps.login:fixed"
+        )
+        seen = run_suite(target, "--rootdir=.", "tests_of_login", *more.split())
         assert seen.ret == 0
         assert "skipped" not in seen.parseoutcomes()
 
 
-def test_a_page_that_fails_is_not_seen(run: Run) -> None:
+def test_a_view_that_only_fails_is_not_seen(run_suite: Run) -> None:
     target = "tests.apps.scopes:teardown_skipped_fixed"
-    result = run(f"--session-scoping-app={target}", "-k", "AverageView")
+    result = run_suite(f"--session-scoping-app={target}", "-k", "AverageView")
     result.assert_outcomes(failed=1, deselected=result.parseoutcomes()["deselected"])
-    prints(result, "nothing was seen: ZeroDivisionError")
+    assert_printed(result, "nothing was seen: ZeroDivisionError")
 
 
-def test_fixtures_of_the_suite_are_not_around_the_app(
-    pytester: pytest.Pytester, run: Run
+def test_autouse_fixtures_do_not_apply_to_the_app(
+    pytester: pytest.Pytester, run_suite: Run
 ) -> None:
-    """A context that is pushed for every test is no fault of the app."""
+    """A context that the suite pushes for every test is no fault of the app."""
     pytester.makeconftest(
         SHOP
         + """
@@ -547,12 +561,12 @@ def context(app):
         yield
 """
     )
-    result = run(f"--session-scoping-app={FIXED}", "-k", "OrderView")
+    result = run_suite(f"--session-scoping-app={FIXED}", "-k", "OrderView")
     assert result.ret == 0
 
 
 @pytest.mark.parametrize(
-    ("target", "says"),
+    ("target", "message"),
     [
         ("nowhere:app", "Could not import 'nowhere'"),
         ("broken:app", "KeyError: 'DATABASE' (*broken.py:2)"),
@@ -562,27 +576,27 @@ def context(app):
         ("plain:app", "plain has no Admin"),
     ],
 )
-def test_an_app_that_is_not_there(
-    pytester: pytest.Pytester, run: Run, target: str, says: str
+def test_an_app_that_cannot_be_loaded_is_a_usage_error(
+    pytester: pytest.Pytester, run_suite: Run, target: str, message: str
 ) -> None:
-    """A usage error of one line."""
     pytester.makepyfile(
         broken="import os\nos.environ['DATABASE']",
         plain="import flask\napp = flask.Flask('plain')",
     )
-    result = run(f"--session-scoping-app={target}")
+    result = run_suite(f"--session-scoping-app={target}")
     assert result.ret == pytest.ExitCode.USAGE_ERROR
-    result.stderr.fnmatch_lines([f"ERROR: session scoping: *{says}*"])
+    result.stderr.fnmatch_lines([f"ERROR: session scoping: *{message}*"])
     assert len(result.stderr.str().strip().splitlines()) == 1
 
 
-def test_options_of_the_ini_file(pytester: pytest.Pytester, run: Run) -> None:
-    """An app to drive always, and sessions to leave alone."""
+def test_the_ini_file_names_an_app_and_sessions_to_leave_alone(
+    pytester: pytest.Pytester, run_suite: Run
+) -> None:
     pytester.makeini(f"""
         [pytest]
         session_scoping_app = {LEAK}
         session_scoping_leave_alone = *{LINE} in *
     """)
-    result = run("-k", "OpenOrderView")
+    result = run_suite("-k", "OpenOrderView")
     assert result.ret == 0
-    prints(result, f"drives the admin of {LEAK}")
+    assert_printed(result, f"drives the admin of {LEAK}")
