@@ -7,6 +7,7 @@ import json
 import typing as t
 from dataclasses import asdict
 from dataclasses import replace
+from inspect import signature
 from pathlib import Path
 
 import pytest
@@ -38,7 +39,6 @@ from session_scoping.rules.cells import Cell
 from session_scoping.rules.judge import judge
 from session_scoping.rules.rules import Rule
 from session_scoping.rules.verdict import Outcome
-from session_scoping.rules.verdict import Verdict
 
 LIBRARY = Place("flask_admin/contrib/sqla/view.py", 1041, "get_list")
 VALIDATORS = Place("flask_admin/contrib/sqla/validators.py", 40, "__call__")
@@ -112,9 +112,11 @@ def recording(
     )
 
 
-def alone(*uses: Use | int, **more: t.Any) -> list[Request]:
-    """Make a list of a single request."""
-    return [request(0, *uses, **more)]
+def alone(*uses: Use | int, sessions: t.Any = None, **more: t.Any) -> Recording:
+    """Record a single request.  Further arguments are for it, or for the recording."""
+    names = {*signature(recording).parameters} & {*more}
+    given = {name: more.pop(name) for name in names}
+    return recording([request(0, *uses, **more)], sessions, **given)
 
 
 def staircase(length: int = 3) -> Recording:
@@ -133,7 +135,7 @@ def shared(maker: str, kept_by: t.Sequence[str] = ()) -> Recording:
 def held(maker: str) -> Recording:
     """Record a view that holds a session of startup, and does not use it."""
     given = session(0, maker=maker, born_in=None, at_startup=True, own=OWN)
-    return recording(alone(), [given], [view(session=0, handle="Session")])
+    return alone(sessions=[given], views=[view(session=0, handle="Session")])
 
 
 # ------------------------------------------------------------------------------- rules
@@ -166,33 +168,31 @@ CASES = {
         "handle",
         "UserView holds session 0, a Session, not a handle",
         held(Maker.HAND),
-        recording(alone(), [session(0, **OLDER)]),
+        alone(sessions=[session(0, **OLDER)]),
     ),
     "a view holds a session, after a view whose session is left alone": Case(
         "handle",
         "UserView holds session 1, a Session, not a handle",
-        recording(
-            alone(),
-            [session(0, left_alone=True), session(1, **OLDER)],
-            [view(session=n, handle="Session") for n in (0, 1)],
+        alone(
+            sessions=[session(0, left_alone=True), session(1, **OLDER)],
+            views=[view(session=n, handle="Session") for n in (0, 1)],
         ),
-        recording(
-            alone(),
-            [session(0, left_alone=True), session(1, **OLDER)],
-            [view(session=0, handle="Session"), view()],
+        alone(
+            sessions=[session(0, left_alone=True), session(1, **OLDER)],
+            views=[view(session=0, handle="Session"), view()],
         ),
     ),
     "a view's handle is replaced": Case(
         "handle",
         "UserView.session is not the object that it was at first",
-        recording(alone(), views=[view(replaced=True)]),
-        recording(alone(), views=[view()]),
+        alone(views=[view(replaced=True)]),
+        alone(views=[view()]),
     ),
     "a session made by hand, on the engine of the handle": Case(
         "single",
         "session 1 is not the session that the handle gives",
-        recording(alone(0, 1), [session(0), session(1, **HAND)]),
-        recording(alone(0, 1), [session(0), session(1, **HAND, engines=[1])]),
+        alone(0, 1, sessions=[session(0), session(1, **HAND)]),
+        alone(0, 1, sessions=[session(0), session(1, **HAND, engines=[1])]),
     ),
     "a session made by hand, on the engine of the view's other requests": Case(
         "single",
@@ -203,28 +203,37 @@ CASES = {
     "a session made by hand, used after a session that is left alone": Case(
         "single",
         "session 2 is not the session that the handle gives",
-        recording(
-            alone(0, 1, 2),
-            [session(0, left_alone=True), session(1, born_in=0), session(2, **HAND)],
+        alone(
+            0,
+            1,
+            2,
+            sessions=[
+                session(0, left_alone=True),
+                session(1, born_in=0),
+                session(2, **HAND),
+            ],
         ),
-        recording(alone(0, 1), [session(0, left_alone=True), session(1, born_in=0)]),
+        alone(0, 1, sessions=[session(0, left_alone=True), session(1, born_in=0)]),
     ),
     "Flask-Admin makes a session, and uses it nowhere": Case(
         "single",
         "session 1 is made by Flask-Admin itself",
-        recording(alone(0), [session(0), session(1, **BY_ADMIN, born_in=0)]),
-        recording(alone(0), [session(0), session(1, **HAND)]),
+        alone(0, sessions=[session(0), session(1, **BY_ADMIN, born_in=0)]),
+        alone(0, sessions=[session(0), session(1, **HAND)]),
     ),
     "Flask-Admin makes a session on another thread": Case(
         "single",
         "session 1 is made by Flask-Admin itself",
-        recording(
-            alone(0),
-            [session(0), session(1, **BY_ADMIN, born_in=None, outside=[ON_A_THREAD])],
+        alone(
+            0,
+            sessions=[
+                session(0),
+                session(1, **BY_ADMIN, born_in=None, outside=[ON_A_THREAD]),
+            ],
         ),
-        recording(
-            alone(0),
-            [
+        alone(
+            0,
+            sessions=[
                 session(0),
                 session(1, **{**HAND, "born_in": None}, outside=[ON_A_THREAD]),
             ],
@@ -233,24 +242,22 @@ CASES = {
     "Flask-Admin works on another thread": Case(
         "single",
         "session 0 is used by Flask-Admin on another thread",
-        recording(
-            alone(0), [session(0, outside=[replace(ON_A_THREAD, unsolicited=True)])]
+        alone(
+            0, sessions=[session(0, outside=[replace(ON_A_THREAD, unsolicited=True)])]
         ),
-        recording(alone(0), [session(0, outside=[ON_A_THREAD])]),
+        alone(0, sessions=[session(0, outside=[ON_A_THREAD])]),
     ),
     "Flask-Admin sends a statement past the session": Case(
         "single",
         "Flask-Admin sends a statement past the session",
-        recording(
-            alone(0), unsolicited=[Unsolicited(Deed.PAST_THE_SESSION, 0, LIBRARY)]
-        ),
-        recording(alone(0)),
+        alone(0, unsolicited=[Unsolicited(Deed.PAST_THE_SESSION, 0, LIBRARY)]),
+        alone(0),
     ),
     "the handle gives two sessions": Case(
         "single",
         "session 1 is used beside session 0",
-        recording(alone(0, 1), [session(0), session(1, born_in=0)]),
-        recording(alone(0, 1), [session(0), session(1, born_in=0, engines=[1])]),
+        alone(0, 1, sessions=[session(0), session(1, born_in=0)]),
+        alone(0, 1, sessions=[session(0), session(1, born_in=0, engines=[1])]),
     ),
     "a session serves a second request": Case(
         "fresh",
@@ -267,32 +274,34 @@ CASES = {
     "a request uses a session of startup": Case(
         "fresh",
         "session 0 is older than the request",
-        recording(alone(0), [session(0, **OLDER)]),
-        recording(alone(0)),
+        alone(0, sessions=[session(0, **OLDER)]),
+        alone(0),
     ),
     "building the app leaves an open session": Case(
         "fresh",
         "session 0 was opened while the app was built, and is still there",
-        recording(
-            alone(),
-            [session(0, born_in=None, at_startup=True, kept=True, closed=False)],
+        alone(
+            sessions=[
+                session(0, born_in=None, at_startup=True, kept=True, closed=False)
+            ]
         ),
-        recording(
-            alone(),
-            [session(0, born_in=None, at_startup=True, kept=False, closed=False)],
+        alone(
+            sessions=[
+                session(0, born_in=None, at_startup=True, kept=False, closed=False)
+            ]
         ),
     ),
     "an object keeps a closed session of startup": Case(
         "fresh",
         "session 0 was opened while the app was built, and is still there",
-        recording(alone(), [session(0, **STARTUP, kept_by=["class shop.View", "s"])]),
-        recording(alone(), [session(0, **STARTUP, kept_by=IN_A_MODULE)]),
+        alone(sessions=[session(0, **STARTUP, kept_by=["class shop.View", "s"])]),
+        alone(sessions=[session(0, **STARTUP, kept_by=IN_A_MODULE)]),
     ),
     "a module keeps an open session of startup": Case(
         "fresh",
         "session 0 was opened while the app was built, and is still there",
-        recording(alone(), [session(0, **STARTUP, closed=False, kept_by=IN_A_MODULE)]),
-        recording(alone(), [session(0, **STARTUP, kept_by=IN_A_MODULE)]),
+        alone(sessions=[session(0, **STARTUP, closed=False, kept_by=IN_A_MODULE)]),
+        alone(sessions=[session(0, **STARTUP, kept_by=IN_A_MODULE)]),
     ),
     "two overlapping requests share a session": Case(
         "fresh isolated",
@@ -303,69 +312,68 @@ CASES = {
     "a session commits after the view has answered": Case(
         "isolated",
         "session 0 commits after the view has answered",
-        recording(alone(0), late_commits=[LateCommit(0, 0, OWN)]),
-        recording(alone(use(0))),
+        alone(0, late_commits=[LateCommit(0, 0, OWN)]),
+        alone(use(0)),
     ),
     "Flask-Admin commits by itself": Case(
         "isolated",
         "Flask-Admin commits where it has nothing to save",
-        recording(alone(0), unsolicited=[Unsolicited(Deed.COMMIT, 0, LIBRARY)]),
-        recording(alone(0)),
+        alone(0, unsolicited=[Unsolicited(Deed.COMMIT, 0, LIBRARY)]),
+        alone(0),
     ),
     "a session is used after it was closed": Case(
         "alive",
         "session 0 is used again after it was closed",
-        recording(alone(use(0, used_after_close=LIBRARY))),
-        recording(alone(use(0))),
+        alone(use(0, used_after_close=LIBRARY)),
+        alone(use(0)),
     ),
     "a session of the handle is used after it was closed": Case(
         "alive",
         "session 0 is used again after it was closed",
-        recording(alone(use(0, used_after_close=LIBRARY))),
-        recording(alone(use(0, used_after_close=LIBRARY)), [session(0, **HAND)]),
+        alone(use(0, used_after_close=LIBRARY)),
+        alone(use(0, used_after_close=LIBRARY), sessions=[session(0, **HAND)]),
     ),
     "a session is used after it was closed, beside a session made by hand": Case(
         "alive",
         "session 1 is used again after it was closed",
-        recording(
-            alone(0, use(1, used_after_close=LIBRARY)),
-            [session(0, **HAND, engines=[1]), session(1, born_in=0)],
+        alone(
+            0,
+            use(1, used_after_close=LIBRARY),
+            sessions=[session(0, **HAND, engines=[1]), session(1, born_in=0)],
         ),
-        recording(
-            alone(0, 1), [session(0, **HAND, engines=[1]), session(1, born_in=0)]
-        ),
+        alone(0, 1, sessions=[session(0, **HAND, engines=[1]), session(1, born_in=0)]),
     ),
     "a session is closed early, and another session replaces it": Case(
         "single alive",
         "session 0 is closed before the view has answered",
-        recording(
-            alone(use(0, closed_early=OWN), 1), [session(0), session(1, born_in=0)]
+        alone(
+            use(0, closed_early=OWN), 1, sessions=[session(0), session(1, born_in=0)]
         ),
-        recording(alone(use(0, closed_early=OWN)), [session(0), session(1)]),
+        alone(use(0, closed_early=OWN), sessions=[session(0), session(1)]),
     ),
     "a library closes the session early": Case(
         "alive",
         "session 0 is closed before the view has answered",
-        recording(alone(closed_by(LIBRARY))),
-        recording(alone(closed_by(LIBRARY), **ERROR)),
+        alone(closed_by(LIBRARY)),
+        alone(closed_by(LIBRARY), **ERROR),
     ),
     "a stream breaks off": Case(
         "alive",
         f"the response broke off: {DETACHED}",
-        recording(alone(0, streamed=True, stream_exception=DETACHED)),
-        recording(alone(0, streamed=True, stream_exception="OSError: gone")),
+        alone(0, streamed=True, stream_exception=DETACHED),
+        alone(0, streamed=True, stream_exception="OSError: gone"),
     ),
     "a session is not closed": Case(
         "released",
         "session 0 is not closed",
-        recording(alone(use(0, closed=False))),
-        recording(alone(use(0))),
+        alone(use(0, closed=False)),
+        alone(use(0)),
     ),
     "a session is not closed, and its request has ended": Case(
         "released",
         "session 0 is not closed",
-        recording(alone(use(0, closed=False))),
-        recording(alone(use(0, closed=False), ended=0.0)),
+        alone(use(0, closed=False)),
+        alone(use(0, closed=False), ended=0.0),
     ),
     "a nested request does not close its own session": Case(
         "released",
@@ -382,40 +390,40 @@ CASES = {
     "an object keeps a closed session": Case(
         "released",
         "session 0 is still referred to",
-        recording(alone(0), [session(0, kept=True)]),
-        recording(alone(0)),
+        alone(0, sessions=[session(0, kept=True)]),
+        alone(0),
     ),
     "a thread does not close its session": Case(
         "released",
         "session 0, used on thread worker, is not closed",
-        recording(
-            alone(), [session(0, closed=False, outside=[Outside(OWN, OWN, "worker")])]
+        alone(
+            sessions=[session(0, closed=False, outside=[Outside(OWN, OWN, "worker")])]
         ),
-        recording(alone(), [session(0, outside=[Outside(OWN, OWN, "worker")])]),
+        alone(sessions=[session(0, outside=[Outside(OWN, OWN, "worker")])]),
     ),
     "a connection is not returned": Case(
         "released",
         "connections taken: 2, returned: 1",
-        recording(alone(0, taken=2, returned=1), unreturned=[Unreturned(0, OWN)]),
-        recording(alone(0, taken=2, returned=2)),
+        alone(0, taken=2, returned=1, unreturned=[Unreturned(0, OWN)]),
+        alone(0, taken=2, returned=2),
     ),
     "a connection is not returned, and its request has ended": Case(
         "released",
         "connections taken: 1, returned: 0",
-        recording(alone(0, taken=1)),
-        recording(alone(0, taken=1, ended=0.0)),
+        alone(0, taken=1),
+        alone(0, taken=1, ended=0.0),
     ),
     "an object keeps a row, and its request has ended": Case(
         "released",
         "a User that it loaded is still referred to",
-        recording(alone(0), kept=[KeptInstance("User", 0, 0)]),
-        recording(alone(0, ended=0.0), kept=[KeptInstance("User", 0, 0)]),
+        alone(0, kept=[KeptInstance("User", 0, 0)]),
+        alone(0, ended=0.0, kept=[KeptInstance("User", 0, 0)]),
     ),
     "an object keeps a row": Case(
         "released",
         "a User that it loaded is still referred to",
-        recording(alone(0), kept=[KeptInstance("User", 0, 0)]),
-        recording(alone(0)),
+        alone(0, kept=[KeptInstance("User", 0, 0)]),
+        alone(0),
     ),
     "an operation fails after an injected fault": Case(
         "recovers",
@@ -438,14 +446,14 @@ CASES = {
     "a page shows an uncommitted change of another request": Case(
         "isolated",
         "shows a change that another request has not committed",
-        recording(alone(0, dirty_read=True)),
-        recording(alone(0)),
+        alone(0, dirty_read=True),
+        alone(0),
     ),
     "a request saves an uncommitted change of another request": Case(
         "isolated",
         "saves a change that no request has committed",
-        recording(alone(0, dirty_write=True)),
-        recording(alone(0)),
+        alone(0, dirty_write=True),
+        alone(0),
     ),
     "an operation has no effect beside another request": Case(
         "isolated",
@@ -468,8 +476,8 @@ CASES = {
     "a connection is returned with its transaction open": Case(
         "released",
         "a connection is back in the pool with its transaction open",
-        recording(alone(0, left_in_transaction=True)),
-        recording(alone(0)),
+        alone(0, left_in_transaction=True),
+        alone(0),
     ),
     "an operation shows no row after an injected fault": Case(
         "recovers",
@@ -505,40 +513,40 @@ CASES = {
     "a request fails because an earlier request did not roll back": Case(
         "recovers",
         f"fails because of an earlier request: {PENDING}",
-        recording(alone(0, exception=PENDING, status=500), [session(0, born_in=None)]),
-        recording(alone(0, **ERROR)),
+        alone(0, exception=PENDING, status=500, sessions=[session(0, born_in=None)]),
+        alone(0, **ERROR),
     ),
     "a request goes on after an error without a rollback": Case(
         "recovers",
         f"uses the session again without a rollback: {PENDING}",
-        recording(alone(0, exception=PENDING, status=500)),
-        recording(alone(0, **ERROR)),
+        alone(0, exception=PENDING, status=500),
+        alone(0, **ERROR),
     ),
     "a request without a session fails because of an earlier request": Case(
         "recovers",
         f"fails because of an earlier request: {PENDING}",
-        recording(alone(exception=PENDING, status=500)),
-        recording(alone(**ERROR)),
+        alone(exception=PENDING, status=500),
+        alone(**ERROR),
     ),
     "a session is not closed only when the view fails": Case(
         "recovers",
         "`released` is broken when the request fails: session 0 is not closed",
-        recording(alone(use(0, closed=False), **ERROR)),
-        recording(alone(use(0), **ERROR)),
+        alone(use(0, closed=False), **ERROR),
+        alone(use(0), **ERROR),
     ),
 }
 
 
-def broken_rules(verdict: Verdict) -> str:
-    rules = {violation.rule for violation in verdict.violations}
-    return " ".join(name for name in Rule if name in rules)
+def broken_rules(seen: Recording) -> str:
+    rules = {violation.rule for violation in judge(seen).violations}
+    return " ".join(rule for rule in Rule if rule in rules)
 
 
 @pytest.mark.parametrize("case", CASES.values(), ids=list(CASES))
 def test_a_rule_is_broken(case: Case) -> None:
-    verdict = judge(case.broken)
-    assert broken_rules(verdict) == case.rules
-    assert case.message in [violation.what for violation in verdict.violations]
+    assert broken_rules(case.broken) == case.rules
+    messages = [violation.what for violation in judge(case.broken).violations]
+    assert case.message in messages
 
 
 @pytest.mark.parametrize("case", CASES.values(), ids=list(CASES))
@@ -558,15 +566,13 @@ def test_a_rule_broken_only_in_a_failed_request_breaks_recovers(
     sign: dict[str, t.Any],
 ) -> None:
     requests = [request(0, 0), request(1, use(1, closed=False), **sign)]
-    assert (
-        broken_rules(judge(recording(requests, [session(0), session(1)]))) == "recovers"
-    )
+    assert broken_rules(recording(requests)) == "recovers"
 
 
 def test_a_pending_rollback_is_reported_of_the_first_session() -> None:
-    failed = alone(0, 1, exception=PENDING, status=500)
     sessions = [session(0), session(1, born_in=0, engines=[1])]
-    [violation] = judge(recording(failed, sessions)).violations
+    seen = alone(0, 1, sessions=sessions, exception=PENDING, status=500)
+    [violation] = judge(seen).violations
     assert violation.sessions == (0,)
 
 
@@ -580,7 +586,7 @@ HEALTHY = {
         [request(0, 0, 1), request(1, 2, 3)],
         [session(n, born_in=n // 2, engines=[n % 2]) for n in range(4)],
     ),
-    "two engines in one session": recording(alone(0), [session(0, engines=[0, 1])]),
+    "two engines in one session": alone(0, sessions=[session(0, engines=[0, 1])]),
     "sessions made by hand, and no handle": recording(
         [request(0, 0), request(1, 1)], [session(n, maker=Maker.HAND) for n in (0, 1)]
     ),
@@ -590,26 +596,25 @@ HEALTHY = {
     "a nested request leaves the session of the outer request open": recording(
         [request(0, 0), request(1, use(0, closed=False), **NESTED)]
     ),
-    "a session is closed early, and not used again": recording(
-        alone(use(0, closed_early=OWN))
-    ),
-    "a session is closed early, and another session uses another engine": recording(
-        alone(use(0, closed_early=OWN), 1),
-        [session(0), session(1, engines=[1], born_in=0)],
+    "a session is closed early, and not used again": alone(use(0, closed_early=OWN)),
+    "a session is closed early, and another session uses another engine": alone(
+        use(0, closed_early=OWN),
+        1,
+        sessions=[session(0), session(1, engines=[1], born_in=0)],
     ),
     "overlapping requests": recording(
         [request(n, n, started=n / 10, ended=1.0) for n in range(5)]
     ),
-    "a session of startup that no request uses": recording(
-        alone(), [session(0, born_in=None, at_startup=True)]
+    "a session of startup that no request uses": alone(
+        sessions=[session(0, born_in=None, at_startup=True)]
     ),
-    "a session made outside of requests that no request uses": recording(
-        alone(), [session(0, born_in=None, kept=True)]
+    "a session made outside of requests that no request uses": alone(
+        sessions=[session(0, born_in=None, kept=True)]
     ),
-    "an unreturned connection of a session that is left alone": recording(
-        alone(use(0, closed=False), taken=1), [session(0, left_alone=True)]
+    "an unreturned connection of a session that is left alone": alone(
+        use(0, closed=False), taken=1, sessions=[session(0, left_alone=True)]
     ),
-    "a request without a session": recording(alone()),
+    "a request without a session": alone(),
     "nothing": Recording(),
 }
 
@@ -641,29 +646,25 @@ def test_a_session_that_a_view_holds_breaks_handle_but_not_single() -> None:
         session(0, maker=Maker.HAND, born_in=None, at_startup=True),
         session(1, born_in=0),
     ]
-    assert broken_rules(judge(recording(alone(0, 1), sessions, [view(session=0)]))) == (
-        "handle fresh"
-    )
+    seen = alone(0, 1, sessions=sessions, views=[view(session=0)])
+    assert broken_rules(seen) == "handle fresh"
 
 
 def test_a_used_session_of_startup_breaks_fresh_only_once() -> None:
-    sessions = [session(0, **STARTUP, closed=False)]
-    rules = [
-        violation.rule for violation in judge(recording(alone(0), sessions)).violations
-    ]
+    seen = alone(0, sessions=[session(0, **STARTUP, closed=False)])
+    rules = [violation.rule for violation in judge(seen).violations]
     assert rules == ["fresh", "released"]
 
 
 def test_a_request_that_ends_when_the_next_starts_does_not_overlap_it() -> None:
     requests = [request(0, 0, ended=1.0), request(1, 0)]
-    assert broken_rules(judge(recording(requests))) == "fresh"
+    assert broken_rules(recording(requests)) == "fresh"
 
 
 def test_a_rule_broken_in_any_request_that_works_is_not_recovers() -> None:
     requests = [request(0, use(0, closed=False)), request(1, use(1, closed=False))]
     requests[1].exception = "ValueError: no"
-    verdict = judge(recording(requests))
-    assert broken_rules(verdict) == "released"
+    assert broken_rules(recording(requests)) == "released"
 
 
 # ----------------------------------------------------------------------------- causes
@@ -677,7 +678,7 @@ def with_session_of_startup(
     kept_by: t.Sequence[str], maker: str = Maker.LITE, admin: str = "2.2.1"
 ) -> Recording:
     given = session(0, maker=maker, kept=True, kept_by=kept_by, **OLDER)
-    return recording(alone(0), [given], admin=admin)
+    return alone(0, sessions=[given], admin=admin)
 
 
 CLOSED_EARLY = CASES[
@@ -773,21 +774,22 @@ KNOWN: dict[str, tuple[Recording, list[Recording]]] = {
         CLOSED_EARLY,
         [
             TWO_OF_THE_HANDLE,
-            recording(
-                alone(use(0, closed_early=OWN)), late_commits=[LateCommit(0, 0, OWN)]
-            ),
+            alone(use(0, closed_early=OWN), late_commits=[LateCommit(0, 0, OWN)]),
         ],
     ),
     "Flask 3.1.2 and newer: a streamed export outlives its session": (
-        recording(alone(0, **EXPORT), flask="3.1.2"),
+        alone(0, **EXPORT, flask="3.1.2"),
         [
-            recording(alone(0, **EXPORT), flask="3.1.1"),
-            recording(alone(0, stream_exception=DETACHED), flask="3.1.2"),
-            recording(alone(use(0, closed=False), streamed=True), flask="3.1.2"),
+            alone(0, **EXPORT, flask="3.1.1"),
+            alone(0, stream_exception=DETACHED, flask="3.1.2"),
+            alone(use(0, closed=False), streamed=True, flask="3.1.2"),
             # a stream breaks off, and something else breaks the rule
-            recording(
-                alone(0, 1, streamed=True, stream_exception="OSError: gone"),
-                [session(0), session(1, **HAND)],
+            alone(
+                0,
+                1,
+                streamed=True,
+                stream_exception="OSError: gone",
+                sessions=[session(0), session(1, **HAND)],
                 flask="3.1.2",
             ),
         ],
@@ -796,24 +798,25 @@ KNOWN: dict[str, tuple[Recording, list[Recording]]] = {
         recording([failed_bulk_delete(left_in_transaction=True)]),
         [
             recording([failed_bulk_delete(left_in_transaction=True)], admin="9.0"),
-            recording(alone(0, left_in_transaction=True)),
+            alone(0, left_in_transaction=True),
         ],
     ),
     "a teardown that commits": (LATE_COMMIT, [OPEN]),
     "a session used by a background thread": (THREAD, [OPEN]),
     "a scope that is smaller than a request": (
-        recording(alone(0, 1), [session(n, **SMALL) for n in (0, 1)]),
+        alone(0, 1, sessions=[session(n, **SMALL) for n in (0, 1)]),
         [
             TWO_OF_THE_HANDLE,
             shared(Maker.SCOPED_SESSION),
             # one session is older
-            recording(alone(0, 1), [scoped(born_in=None), session(1, **SMALL)]),
+            alone(0, 1, sessions=[scoped(born_in=None), session(1, **SMALL)]),
             # one session is not of the scoped_session
-            recording(alone(0, 1), [session(0), session(1, **SMALL)]),
+            alone(0, 1, sessions=[session(0), session(1, **SMALL)]),
             # another rule is broken
-            recording(
-                alone(0, 1),
-                [scoped(), session(1, **SMALL, engines=[1])],
+            alone(
+                0,
+                1,
+                sessions=[scoped(), session(1, **SMALL, engines=[1])],
                 late_commits=[LateCommit(0, 0, OWN)],
             ),
         ],
@@ -822,31 +825,31 @@ KNOWN: dict[str, tuple[Recording, list[Recording]]] = {
         shared(Maker.SCOPED_SESSION),
         [
             shared(Maker.FLASK_SQLALCHEMY),
-            recording(alone(use(0, used_after_close=OWN)), [scoped()]),
-            recording(alone(0), [scoped(kept=True, kept_by=IN_A_MODULE)]),
+            alone(use(0, used_after_close=OWN), sessions=[scoped()]),
+            alone(0, sessions=[scoped(kept=True, kept_by=IN_A_MODULE)]),
         ],
     ),
     "a handle that leaves its session open": (
-        recording(alone(Use(0, LIBRARY)), [session(0, **HAND, closed=False)]),
+        alone(Use(0, LIBRARY), sessions=[session(0, **HAND, closed=False)]),
         [
-            recording(alone(Use(0, OWN)), [session(0, **HAND, closed=False)]),
-            recording(alone(Use(0, LIBRARY)), [session(0, closed=False)]),
+            alone(Use(0, OWN), sessions=[session(0, **HAND, closed=False)]),
+            alone(Use(0, LIBRARY), sessions=[session(0, closed=False)]),
             MADE_BY_HAND,
         ],
     ),
     "a failed statement that is not rolled back": (
-        recording(alone(0, exception=PENDING, status=500)),
+        alone(0, exception=PENDING, status=500),
         [CASES["a request fails because an earlier request did not roll back"].broken],
     ),
     "Flask-Admin itself": (
-        recording(
-            alone(closed_by(LIBRARY)),
+        alone(
+            closed_by(LIBRARY),
             unsolicited=[
                 Unsolicited(Deed.COMMIT, 0, LIBRARY),
                 Unsolicited(Deed.PAST_THE_SESSION, 0, LIBRARY),
             ],
         ),
-        [recording(alone(closed_by(OWN)))],
+        [alone(closed_by(OWN))],
     ),
     "a session made by hand": (
         MADE_BY_HAND,
@@ -889,31 +892,34 @@ OTHER_SIGNS = {
     "a session first used by the validator": (
         "Flask-Admin 2.1.0 and 2.2.0: the Unique validator keeps a session from "
         "startup",
-        recording(
-            alone(Use(0, VALIDATORS, closed=True)),
-            [session(0, maker=Maker.LITE, **OLDER)],
+        alone(
+            Use(0, VALIDATORS, closed=True),
+            sessions=[session(0, maker=Maker.LITE, **OLDER)],
             admin="2.1.0",
         ),
     ),
     "a stream that opens its session again": (
         "Flask 3.1.2 and newer: a streamed export outlives its session",
-        recording(
-            alone(use(0, used_after_close=LIBRARY, closed=False), streamed=True),
-            [session(0, closed=False)],
+        alone(
+            use(0, used_after_close=LIBRARY, closed=False),
+            streamed=True,
+            sessions=[session(0, closed=False)],
             flask="3.1.3",
         ),
     ),
     "the stream does not close its session": (
         "a stream that was ended on another thread than it began on",
-        recording(
-            alone(use(0, closed=False), ended_on="other"), [session(0, closed=False)]
+        alone(
+            use(0, closed=False), ended_on="other", sessions=[session(0, closed=False)]
         ),
     ),
     "a lost connection, and a path from the app to the registry": (
         "a lost connection leaves its session in the registry",
-        recording(
-            alone(0),
-            [session(0, kept=True, kept_by=["app", REGISTRY], close_error="gone")],
+        alone(
+            0,
+            sessions=[
+                session(0, kept=True, kept_by=["app", REGISTRY], close_error="gone")
+            ],
         ),
     ),
     "a session that serves another request, with no keeper found": (
@@ -931,9 +937,9 @@ OTHER_SIGNS = {
     ),
     "a scoped_session that its registry keeps": (
         "a `scoped_session` that is never removed",
-        recording(
-            alone(0),
-            [
+        alone(
+            0,
+            sessions=[
                 session(
                     0, maker=Maker.SCOPED_SESSION, kept=True, kept_by=["app", REGISTRY]
                 )
@@ -942,9 +948,9 @@ OTHER_SIGNS = {
     ),
     "a scoped_session that a module keeps": (
         "a session kept beyond its request",
-        recording(
-            alone(0),
-            [
+        alone(
+            0,
+            sessions=[
                 session(
                     0,
                     maker=Maker.SCOPED_SESSION,
@@ -1062,7 +1068,7 @@ def test_two_causes_in_one_view_are_two_findings() -> None:
 
 def test_violations_without_a_known_cause_are_grouped_by_their_message() -> None:
     uses = use(0, closed=False), use(1, closed=False)
-    seen = recording(alone(*uses), [session(0), session(1, born_in=0)])
+    seen = alone(*uses, sessions=[session(0), session(1, born_in=0)])
     assert [finding.rules for finding in judge(seen).findings] == [
         ["single"],
         ["released"],
@@ -1103,7 +1109,7 @@ def test_a_repeated_violation_has_all_its_requests() -> None:
 
 def test_sessions_made_on_two_lines_are_two_violations() -> None:
     sessions = [session(0), *(session(n, **HAND, own=own) for n, own in LINES)]
-    verdict = judge(recording(alone(0, 1, 2), sessions))
+    verdict = judge(alone(0, 1, 2, sessions=sessions))
     assert [violation.made for violation in verdict.violations] == [OWN, OTHER]
 
 
@@ -1114,32 +1120,28 @@ LINES = ((1, OWN), (2, OTHER))
 
 PLACES: dict[str, tuple[Recording, str, object]] = {
     "where the session was made": (
-        recording(alone(use(0, closed=False)), [session(0, own=OWN, place=LIBRARY)]),
+        alone(use(0, closed=False), sessions=[session(0, own=OWN, place=LIBRARY)]),
         "made",
         OWN,
     ),
     "where it was made, by a library": (
-        recording(alone(use(0, closed=False)), [session(0, place=LIBRARY)]),
+        alone(use(0, closed=False), sessions=[session(0, place=LIBRARY)]),
         "made",
         LIBRARY,
     ),
-    "where it was first used": (
-        recording(alone(use(0, closed=False))),
-        "place",
-        LIBRARY,
-    ),
+    "where it was first used": (alone(use(0, closed=False)), "place", LIBRARY),
     "the line of the app that uses it": (
-        recording(alone(use(0, closed=False, own=OTHER))),
+        alone(use(0, closed=False, own=OTHER)),
         "own",
         OTHER,
     ),
     "where a session of startup was made": (
-        recording(alone(0), [session(0, **OLDER, own=OWN, place=LIBRARY)]),
+        alone(0, sessions=[session(0, **OLDER, own=OWN, place=LIBRARY)]),
         "what",
         f"session 0 is older than the request: made at {OWN}",
     ),
     "where a session of startup was made, by a library": (
-        recording(alone(0), [session(0, **OLDER, place=LIBRARY)]),
+        alone(0, sessions=[session(0, **OLDER, place=LIBRARY)]),
         "what",
         f"session 0 is older than the request: made at {LIBRARY}",
     ),
@@ -1154,50 +1156,52 @@ PLACES: dict[str, tuple[Recording, str, object]] = {
         OTHER,
     ),
     "where it was closed too early": (
-        recording(alone(use(0, own=OTHER, used_after_close=LIBRARY, closed_early=OWN))),
+        alone(use(0, own=OTHER, used_after_close=LIBRARY, closed_early=OWN)),
         "own",
         OWN,
     ),
     "where it is used after the answer": (
-        recording(alone(use(0, own=OTHER, used_after_close=LIBRARY))),
+        alone(use(0, own=OTHER, used_after_close=LIBRARY)),
         "own",
         OTHER,
     ),
     "the view that ran while a thread worked": (
-        recording(
-            alone(view=1),
-            [session(0, closed=False, outside=[Outside(OWN, OWN, "worker", 0)])],
-            [view(), view()],
+        alone(
+            view=1,
+            sessions=[
+                session(0, closed=False, outside=[Outside(OWN, OWN, "worker", 0)])
+            ],
+            views=[view(), view()],
         ),
         "view",
         1,
     ),
     "the view in which Flask-Admin makes a session": (
-        recording(
-            alone(0, view=1),
-            [session(0), session(1, **BY_ADMIN, born_in=0)],
-            [view(), view()],
+        alone(
+            0,
+            view=1,
+            sessions=[session(0), session(1, **BY_ADMIN, born_in=0)],
+            views=[view(), view()],
         ),
         "view",
         1,
     ),
     "where a thread first used a session": (
-        recording(
-            alone(),
-            [
+        alone(
+            sessions=[
                 session(
                     0,
                     closed=False,
                     outside=[Outside(place, place, "worker") for place in (OWN, OTHER)],
                 )
-            ],
+            ]
         ),
         "own",
         OWN,
     ),
     "no view, when none or several ran": (
-        recording(
-            alone(), [session(0, closed=False, outside=[Outside(OWN, OWN, "worker")])]
+        alone(
+            sessions=[session(0, closed=False, outside=[Outside(OWN, OWN, "worker")])]
         ),
         "view",
         None,
@@ -1233,7 +1237,7 @@ def test_connections_from_two_lines_are_two_violations() -> None:
 
 def test_a_violation_without_an_operation_names_its_request() -> None:
     late = [LateCommit(0, 0, OWN)]
-    seen = recording(alone(0, operation=None), late_commits=late)
+    seen = alone(0, operation=None, late_commits=late)
     [violation] = judge(seen).violations
     assert violation.operations == ("GET /admin/user/",)
 
@@ -1245,9 +1249,9 @@ CELLS = {
     "the rule is broken": (shared(Maker.LITE), "fresh", "broken"),
     "another rule is broken": (shared(Maker.LITE), "single", "holds"),
     "no request": (recording([]), "single", "not reached"),
-    "sent to a login": (recording(alone(status=302)), "single", "not reached"),
-    "the request failed": (recording(alone(**ERROR)), "single", "not reached"),
-    "the request is forbidden": (recording(alone(status=403)), "handle", "not reached"),
+    "sent to a login": (alone(status=302), "single", "not reached"),
+    "the request failed": (alone(**ERROR), "single", "not reached"),
+    "the request is forbidden": (alone(status=403), "handle", "not reached"),
     "a form was saved": (
         recording([replace(request(0, 0, status=302), method="POST")]),
         "single",
@@ -1268,7 +1272,7 @@ CELLS = {
         "handle",
         "broken",
     ),
-    "a page that uses no session": (recording(alone()), "single", "not tried"),
+    "a page that uses no session": (alone(), "single", "not tried"),
     "requests overlap, and a later request uses the session": (
         recording([request(0, 0), request(1, 1, **OVERLAPPING), request(2, 1)]),
         "isolated",
@@ -1345,11 +1349,11 @@ FAILURES = {
 def test_a_failure_is_an_error_that_breaks_no_rule(
     more: dict[str, t.Any], failed: bool
 ) -> None:
-    seen = recording(alone(**more), [])
+    seen = alone(**more, sessions=[])
     assert judge(seen).failures == (seen.requests if failed else [])
 
 
-WRITES = recording(alone(0, stopped=[Stopped("DELETE", OWN, OWN)]))
+WRITES = alone(0, stopped=[Stopped("DELETE", OWN, OWN)])
 OUTCOMES = {
     "every view holds": (staircase(), Outcome.HOLDS),
     "a rule is broken": (shared(Maker.LITE), Outcome.BROKEN),
@@ -1358,9 +1362,9 @@ OUTCOMES = {
         Outcome.BROKEN,
     ),
     "no request": (recording([]), Outcome.NOTHING_SEEN),
-    "a login": (recording(alone(status=302)), Outcome.NOTHING_SEEN),
-    "a failure": (recording(alone(0, **ERROR)), Outcome.NOTHING_SEEN),
-    "a page that uses no session": (recording(alone()), Outcome.NOTHING_SEEN),
+    "a login": (alone(status=302), Outcome.NOTHING_SEEN),
+    "a failure": (alone(0, **ERROR), Outcome.NOTHING_SEEN),
+    "a page that uses no session": (alone(), Outcome.NOTHING_SEEN),
     "a page that tries to write": (WRITES, Outcome.WRITES),
 }
 
@@ -1382,7 +1386,7 @@ def test_a_verdict_that_holds_raises_nothing() -> None:
 
 
 def test_a_broken_rule_raises_with_its_line_and_its_fix() -> None:
-    seen = recording(alone(0, 1), [session(0), session(1, **HAND, own=OWN)])
+    seen = alone(0, 1, sessions=[session(0), session(1, **HAND, own=OWN)])
     with pytest.raises(RulesBroken) as caught:
         judge(seen).raise_for_violations()
     message = str(caught.value)
@@ -1427,11 +1431,11 @@ SENTENCES = {
         [request(0, 0), request(1, **ERROR)]
     ),
     "sessions are request-scoped, but opening a page tries to write": WRITES,
-    "2 of 7 rules are broken: handle, fresh": recording(
-        alone(0), [session(0, **OLDER)], [view(replaced=True)]
+    "2 of 7 rules are broken: handle, fresh": alone(
+        0, sessions=[session(0, **OLDER)], views=[view(replaced=True)]
     ),
-    "1 of 7 rules is broken, in 1 of 2 views: handle": recording(
-        alone(), views=[view(replaced=True), view()]
+    "1 of 7 rules is broken, in 1 of 2 views: handle": alone(
+        views=[view(replaced=True), view()]
     ),
     "nothing was seen: no view that uses a session has answered": Recording(),
 }
@@ -1449,12 +1453,9 @@ def test_the_views_that_answered_are_seen() -> None:
 
 PROVEN = {
     "a view has used a session": (staircase(), True),
-    "a view has used none": (recording(alone()), False),
-    "a view has failed": (recording(alone(0, **ERROR)), False),
-    "only code outside of the views has used a session": (
-        recording(alone(0, view=None)),
-        False,
-    ),
+    "a view has used none": (alone(), False),
+    "a view has failed": (alone(0, **ERROR), False),
+    "only code outside of the views has used a session": (alone(0, view=None), False),
     "nothing": (Recording(), False),
 }
 
@@ -1471,12 +1472,10 @@ def test_a_verdict_is_proven_by_a_view_that_uses_a_session(
 SAVED = {
     **{name: case.broken for name, case in CASES.items()},
     **HEALTHY,
-    "all that a request can have": recording(
-        alone(
-            use(0, own=OWN, used_after_close=OTHER),
-            stopped=[Stopped("DELETE", OWN, OTHER)],
-        ),
-        [session(0, place=LIBRARY, own=OWN)],
+    "all that a request can have": alone(
+        use(0, own=OWN, used_after_close=OTHER),
+        stopped=[Stopped("DELETE", OWN, OTHER)],
+        sessions=[session(0, place=LIBRARY, own=OWN)],
     ),
 }
 

@@ -22,7 +22,6 @@ from session_scoping.rules.judge import judge
 from session_scoping.rules.rules import Rule
 from tests.test_rules import alone
 from tests.test_rules import EXPORT
-from tests.test_rules import recording
 from tests.test_rules import session
 from tests.test_rules import shared
 from tests.test_rules import staircase
@@ -109,12 +108,12 @@ def survey(
     )
 
 
-EXPORTED = recording(alone(0, **EXPORT), [session(0)], flask="3.1.3")
+EXPORTED = alone(0, **EXPORT, sessions=[session(0)], flask="3.1.3")
 UNIQUE = replace(
     shared(Maker.LITE, ["Admin → UserView", "Unique.db_session"]),
     stack={"Flask-Admin": "2.1.0"},
 )
-WRONG = recording(alone(0, unexpected="does not show 'Dune'"), [session(0)])
+WRONG = alone(0, unexpected="does not show 'Dune'", sessions=[session(0)])
 
 SURVEYS: dict[str, tuple[Survey, int, str]] = {
     "all holds": (survey(staircase()), 0, "sessions are request-scoped."),
