@@ -144,7 +144,7 @@ def test_flask_watches_the_app_being_built(flask: Run) -> None:
 
 def test_other_commands_of_flask_do_not_pay_for_this_one() -> None:
     """`flask` imports the command for each of its commands."""
-    heavy = {"flask_admin", "sqlalchemy", "rich"}
+    heavy = {"flask_admin", "packaging", "rich", "sqlalchemy"}
     code = f"import session_scoping.cli, sys; print(sorted({heavy} & set(sys.modules)))"
     assert process("-c", code).out == "[]\n"
 

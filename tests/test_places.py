@@ -1,10 +1,13 @@
 """The guard distinguishes the code of the app from Flask-Admin's."""
 
+import gc
 import sys
 import sysconfig
+import threading
 import typing as t
 from pathlib import Path
 from textwrap import dedent
+from weakref import ref
 
 import pytest
 from flask_sqlalchemy.session import Session
@@ -263,6 +266,24 @@ def test_calls_within_this_package_do_not_move_the_line(calls: int) -> None:
     line, found = sys._getframe().f_lineno, (here(), near(), birth())
     place = Place(places.named(__file__), line, sys._getframe().f_code.co_name)
     assert found == ((place, place), place, (Maker.HAND, place, place))
+
+
+def test_a_search_on_other_threads_keeps_no_frame_alive() -> None:
+    """Not even until the garbage collection: its variables may be sessions."""
+
+    class Local:
+        pass
+
+    def search() -> "ref[Local]":
+        local = Local()
+        assert Places(call.__code__).is_by_other_thread({threading.get_ident()})
+        return ref(local)
+
+    gc.disable()
+    try:
+        assert search()() is None
+    finally:
+        gc.enable()
 
 
 @pytest.mark.parametrize("code", [CLOSES, COMMITS, ON_A_THREAD, PAST_THE_SESSION])

@@ -10,7 +10,7 @@ from textwrap import dedent
 
 import pytest
 
-import session_scoping.app_suite  # noqa: F401  (once: a suite inside forgets its imports)
+import session_scoping.plugin.app_suite  # noqa: F401  (once: a suite inside forgets its imports)
 from session_scoping import Recorder
 from tests.apps import APPS
 from tests.apps import CONTEXT
@@ -150,6 +150,7 @@ def test_check_in_an_app_context(pytester: pytest.Pytester, run: Run) -> None:
     [
         ("flask.Flask('plain')", "plain has no Admin"),
         ("login.fixed()", "nothing was seen: UserView, list answers 302"),
+        ("failing()", "nothing was seen: ProductView, list: ZeroDivisionError: "),
     ],
 )
 def test_check_with_nothing_to_see(
@@ -158,7 +159,12 @@ def test_check_with_nothing_to_see(
     """What was not seen is not proven."""
     pytester.makepyfile(f"""
         import flask
-        from tests.apps import login
+        from tests.apps import login, raw_session
+        def failing():
+            app = raw_session.fixed()
+            view = app.extensions["admin"][0]._views[1]
+            view.get_list = view.create_form = view.get_one = lambda *_, **__: 1 / 0
+            return app
         def test_blind(session_scoping):
             session_scoping.check({app})
     """)

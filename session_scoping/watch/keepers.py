@@ -1,4 +1,9 @@
-"""What keeps an object alive, as a path from the app down to it."""
+"""What keeps an object alive, as a path from the app down to it.
+
+``objgraph.find_backref_chain`` does the same for a single object. It visits all objects
+of the process at each step of the search. Here all targets go up one level at a time,
+with a single visit for the whole level.
+"""
 
 import gc
 import sys

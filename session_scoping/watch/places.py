@@ -5,6 +5,7 @@ import os
 import re
 import sys
 import sysconfig
+import threading
 import traceback
 import typing as t
 from types import CodeType
@@ -130,8 +131,9 @@ class Places:
         ``threads``: the identifiers of the threads that serve a request. Any of them
         may have started this thread. The standard library does not count.
         """
-        running = sys._current_frames()
-        frames = [sys._getframe(1), *map(running.get, threads)]
+        # No variable for the result: it has this frame, and would form a cycle with it.
+        others = {*threads} - {threading.get_ident()}
+        frames = [sys._getframe(1), *map(sys._current_frames().get, others)]
         return any(OTHERS in self._owners(frame) for frame in frames)
 
     def _owners(self, frame: FrameType | None) -> t.Iterator[str]:
