@@ -248,7 +248,7 @@ SEARCHES = ["here", "near", "birth", "outside", "is_saving", "is_by_other_thread
 
 
 def extracted(search: Search) -> Search:
-    """Call a search for a line through one more function of the package."""
+    """Call a search for a line through another function of the package."""
     code = "def through(*args): return search(*args)"
     names: dict[str, t.Any] = {"search": search}
     exec(compile(code, f"{places.HERE}watch/extracted.py", "exec"), names)

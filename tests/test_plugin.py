@@ -10,7 +10,7 @@ from textwrap import dedent
 
 import pytest
 
-import session_scoping.app_suite  # noqa: F401  (once: a suite inside forgets its imports)
+import session_scoping.plugin.app_suite  # noqa: F401  (once: a suite inside forgets its imports)
 from session_scoping import Recorder
 from tests.apps import APPS
 from tests.apps import CONTEXT

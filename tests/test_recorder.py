@@ -1,4 +1,4 @@
-"""Recorders: who starts and stops them, and what they keep."""
+"""Recorders: starting, pausing and stopping them, and what they keep."""
 
 import gc
 from contextlib import suppress
@@ -14,7 +14,7 @@ from tests.apps import raw_session
 from tests.test_faults import make_app
 
 
-def requests(recorder: Recorder) -> int:
+def count_requests(recorder: Recorder) -> int:
     return len(recorder.recording.requests)
 
 
@@ -23,7 +23,7 @@ def test_record_does_not_stop_the_recorder_of_its_caller() -> None:
     with Recorder() as recorder:
         seen = len(record(app, recorder=recorder).requests)
         assert app.test_client().get("/admin/fish/").status_code == 200
-        assert requests(recorder) == seen + 1
+        assert count_requests(recorder) == seen + 1
 
 
 def test_record_stops_its_own_recorder() -> None:
@@ -43,7 +43,7 @@ def test_a_recorder_that_is_started_later_pauses_an_earlier_recorder() -> None:
             client.get("/admin/fish/")
             client.get("/admin/fish/")
         client.get("/admin/fish/")
-    assert (requests(outer), requests(inner)) == (2, 2)
+    assert (count_requests(outer), count_requests(inner)) == (2, 2)
     sessions = [len(recorder.recording.sessions) for recorder in (outer, inner)]
     assert sessions == [2, 2]
 
@@ -57,7 +57,7 @@ def test_an_earlier_recorder_can_be_stopped_first() -> None:
     client.get("/admin/fish/")
     inner.stop()
     client.get("/admin/fish/")
-    assert (requests(outer), requests(inner)) == (0, 1)
+    assert (count_requests(outer), count_requests(inner)) == (0, 1)
 
 
 def test_a_recorder_is_not_started_twice() -> None:
@@ -73,7 +73,7 @@ def test_a_stopped_recorder_can_continue() -> None:
     for expected in 1, 2:
         with recorder:
             client.get("/admin/fish/")
-        assert requests(recorder) == expected
+        assert count_requests(recorder) == expected
 
 
 def test_building_marks_the_sessions_that_are_made_in_its_block() -> None:
@@ -94,10 +94,7 @@ def test_refusing_prevents_statements_that_nothing_drives() -> None:
         raise PermissionError(sql)
 
     with Recorder() as recorder, sa.create_engine("sqlite://").connect() as connection:
-        with (
-            pytest.raises(PermissionError, match="SELECT 1"),
-            recorder.refusing(check),
-        ):
+        with pytest.raises(PermissionError, match="SELECT 1"), recorder.refusing(check):
             connection.execute(sa.text("SELECT 1"))
         assert connection.execute(sa.text("SELECT 1")).scalar() == 1
 

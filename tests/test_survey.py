@@ -1,4 +1,4 @@
-"""The bookshop stands for Flask-Admin: what is known of it is true, and can fail."""
+"""The bookshop, which stands for Flask-Admin, and the survey of all handles."""
 
 import json
 from dataclasses import replace
@@ -32,18 +32,20 @@ pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 
 @pytest.fixture(scope="module")
 def seen() -> Recording:
-    """The bookshop on one handle, without injected faults."""
+    """Record the bookshop with a handle, without injected faults."""
     return bookshop.recorded("scoped_session", faults=())
 
 
 def test_the_bookshop_works(seen: Recording) -> None:
     verdict = judge(seen)
     assert [
-        one.unexpected
-        for one in seen.requests
-        if one.unexpected and not one.stream_exception
+        request.unexpected
+        for request in seen.requests
+        if request.unexpected and not request.stream_exception
     ] == []
-    assert {one.rule for one in verdict.violations if one.defect is None} == set()
+    assert {
+        violation.rule for violation in verdict.violations if violation.defect is None
+    } == set()
     assert seen.unseen == []
     assert seen.notes == []
 
@@ -51,20 +53,22 @@ def test_the_bookshop_works(seen: Recording) -> None:
 DRIVEN = {
     "GET": {"list", "details", "create form", "edit form", "look-up", "export"},
     "POST": {
-        *("create", "edit", "inline child", "inline edit", "bulk delete", "delete"),
+        *("create", "edit", "inline child", "inline edit", "bulk delete", "delete")
     },
 }
 
 
 @pytest.mark.parametrize("method", DRIVEN)
 def test_every_kind_of_operation_is_driven(method: str, seen: Recording) -> None:
-    names = {one.does for one in seen.requests if one.method == method}
+    names = {request.does for request in seen.requests if request.method == method}
     for kind in DRIVEN[method]:
         assert any(name.startswith(kind) for name in names), kind
 
 
 def test_operations_are_overtaken(seen: Recording) -> None:
-    numbers = {one.overtakes for one in seen.requests if one.overtakes is not None}
+    numbers = {
+        request.overtakes for request in seen.requests if request.overtakes is not None
+    }
     overtaken = {
         seen.requests[number].does
         for number in numbers
@@ -77,7 +81,7 @@ def test_operations_are_overtaken(seen: Recording) -> None:
     }
 
 
-def test_an_operation_that_does_not_show_what_it_has_to_is_reported(
+def test_an_operation_with_an_unexpected_answer_is_reported(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setitem(bookshop.SHOWS["bookview"], "list", (200, "Emma"))
@@ -89,7 +93,7 @@ def test_an_operation_that_does_not_show_what_it_has_to_is_reported(
     assert found.status == 2
 
 
-def test_an_operation_of_which_nothing_is_known_is_refused() -> None:
+def test_an_operation_without_an_expected_answer_is_refused() -> None:
     with pytest.raises(LookupError, match="bookview, page new"):
         bookshop.expected("bookview", "page new")
 
@@ -135,26 +139,26 @@ SURVEYS: dict[str, tuple[Survey, int, str]] = {
 
 
 @pytest.mark.parametrize("name", SURVEYS)
-def test_a_survey_says_what_it_found(name: str) -> None:
+def test_a_survey_has_a_status_and_a_sentence(name: str) -> None:
     found, status, sentence = SURVEYS[name]
     assert found.status == status
-    assert f"Verdict: {sentence}" in shown(found)
+    assert f"Verdict: {sentence}" in printed(found)
     assert sentence[1:].removesuffix(".") in page(summarize(found))
 
 
-def shown(found: Survey) -> str:
+def printed(found: Survey) -> str:
     return plain(summarize(found))
 
 
 def test_a_known_defect_has_its_number_and_its_link() -> None:
-    text = shown(survey(staircase(), EXPORTED))
+    text = printed(survey(staircase(), EXPORTED))
     assert "known broken [1]" in text
     assert "[1] Flask 3.1.2 and newer end the app context" in text
     assert "https://github.com/pallets/flask/pull/5799" in text
 
 
-def test_a_broken_rule_says_what_was_seen() -> None:
-    text = shown(survey(shared(Maker.FLASK_SQLALCHEMY)))
+def test_a_broken_rule_is_printed_with_its_violation() -> None:
+    text = printed(survey(shared(Maker.FLASK_SQLALCHEMY)))
     assert "fresh is broken with db:\n" in text
     assert "session 0 has served request 0 before" in text
 
@@ -162,10 +166,10 @@ def test_a_broken_rule_says_what_was_seen() -> None:
 def test_a_handle_that_is_not_installed_is_not_tried() -> None:
     found = survey(staircase(), not_tried={"lite": "needs Flask-SQLAlchemy-Lite"})
     assert found.cell(Rule.SINGLE, "lite").state is State.NOT_TRIED
-    assert "lite was not tried: it needs Flask-SQLAlchemy-Lite" in shown(found)
+    assert "lite was not tried: it needs Flask-SQLAlchemy-Lite" in printed(found)
 
 
-def test_a_survey_is_read_as_it_was_written() -> None:
+def test_a_saved_survey_can_be_loaded() -> None:
     found = survey(staircase(), EXPORTED)
     read = Survey.from_json(json.loads(json.dumps(found.to_json())))
     assert read.cells == found.cells
@@ -175,7 +179,6 @@ def test_a_survey_is_read_as_it_was_written() -> None:
 def test_the_command_prints_and_saves_the_table(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The README shows the table of a real survey."""
     found = survey(staircase(), EXPORTED)
     monkeypatch.setattr(surveys, "survey", lambda: found)
     saved, page = tmp_path / "seen.json", tmp_path / "page.html"
@@ -188,7 +191,7 @@ def test_the_command_prints_and_saves_the_table(
     assert "known broken [1]" in page.read_text()
 
 
-def test_the_command_refuses_a_path_that_it_cannot_write(tmp_path: Path) -> None:
+def test_the_command_refuses_a_path_in_a_missing_folder(tmp_path: Path) -> None:
     path = str(tmp_path / "no" / "seen.json")
     done = CliRunner().invoke(main, ["verdict", "--json", path])
     assert done.exit_code == 2

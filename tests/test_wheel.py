@@ -1,4 +1,4 @@
-"""The built wheel, installed with one extra: the README's commands on upgrades run.
+"""The built wheel, installed with an extra: the README's commands on upgrades run.
 
 ``uv`` is replaced by a script that counts its calls and then runs it.
 """

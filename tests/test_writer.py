@@ -1,4 +1,4 @@
-"""What writes is driven, too, and no other row is lost or changed."""
+"""Operations that write are driven, and no row of the app is lost or changed."""
 # mypy: allow-subclassing-any
 
 import logging
@@ -41,7 +41,7 @@ RELEASE = tuple(int(part) for part in version("flask-admin").split(".")[:2])
 MARKER = "# broken here"
 Column: t.Any = sa.Column  # it has as many types as there are SQLAlchemys
 
-# What is driven in a view that allows it, but for inline children.
+# The operations of a view that allows all of them, but for inline children.
 EVERYTHING = {
     "create",
     "create, duplicate",
@@ -120,7 +120,7 @@ def make_models(base: t.Any) -> Models:
         name = Column(sa.String(30))
 
     class Ticket(base):
-        """A seat that another ticket gets is taken from this ticket."""
+        """A ticket loses its seat when another ticket gets it."""
 
         __tablename__ = "ticket"
         id = Column(sa.Integer, primary_key=True)
@@ -129,7 +129,7 @@ def make_models(base: t.Any) -> Models:
         seat = orm.relationship(Seat, backref=orm.backref("ticket", uselist=False))
 
     class Parcel(base):
-        """It takes its seat with it when it is deleted."""
+        """Its seat is deleted with it."""
 
         __tablename__ = "parcel"
         id = Column(sa.Integer, primary_key=True)
@@ -172,7 +172,7 @@ def make_models(base: t.Any) -> Models:
 
 
 class Shop:
-    """An app with an admin, and its database as another program sees it."""
+    """An app with an admin, and an engine of its own on the database."""
 
     def __init__(self, handle: str, folder: Path) -> None:
         self.app = Flask("shop")
@@ -234,10 +234,17 @@ class Shop:
                 found[table.name] = [tuple(map(str, row)) for row in rows]
         return found
 
+    def record_and_compare_rows(self, **options: t.Any) -> Recording:
+        """Drive the app, writing.  Afterwards all rows are as before."""
+        before = self.rows
+        recording = record(self.app, write=True, **options)
+        assert self.rows == before
+        return recording
+
 
 @pytest.fixture(autouse=True)
 def nothing_logged(caplog: pytest.LogCaptureFixture) -> None:
-    """A log record would keep alive an exception, and what was loaded."""
+    """A log record would keep an exception, and with it loaded rows."""
     caplog.set_level(logging.CRITICAL + 1)
 
 
@@ -280,8 +287,8 @@ def posts(recording: Recording) -> list[Request]:
     return [request for request in recording.requests if request.method == "POST"]
 
 
-def names(recording: Recording) -> Counter[str]:
-    """Count what is done by the requests that overtake no other request."""
+def operations(recording: Recording) -> Counter[str]:
+    """Count the operations that write and overtake no other request."""
     return Counter(
         request.does for request in posts(recording) if request.overtakes is None
     )
@@ -310,9 +317,8 @@ def test_each_operation_that_writes_is_driven_twice_and_has_its_effect(
     shop: Shop,
 ) -> None:
     shop.add(ProductView, shop.models.product).inline_models = ()
-    before = shop.rows
-    recording = record(shop.app, write=True)
-    done = names(recording)
+    recording = shop.record_and_compare_rows()
+    done = operations(recording)
     assert set(done) == EVERYTHING
     assert min(done.values()) >= 2
     assert done["inline edit"] == 2 * len(ProductView.column_editable_list)
@@ -322,7 +328,6 @@ def test_each_operation_that_writes_is_driven_twice_and_has_its_effect(
     assert not verdict.failures
     assert not recording.unseen
     assert not recording.notes
-    assert shop.rows == before
 
 
 def test_each_created_row_has_its_own_values_in_all_columns(shop: Shop) -> None:
@@ -361,14 +366,12 @@ def test_children_are_added_inline_and_removed(shop: Shop) -> None:
         inline_models = (shop.models.part,)
 
     shop.add(View, shop.models.product)
-    before = shop.rows
-    recording = record(shop.app, write=True)
-    assert names(recording)["inline child of parts"] >= 2
-    assert names(recording)["inline child of parts, removed"] == 2
+    recording = shop.record_and_compare_rows()
+    assert operations(recording)["inline child of parts"] >= 2
+    assert operations(recording)["inline child of parts, removed"] == 2
     assert not judge(recording).failures
     assert not recording.unseen
     assert not recording.notes
-    assert shop.rows == before
 
 
 def test_a_fault_is_injected_at_each_step_that_writes(shop: Shop) -> None:
@@ -378,9 +381,8 @@ def test_a_fault_is_injected_at_each_step_that_writes(shop: Shop) -> None:
         inline_models = (shop.models.part,)
 
     shop.add(View, shop.models.product)
-    before = shop.rows
-    recording = record(shop.app, write=True, faults=True)
-    failed: dict[str, set[str]] = {name: set() for name in names(recording)}
+    recording = shop.record_and_compare_rows(faults=True)
+    failed: dict[str, set[str]] = {name: set() for name in operations(recording)}
     for request in posts(recording):
         if request.injected and request.does in failed:
             failed[request.does].add(request.injected.step.split()[0])
@@ -394,7 +396,6 @@ def test_a_fault_is_injected_at_each_step_that_writes(shop: Shop) -> None:
     assert all(failed.values())
     assert judge(recording).holds
     assert not judge(recording).failures
-    assert shop.rows == before
 
 
 def test_a_session_made_by_hand_when_a_row_is_saved_is_found(shop: Shop) -> None:
@@ -431,7 +432,7 @@ def test_without_write_a_get_that_writes_is_stopped(shop: Shop) -> None:
     assert shop.rows == before
 
 
-def test_with_write_a_page_that_writes_is_stopped_all_the_same(shop: Shop) -> None:
+def test_with_write_a_get_that_writes_is_stopped_too(shop: Shop) -> None:
     class View(CategoryView):
         def get_query(self) -> t.Any:
             shop.session.add(shop.models.note(text="looked at"))
@@ -445,14 +446,13 @@ def test_with_write_a_page_that_writes_is_stopped_all_the_same(shop: Shop) -> No
     assert shop.rows["category"] == before["category"]
 
 
-def test_what_the_admin_does_not_delete_is_removed_and_noted(shop: Shop) -> None:
+def test_rows_that_the_admin_does_not_delete_are_removed_and_noted(shop: Shop) -> None:
     class View(CategoryView):
         def on_model_delete(self, model: t.Any) -> None:
             raise ValidationError("not on a Monday")
 
     shop.add(View, shop.models.category)
-    before = shop.rows
-    recording = record(shop.app, write=True)
+    recording = shop.record_and_compare_rows()
     found = unexpected(recording)
     assert set(found) == {"bulk delete", "delete"}
     assert "the row is still there" in found["delete"]
@@ -460,10 +460,9 @@ def test_what_the_admin_does_not_delete_is_removed_and_noted(shop: Shop) -> None
     assert {request.does for request in judge(recording).failures} == set(found)
     [note] = recording.notes
     assert note.startswith("category: 4 rows that the admin did not delete")
-    assert shop.rows == before
 
 
-def test_what_cannot_be_removed_is_noted(plain: Shop) -> None:
+def test_rows_that_cannot_be_removed_are_noted(plain: Shop) -> None:
     for engine in plain.session.get_bind(), plain.engine:
 
         @sa.event.listens_for(engine, "connect")
@@ -491,8 +490,7 @@ def test_what_cannot_be_removed_is_noted(plain: Shop) -> None:
 
 def test_a_request_that_overtakes_another_writes_nothing(shop: Shop) -> None:
     shop.add(CategoryView, shop.models.category)
-    before = shop.rows
-    recording = record(shop.app, write=True)
+    recording = shop.record_and_compare_rows()
     for operation in ("create", "edit, changed", "bulk delete", "delete"):
         done = [request for request in recording.requests if request.does == operation]
         overtaking = [request for request in done if request.overtakes is not None]
@@ -503,16 +501,15 @@ def test_a_request_that_overtakes_another_writes_nothing(shop: Shop) -> None:
         }
     assert judge(recording).holds
     assert recording.notes == []
-    assert shop.rows == before
 
 
-def test_a_session_that_is_lent_to_a_concurrent_request(shop: Shop) -> None:
+def test_a_session_lent_to_a_concurrent_request_is_found(shop: Shop) -> None:
     lent: dict[str, t.Any] = {}
 
     class View(CategoryView):
         def create_model(self, form: t.Any) -> t.Any:
             own = shop.session()
-            own.execute(sa.text("SELECT 1"))  # here the two meet
+            own.execute(sa.text("SELECT 1"))  # the requests overlap here
             try:
                 lent.setdefault("session", own).execute(sa.text("SELECT 2"))  # and here
             finally:
@@ -520,13 +517,11 @@ def test_a_session_that_is_lent_to_a_concurrent_request(shop: Shop) -> None:
             return super().create_model(form)
 
     shop.add(View, shop.models.category)
-    before = shop.rows
-    verdict = judge(record(shop.app, write=True))
+    verdict = judge(shop.record_and_compare_rows())
     assert {"single", "fresh"} <= {violation.rule for violation in verdict.violations}
-    assert shop.rows == before
 
 
-def test_what_else_a_view_writes_is_noted_and_left(shop: Shop) -> None:
+def test_other_rows_that_a_view_writes_are_noted_and_left(shop: Shop) -> None:
     class View(CategoryView):
         def on_model_change(self, form: t.Any, model: t.Any, new: bool) -> None:
             shop.session.add(shop.models.note(text=model.name))
@@ -546,11 +541,9 @@ def test_what_else_a_view_writes_is_noted_and_left(shop: Shop) -> None:
 def test_no_row_of_the_app_is_changed_or_deleted(shop: Shop) -> None:
     for model in shop.models.ticket, shop.models.parcel, shop.models.seat:
         shop.add(ModelView, model)
-    before = shop.rows
-    recording = record(shop.app, write=True)
-    assert names(recording)["delete"] >= 6
+    recording = shop.record_and_compare_rows()
+    assert operations(recording)["delete"] >= 6
     assert not judge(recording).failures
-    assert shop.rows == before
 
 
 def test_a_form_that_requires_a_row_of_another_owner_is_noted(shop: Shop) -> None:
@@ -560,11 +553,9 @@ def test_a_form_that_requires_a_row_of_another_owner_is_noted(shop: Shop) -> Non
         }
 
     shop.add(View, shop.models.ticket)
-    before = shop.rows
-    recording = record(shop.app, write=True)
+    recording = shop.record_and_compare_rows()
     assert "would take a row" in reasons(recording)["create"]
     assert not posts(recording)
-    assert shop.rows == before
 
 
 @pytest.mark.parametrize("deletes", [True, False])
@@ -577,11 +568,9 @@ def test_rows_in_two_tables_with_links_in_a_third_are_removed(
         form_args: t.Any = {"seats": {"validators": [InputRequired()]}}
 
     shop.add(View, shop.models.manual)
-    before = shop.rows
-    recording = record(shop.app, write=True)
-    assert names(recording)["create"] == 2
+    recording = shop.record_and_compare_rows()
+    assert operations(recording)["create"] == 2
     assert not judge(recording).failures
-    assert shop.rows == before
 
 
 @pytest.mark.parametrize("deletes", [True, False])
@@ -591,26 +580,22 @@ def test_rows_with_a_key_of_two_columns_are_removed(shop: Shop, deletes: bool) -
         form_columns = ("row", "place", "name")
 
     shop.add(View, shop.models.shelf)
-    before = shop.rows
-    recording = record(shop.app, write=True)
-    assert names(recording)["edit, changed"] == 2
+    recording = shop.record_and_compare_rows()
+    assert operations(recording)["edit, changed"] == 2
     assert not judge(recording).failures
-    assert shop.rows == before
 
 
-def test_the_class_of_a_row_is_not_made_up(shop: Shop) -> None:
+def test_no_value_is_made_up_for_the_class_of_a_row(shop: Shop) -> None:
     class AnimalView(ModelView):
         form_columns = ("kind", "name")
         column_editable_list = ("kind", "name")
 
     shop.add(AnimalView, shop.models.animal)
-    before = shop.rows
-    recording = record(shop.app, write=True)
-    assert {"create", "edit, changed", "delete"} <= {*names(recording)}
+    recording = shop.record_and_compare_rows()
+    assert {"create", "edit, changed", "delete"} <= {*operations(recording)}
     assert [
         request.exception for request in recording.requests if request.exception
     ] == []
-    assert shop.rows == before
 
 
 def test_forms_with_a_token_are_driven(shop: Shop) -> None:
@@ -619,15 +604,13 @@ def test_forms_with_a_token_are_driven(shop: Shop) -> None:
         column_editable_list = ("name",)
 
     shop.add(View, shop.models.category)
-    before = shop.rows
-    recording = record(shop.app, write=True)
-    assert set(names(recording)) == EVERYTHING - {"create, against a constraint"}
+    recording = shop.record_and_compare_rows()
+    assert set(operations(recording)) == EVERYTHING - {"create, against a constraint"}
     assert not judge(recording).failures
     assert not recording.unseen
-    assert shop.rows == before
 
 
-def test_what_a_view_does_not_allow_is_noted(shop: Shop) -> None:
+def test_operations_that_a_view_does_not_allow_are_noted(shop: Shop) -> None:
     class ReadOnly(CategoryView):
         can_create = False
 
@@ -636,8 +619,7 @@ def test_what_a_view_does_not_allow_is_noted(shop: Shop) -> None:
 
     shop.add(ReadOnly, shop.models.category, endpoint="read_only")
     shop.add(Growing, shop.models.category, endpoint="growing")
-    before = shop.rows
-    recording = record(shop.app, write=True)
+    recording = shop.record_and_compare_rows()
     left_out = {
         (recording.views[unseen.view].name, str(unseen.operation)): unseen.why
         for unseen in recording.unseen
@@ -650,12 +632,9 @@ def test_what_a_view_does_not_allow_is_noted(shop: Shop) -> None:
         ("Growing", "edit"): "can_edit is False",
         ("Growing", "delete"): "can_delete is False",
     }
-    assert shop.rows == before
 
 
-def test_a_form_that_refuses_a_made_up_value_is_quoted(
-    shop: Shop,
-) -> None:
+def test_the_error_of_a_form_that_refuses_a_made_up_value_is_noted(shop: Shop) -> None:
     def refuse(form: t.Any, field: t.Any) -> None:
         raise ValidationError("Only Latin names of beetles.")
 
@@ -669,7 +648,7 @@ def test_a_form_that_refuses_a_made_up_value_is_quoted(
     assert not judge(recording).failures
 
 
-def test_a_form_is_filled_in_again_by_its_own_errors(shop: Shop) -> None:
+def test_a_form_is_filled_in_again_to_fit_its_errors(shop: Shop) -> None:
     def address(form: t.Any, field: t.Any) -> None:
         if "@" not in field.data:
             raise ValidationError("Invalid e-mail address.")
@@ -686,11 +665,9 @@ def test_a_form_is_filled_in_again_by_its_own_errors(shop: Shop) -> None:
         }
 
     shop.add(View, shop.models.category)
-    before = shop.rows
-    recording = record(shop.app, write=True)
-    assert names(recording)["delete"] >= 2
+    recording = shop.record_and_compare_rows()
+    assert operations(recording)["delete"] >= 2
     assert not recording.unseen
-    assert shop.rows == before
 
 
 def test_a_form_that_asks_for_a_file_is_noted(shop: Shop) -> None:
@@ -704,7 +681,7 @@ def test_a_form_that_asks_for_a_file_is_noted(shop: Shop) -> None:
     assert not posts(recording)
 
 
-def test_an_interrupt_leaves_nothing(shop: Shop) -> None:
+def test_an_interrupt_leaves_no_row(shop: Shop) -> None:
     class View(CategoryView):
         def after_model_change(self, form: t.Any, model: t.Any, new: bool) -> None:
             raise KeyboardInterrupt
@@ -722,15 +699,11 @@ def test_a_row_that_fails_after_it_is_written_is_removed(shop: Shop) -> None:
             raise RuntimeError("no mail server")
 
     shop.add(View, shop.models.category)
-    before = shop.rows
-    recording = record(shop.app, write=True)
+    recording = shop.record_and_compare_rows()
     assert "no mail server" in judge(recording).failures[0].exception
-    assert shop.rows == before
 
 
-def test_a_later_row_with_the_key_of_an_own_row_stays(
-    shop: Shop,
-) -> None:
+def test_a_row_of_the_app_with_the_key_of_a_deleted_row_stays(shop: Shop) -> None:
     class View(CategoryView):
         def after_model_delete(self, model: t.Any) -> None:
             theirs = {"id": model.id, "name": "theirs"}
@@ -790,7 +763,7 @@ second</textarea> after it
 """
 
 
-def test_a_form_is_read_as_a_browser_would_send_it() -> None:
+def test_a_form_has_the_values_that_a_browser_sends() -> None:
     form = Page(FORM).form
     assert form is not None
     assert form.shown == {
@@ -809,7 +782,7 @@ def test_a_form_is_read_as_a_browser_would_send_it() -> None:
     assert form.hidden == {"csrf_token": ["t"], "parts-0-id": ["7"]}
 
 
-def test_the_errors_of_a_page_are_read() -> None:
+def test_the_errors_of_a_page_are_found() -> None:
     assert Page(FORM).complaints == "Name: Too short.; It failed."
 
 

@@ -10,7 +10,7 @@ import pytest
 
 if t.TYPE_CHECKING:
     from session_scoping.drive.crawler import MakeClient
-    from session_scoping.suite import SessionScoping
+    from session_scoping.plugin.suite import SessionScoping
 
 WATCH = "session_scoping"
 APP = "session_scoping_app"
@@ -51,7 +51,7 @@ def pytest_configure(config: pytest.Config) -> None:
     if config.getoption(WATCH):
         watch_suite(config)
     if target := app_target(config):
-        from session_scoping.app_suite import AppSuite
+        from session_scoping.plugin.app_suite import AppSuite
 
         config.pluginmanager.register(AppSuite(target, config.getini(LEAVE_ALONE)))
 
@@ -76,7 +76,7 @@ def app_target(config: pytest.Config) -> str:
 def watch_suite(config: pytest.Config, judges: bool = True) -> None:
     """Begin to watch, unless a suite is watched already."""
     if not config.pluginmanager.has_plugin(SUITE):
-        from session_scoping.suite import Suite
+        from session_scoping.plugin.suite import Suite
 
         suite = Suite(config.getini(LEAVE_ALONE), judges)
         config.add_cleanup(suite.end)
@@ -97,7 +97,7 @@ def session_scoping(
     request: pytest.FixtureRequest, session_scoping_client: "MakeClient | None"
 ) -> "SessionScoping":
     """Check an app, or watch a block of the test."""
-    from session_scoping.suite import SessionScoping
+    from session_scoping.plugin.suite import SessionScoping
 
     leave_alone = request.config.getini(LEAVE_ALONE)
     return SessionScoping(request.node, session_scoping_client, leave_alone)

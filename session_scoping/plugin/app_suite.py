@@ -10,11 +10,11 @@ from session_scoping.drive.driven_app import DrivenApp
 from session_scoping.drive.operations import Task
 from session_scoping.errors import CannotTell
 from session_scoping.loading import load
+from session_scoping.plugin.suite import ADVICE
+from session_scoping.plugin.suite import fail_if_broken
+from session_scoping.plugin.suite import on_views
 from session_scoping.recording import View
 from session_scoping.rules.judge import judge
-from session_scoping.suite import ADVICE
-from session_scoping.suite import fail_if_broken
-from session_scoping.suite import on_views
 from session_scoping.watch.recorder import Recorder
 
 CLIENT = "session_scoping_client"
