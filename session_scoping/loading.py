@@ -14,7 +14,7 @@ from session_scoping.errors import CannotTell
 from session_scoping.watch.places import where
 from session_scoping.watch.recorder import Recorder
 
-NAME_IT = "name an app, or a function that makes one, as in 'module:create_app'"
+NAME_IT = "name an app, or a function that makes it, as in 'module:create_app'"
 
 
 def load(target: "str | ScriptInfo", recorder: Recorder) -> flask.Flask:
@@ -70,7 +70,9 @@ def load_client(target: str) -> t.Callable[[flask.Flask], FlaskClient]:
     make = getattr(module, name, None)
     if not callable(make):
         kind = "is no function" if hasattr(module, name) else "is not there"
-        raise CannotTell(f"--client {target} {kind}: name one that takes the app")
+        raise CannotTell(
+            f"--client {target} {kind}: name a function that takes the app"
+        )
     try:
         inspect.signature(make).bind("app")
     except TypeError as error:

@@ -96,7 +96,7 @@ class Place(t.NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """One thing that a person does in a view: printed as ``export csv, dropped``."""
+    """What a person does in a view. It is printed as ``export csv, dropped``."""
 
     kind: OperationKind
     subject: str = ""  # a relationship, a file format, an action, a page
@@ -134,7 +134,7 @@ class View:
 
 @dataclass(slots=True)
 class Use:
-    """One session in one request."""
+    """The use of a session by a request."""
 
     session: int
     place: Place | None = None  # the line outside of SQLAlchemy that first used it
@@ -157,7 +157,7 @@ class Stopped:
 
 @dataclass(slots=True)
 class Request:
-    """One request, from the first byte in to the last byte out."""
+    """A request, until the last byte of its response."""
 
     number: int
     method: str
@@ -170,7 +170,7 @@ class Request:
     thread: str = ""
     ended_on: str = ""  # the thread, if it is not the thread that it began on
     parent: int | None = None  # the request that made this request
-    overtakes: int | None = None  # the concurrent request, which waited for this one
+    overtakes: int | None = None  # the concurrent request that waited for it
     absent: bool = False  # does it ask for a row that does not exist?
     streamed: bool = False
     outer_context: bool = False  # was it made inside an app context?
@@ -216,7 +216,7 @@ class Outside:
 
 @dataclass(slots=True)
 class Session:
-    """One session, from its birth to its end."""
+    """A session, from when it is made to the end of the recording."""
 
     number: int
     maker: Maker | None = None  # ``None``: not known

@@ -475,7 +475,7 @@ class Bad(t.NamedTuple):
     options: tuple[str, ...] = ()
 
 
-GIVE = ": name an app, or a function that makes one, as in 'module:create_app'"
+GIVE = ": name an app, or a function that makes it, as in 'module:create_app'"
 LOADS = "the app does not load: "
 CALL = "the app ends while it loads: "
 THE_APP = "import flask\napp = flask.Flask('bad')\n"
@@ -595,17 +595,17 @@ BAD = {
     ),
     "a database that no view can open": Bad(
         "no list can be read: OperationalError: (sqlite3.OperationalError) unable to "
-        "open database file: is the database there, and has it its tables?",
+        "open database file: does the database exist, and does it have the tables?",
         f"{SEEN}app = create_app(url='sqlite:////nowhere/zoo.db', tables=False)",
     ),
     "missing tables": Bad(
         "no list can be read: OperationalError: (sqlite3.OperationalError) no such "
-        "table: fish: is the database there, and has it its tables?",
+        "table: fish: does the database exist, and does it have the tables?",
         f"{SEEN}app = create_app(tables=False)",
     ),
     "missing tables, and injected faults": Bad(
         "no list can be read: OperationalError: (sqlite3.OperationalError) no such "
-        "table: fish: is the database there, and has it its tables?",
+        "table: fish: does the database exist, and does it have the tables?",
         f"{SEEN}app = create_app(tables=False)",
         options=("--faults",),
     ),
@@ -668,13 +668,13 @@ BAD |= {
             "not there",
             "bad:enter",
             "",
-            "--client bad:enter is not there: name one that takes the app",
+            "--client bad:enter is not there: name a function that takes the app",
         ),
         (
             "no function",
             "bad:x",
             "x = 1",
-            "--client bad:x is no function: name one that takes the app",
+            "--client bad:x is no function: name a function that takes the app",
         ),
         (
             "takes nothing",
@@ -720,7 +720,7 @@ PATHS = {
 }
 BAD |= {
     f"a report that cannot be written: {path[:20]!r}": Bad(
-        f"cannot write {path!r}: {why}: name a file in a folder that is there",
+        f"cannot write {path!r}: {why}: name a file in a folder that exists",
         APP_OF_A_CLIENT,
         options=(option, path),
     )

@@ -297,7 +297,7 @@ def test_a_request_that_makes_the_other_wait_is_noted(make_shop: MakeShop) -> No
     verdict = shop.verdict()
     assert verdict.holds
     [note] = verdict.recording.notes
-    assert note.startswith("Page: page index: of two requests at the same time one")
+    assert note.startswith("Page: page index: it was not overtaken to the end")
 
 
 def test_leaked_connections_do_not_stop_the_drive(make_shop: MakeShop) -> None:

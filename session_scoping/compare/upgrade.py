@@ -149,7 +149,7 @@ class Comparison:
 
     @property
     def besides(self) -> dict[str, tuple[str, str]]:
-        """The other packages whose releases differ."""
+        """The other packages that have different releases on the two sides."""
         before, after = self.before.stack, self.after.stack
         return {
             name: (before.get(name, "none"), after.get(name, "none"))
@@ -269,7 +269,7 @@ def attempt(package: str, side: str, job: Job, progress: Progress) -> Side:
     verdicts: dict[str, Verdict] = {}
     cells: list[Cell] = []
     stack: dict[str, str] = {}
-    if job.app:  # first: it takes less time, and may not load
+    if job.app:  # first: it takes less time, and can fail to load
         progress("driving the app")
         recording = environments.drive(side, job.app, job.client, job.pre)
         verdicts[job.app] = verdict = judge(recording)

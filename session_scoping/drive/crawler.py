@@ -183,8 +183,8 @@ class Crawler:
         if driven.overtaken.impossible:
             view = self.recorder.recording.views[driven.view].name
             self.note(
-                f"{view}: {driven.operation}: of two requests at the same time one "
-                "keeps the other waiting, for a connection or for a lock"
+                f"{view}: {driven.operation}: it was not overtaken to the end, because "
+                "the second request waits for a connection or a lock of the first"
             )
         return answer
 

@@ -114,7 +114,7 @@ def plan(app: flask.Flask, recorder: Recorder) -> list[Task]:
     if not app.extensions.get("admin"):
         raise CannotTell(
             f"{app.import_name} has no Admin: call Admin(app) or admin.init_app(app) "
-            "before the app is handed over"
+            "before the app is returned"
         )
     if not any(view.model for view in recorder.recording.views):
         raise CannotTell(

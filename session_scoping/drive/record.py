@@ -90,7 +90,7 @@ def record(
     ]
     if lists and all(UNANSWERED.search(request.exception) for request in lists):
         raise CannotTell(
-            f"no list can be read: {lists[0].exception}: is the database there, "
-            "and has it its tables?"
+            f"no list can be read: {lists[0].exception}: does the database exist, "
+            "and does it have the tables?"
         )
     return recording

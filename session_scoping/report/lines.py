@@ -30,7 +30,7 @@ def nothing_seen(verdict: Verdict, advice: str) -> str:
         return (
             f"nothing was seen: {name}, {first.operation or first.method} tries to "
             f"write, and was stopped ({where}): name a factory that makes the app "
-            "without that"
+            "without this write"
         )
     for unseen in recording.unseen:
         if unseen.view in models:

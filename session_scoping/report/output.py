@@ -71,7 +71,7 @@ def _write(path: str, text: str) -> None:
 def _cannot_write(path: str, error: OSError) -> CannotTell:
     why = error.strerror or str(error)
     return CannotTell(
-        f"cannot write {path!r}: {why}: name a file in a folder that is there"
+        f"cannot write {path!r}: {why}: name a file in a folder that exists"
     )
 
 

@@ -122,7 +122,7 @@ function layout() {
   drawOverview(width);
 }
 
-/** The outline of a bar whose row is given; `x` gives the left edge of a column. */
+/** The outline of a bar in a row. `x` gives the left edge of a column. */
 function outline(bar, x, top, height, before) {
   const from = bar.from === OUTSIDE ? before : x(bar.from);
   const gap = Math.min(3, height * 0.2);
