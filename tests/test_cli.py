@@ -130,7 +130,7 @@ def test_the_command_has_a_version() -> None:
 
 
 def test_flask_has_the_command() -> None:
-    """By the entry point of the installed package."""
+    """Flask finds it by the entry point of the package."""
     result = run_process("-m", "flask", "--app", f"{RAW}:broken", "session-scoping")
     assert (result.status, result.err) == (1, "")
     assert f"your code: {LEAKS_AT}" in result.out

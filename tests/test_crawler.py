@@ -50,7 +50,7 @@ class Note(Base):
 
 
 class Shop:
-    """An app with one custom page, and the number of rows in its database."""
+    """An app with a custom page, and the number of rows in its database."""
 
     def __init__(self, folder: Path, page: t.Callable[["Shop"], t.Any]) -> None:
         self.app = app = flask.Flask("shop")

@@ -269,7 +269,7 @@ def test_calls_within_this_package_do_not_move_the_line(calls: int) -> None:
 
 
 def test_a_search_on_other_threads_keeps_no_frame_alive() -> None:
-    """Not even until the garbage collection: its variables may be sessions."""
+    """Its variables can be sessions, which live until garbage is collected."""
 
     class Local:
         pass
@@ -290,7 +290,7 @@ def test_a_search_on_other_threads_keeps_no_frame_alive() -> None:
 def test_a_method_of_this_package_can_be_extracted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: str
 ) -> None:
-    """The same violations are found, at the same lines."""
+    """The guard finds the same violations, at the same lines."""
     where = OF_FLASK_ADMIN["in a package"]
     before = verdict_on(tmp_path, code, where).violations
     for name in SEARCHES:

@@ -35,7 +35,7 @@ from tests.conftest import Sdist
 
 
 def side(*cells: Cell, release: str = "1.0", failures: t.Sequence[str] = ()) -> Side:
-    """All rules hold with the handle ``db``, but for these cells."""
+    """Make a side where all rules hold with ``db``, but for these cells."""
     other = {(cell.rule, cell.subject) for cell in cells}
     rest = [Cell(rule, "db", State.HOLDS) for rule in Rule if (rule, "db") not in other]
     return Side(release, {"Shop": release}, [*cells, *rest], [*failures])

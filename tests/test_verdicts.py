@@ -201,7 +201,7 @@ def test_a_broken_cell_of_the_picture_links_to_its_finding() -> None:
     "name", ["2.2.0-lite-sa2.1-flask3.1.3", "2.2.1-neither-sa2.0-flask3.1.1"]
 )
 def test_an_environment_matches_its_verdict(name: str) -> None:
-    """With known defects, and where Flask-Admin does not import."""
+    """The first has known defects, and in the second Flask-Admin does not import."""
     [now] = run([name])
     [before] = [environment for environment in FOUND if environment.name == name]
     assert [*changed(now, before)] == []

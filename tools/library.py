@@ -101,7 +101,7 @@ def create_app() -> flask.Flask:
 
 
 def prepare(url: str) -> None:
-    """Make the tables, and fill them, where there are none."""
+    """Make the tables, and fill them, unless they are filled."""
     engine = sa.create_engine(url, poolclass=sa.NullPool)
     db.metadata.create_all(engine)
     with orm.Session(engine) as session:

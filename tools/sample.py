@@ -1,4 +1,4 @@
-"""Some of many, for what has no time for all."""
+"""A sample of names, for programs that take too long with all of them."""
 
 import hashlib
 import subprocess
@@ -8,7 +8,7 @@ ROOT = Path(__file__).parent.parent
 
 
 def sample(names: list[str], number: int | None) -> list[str]:
-    """So many, others for each commit that is checked out; all for ``None``."""
+    """Return this number of names, which the current commit selects; ``None``: all."""
     if number is None:
         return names
     # In CI another user owns the folder.

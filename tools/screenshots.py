@@ -1,8 +1,7 @@
-"""Takes the pictures of the report that the documents show, in a headless Chromium.
+"""Take the pictures of the report that the documents show, in a headless Chromium.
 
-``python -m tools.screenshots`` drives an app that leaks and the same app fixed. Beside
-the pictures it keeps a fingerprint of each report, by which a test knows that a picture
-is stale.
+``python -m tools.screenshots`` drives an app that leaks and the same app fixed. It also
+saves a fingerprint of each report, by which a test finds a stale picture.
 """
 
 import hashlib
@@ -39,8 +38,7 @@ def report(name: str) -> str:
 
 
 def fingerprint(page: str) -> str:
-    """Of a report: the same where nothing but times, versions and the lines of
-    Flask-Admin differ."""
+    """Hash a report, without its times, versions and lines of Flask-Admin."""
     lines = page.splitlines()
     data = [NUMBERS.sub("…", line) if 'id="data"' in line else line for line in lines]
     return hashlib.sha256("\n".join(data).encode()).hexdigest()

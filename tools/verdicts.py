@@ -75,7 +75,7 @@ NAMES_OF_ALL = tuple("-".join(parts) for parts in ALL)
 
 
 class Environment(t.NamedTuple):
-    """What was seen of the bookshop in an environment."""
+    """The verdict on the bookshop in an environment."""
 
     name: str  # release-extensions-SQLAlchemy-Flask
     versions: dict[str, str]
@@ -94,13 +94,13 @@ class Environment(t.NamedTuple):
         return extensions, sqlalchemy, flask
 
     def cell(self, rule: Rule, handle: str) -> Cell:
-        """What is known of a rule with a handle."""
+        """Return what is known of a rule with a handle."""
         if self.does_not_import:
             return Cell(rule, handle, State.NOT_TRIED, self.does_not_import)
         return self.cells.get((rule, handle), Cell(rule, handle, State.HOLDS))
 
     def defects(self, rule: Rule, handle: str) -> list[Defect]:
-        """The known defects that break a rule with a handle here."""
+        """Return the known defects that break a rule with a handle here."""
         return [BY_ID[defect] for defect in self.cell(rule, handle).defects]
 
 
@@ -115,7 +115,7 @@ def run(names: t.Sequence[str]) -> list[Environment]:
 
 
 def _run(name: str) -> Environment:
-    """An environment that cannot be made is an outcome."""
+    """Drive the bookshop in an environment.  A failure is an outcome."""
     release, extensions, sqlalchemy, flask = name.split("-")
     side = "flask-admin" if release == NEWEST else f"flask-admin=={release}"
     pins = (*PINS[sqlalchemy], *PINS[flask])
@@ -152,7 +152,7 @@ def save(found: t.Iterable[Environment]) -> None:
 
 
 def _pack(environment: Environment) -> dict[str, t.Any]:
-    """The versions, and what does not hold: a state, defects, rules and handles."""
+    """Return the versions, and cells that do not hold, grouped by state and defects."""
     handles: dict[t.Any, list[str]] = defaultdict(list)
     for rule, handle in product(Rule, HANDLES):
         if cell := environment.cells.get((rule, handle)):
@@ -190,29 +190,29 @@ def _order(environment: Environment) -> tuple[t.Any, ...]:
 
 
 def finding(defect: Defect) -> str:
-    """Where a defect is described, from the folder of the page and the picture."""
+    """Return a link to a finding, from the folder of the page and the picture."""
     text = (ROOT / INVESTIGATION).read_text(encoding="utf-8")
     [heading] = re.findall(rf"^### ({defect.finding}\. .*)$", text, re.MULTILINE)
     return f"../{INVESTIGATION}#{anchor(heading)}"
 
 
 def anchor(heading: str) -> str:
-    """What a link to a heading names, as GitHub makes it."""
+    """Return the anchor of a heading, as GitHub makes it."""
     return re.sub(r"[^\w\- ]", "", heading).lower().replace(" ", "-")
 
 
 def link(defect: Defect) -> str:
-    """A link to the finding that describes a defect: ``links`` says where it leads."""
+    """Return a link to the finding of a defect, whose target ``links`` adds."""
     return f"[{defect.finding}]"
 
 
 def links() -> str:
-    """Where the links of the tables lead."""
+    """Return the targets of the links in the tables."""
     return "\n".join(f"{link(defect)}: {finding(defect)}" for defect in DEFECTS)
 
 
 def verdict(runs: t.Sequence[Environment], handle: str) -> str:
-    """What is known of a handle in some environments, as a cell of a table."""
+    """Return a cell of a table: what is known of a handle in some environments."""
     broken: dict[str, set[Defect]] = defaultdict(set)
     unknown: list[str] = []  # that no documented defect explains
     tried = False
@@ -244,13 +244,12 @@ def verdict(runs: t.Sequence[Environment], handle: str) -> str:
 
 
 def missing_imports(environment: Environment) -> list[Defect]:
-    """The known defects by which Flask-Admin does not import in an environment."""
+    """Return the defects that keep Flask-Admin from being imported."""
     return not_importing(environment.versions) if environment.does_not_import else []
 
 
 def releases_table(found: t.Sequence[Environment]) -> str:
-    """The releases and the handles: what is broken in any environment that was tried
-    with the newest of everything else."""
+    """Return what is broken in a release, with the newest of everything else."""
     rows = ["| Flask-Admin | " + " | ".join(f"`{handle}`" for handle in HANDLES) + " |"]
     rows.append("|---" * (len(HANDLES) + 1) + "|")
     for release, runs in _by_release(found).items():
@@ -273,7 +272,7 @@ def releases_table(found: t.Sequence[Environment]) -> str:
 
 
 def environments_table(found: t.Sequence[Environment]) -> str:
-    """The same for each environment; those that agree share a row."""
+    """Return the same for each environment; equal environments share a row."""
     rows = [
         "| Flask-Admin | with | "
         + " | ".join(f"`{handle}`" for handle in HANDLES)
@@ -299,7 +298,7 @@ def _by_release(found: t.Iterable[Environment]) -> dict[str, list[Environment]]:
 
 
 def _with(group: t.Sequence[Environment]) -> str:
-    """What some environments have in common, and what not."""
+    """Return what some environments have in common, and where they differ."""
     by_extensions: dict[str, list[Environment]] = defaultdict(list)
     for environment in group:
         by_extensions[environment.factors[0]].append(environment)
@@ -338,7 +337,7 @@ def write_documents(found: t.Sequence[Environment]) -> None:
 
 
 def with_tables(text: str, found: t.Sequence[Environment]) -> str:
-    """The page with its tables as the verdicts have them."""
+    """Return the page with new tables."""
     for kind, make in TABLES.items():
         begin, end = f"<!-- verdicts: {kind} -->\n", "<!-- end of verdicts -->"
         before, _, rest = text.partition(begin)
@@ -353,7 +352,7 @@ SIZE, GAP, LEFT, TOP = 30, 4, 210, 64
 
 
 def picture(found: t.Sequence[Environment]) -> str:
-    """Releases across, rules and handles down; a broken cell leads to its finding."""
+    """Draw releases across, and rules and handles down, with links to the findings."""
     groups = _by_release(found)
     rows = [(rule, handle) for rule in Rule for handle in HANDLES]
     width = LEFT + len(groups) * (58 + GAP) + 16
@@ -477,7 +476,7 @@ STYLE = """
 
 
 def changed(now: Environment, before: Environment) -> t.Iterator[str]:
-    """The cells that are not as they are written down."""
+    """Yield a line for each cell that has changed."""
     for rule in Rule:
         for handle in HANDLES:
             was, cell = before.cell(rule, handle), now.cell(rule, handle)
@@ -490,7 +489,7 @@ def changed(now: Environment, before: Environment) -> t.Iterator[str]:
 
 
 def check(known: t.Sequence[Environment], newest: bool) -> int:
-    """Run environments again, or those of the last release on the newest one."""
+    """Run environments again, or those of the last release on the newest release."""
     last = max((environment.release for environment in known), key=Version)
     before = {
         f"{NEWEST}-{'-'.join(environment.factors)}"

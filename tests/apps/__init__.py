@@ -92,7 +92,7 @@ def pair(
     client: str = "",
     **more: t.Any,
 ) -> list[Example]:
-    """The broken app and the fixed app: a module each, or two functions of one."""
+    """Return the broken app and the fixed app, in a module each or in the same."""
     target = f"tests.apps.{module}:{name}_" if module else f"tests.apps.{name}:"
     marker = f"# broken: {name}" if module else "# broken here"
     both: t.Any = {"needs": needs, "since": since, "client": client}

@@ -1,4 +1,4 @@
-"""A small blog with Flask-SQLAlchemy: an app for examples that differ in one view."""
+"""A small blog with Flask-SQLAlchemy: an app for examples that differ in a view."""
 # mypy: allow-subclassing-any
 
 import re

@@ -20,7 +20,7 @@ from tests.apps.blog import Post
 from tests.apps.blog import User
 from tests.apps.engines import connect
 
-# The list is read through a session that nobody closes. Selected rows cannot be
+# The list is read through a session that is never closed. Selected rows cannot be
 # deleted: they belong to another session than the view's.
 
 

@@ -37,11 +37,11 @@ class Monitor:
             return [tuple(row) for row in found] if found.returns_rows else []
 
     def in_transaction(self) -> list[t.Any]:
-        """The connections that have a transaction."""
+        """Return the connections that have a transaction."""
         return self.ask(IN_TRANSACTION[self.server.name])
 
     def connections(self) -> list[int]:
-        """All connections but the monitor's own."""
+        """Return all connections but the monitor's own."""
         return [number for (number,) in self.ask(CONNECTIONS[self.server.name])]
 
     def kill(self) -> int:

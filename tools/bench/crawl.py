@@ -16,7 +16,7 @@ VIEWS = (5, 50, 500)
 
 
 class Unlisted(ModelView):
-    """In no menu: Flask-Admin shows all of it on every page of every view."""
+    """Not in the menu, which Flask-Admin shows on every page."""
 
     def is_visible(self) -> bool:
         return False

@@ -38,7 +38,7 @@ def recording_of(requests: int) -> Recording:
 
 
 def seconds(browser: t.Any, file: Path) -> float:
-    """Until the page is drawn."""
+    """Return the time until the page is drawn."""
     page = browser.new_page()
     began = time.perf_counter()
     page.goto(file.as_uri())

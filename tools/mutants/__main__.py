@@ -46,7 +46,7 @@ class Trial(t.NamedTuple):
 
     @property
     def cells(self) -> list[str]:
-        """The cells of the table, one for each instrument."""
+        """The cells of the table, for each instrument."""
         rules, test = ", ".join(sorted(self.bookshop)), "".join(self.drop_in)
         return [rules or "nothing", f"`{test}`" if test else "nothing"]
 
