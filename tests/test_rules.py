@@ -576,6 +576,11 @@ def test_a_pending_rollback_is_reported_of_the_first_session() -> None:
     assert violation.sessions == (0,)
 
 
+@pytest.mark.parametrize("rule", Rule)
+def test_every_rule_says_what_is_right(rule: Rule) -> None:
+    assert rule.sentence.endswith(".")
+
+
 def test_every_rule_has_a_case() -> None:
     assert {rule for case in CASES.values() for rule in case.rules.split()} == {*Rule}
 
