@@ -504,7 +504,7 @@ CASES = {
         alone(exception=PENDING, status=500),
         alone(**ERROR),
     ),
-    "a session is not closed only when the view fails": Case(
+    "a session is not closed when the view fails": Case(
         "recovers",
         "`released` is broken when the request fails: session 0 is not closed",
         alone(use(0, closed=False), **ERROR),
