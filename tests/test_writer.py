@@ -729,10 +729,11 @@ def test_a_cell_without_a_list_of_choices_is_noted(plain: Shop) -> None:
             return {**super().get_kwargs(field, kwargs), "data-source": "/sizes"}
 
     class View(ProductView):
-        column_editable_list = ("size",)
+        column_editable_list: t.Any = ("size",)
 
-        def scaffold_list_form(self, widget: t.Any = None, **options: t.Any) -> t.Any:
-            return super().scaffold_list_form(Widget(), **options)
+        def scaffold_list_form(self, *args: t.Any, **options: t.Any) -> t.Any:
+            options["widget"] = Widget()
+            return super().scaffold_list_form(*args, **options)
 
     plain.add(View, plain.models.product)
     recording = plain.record_and_compare_rows()
