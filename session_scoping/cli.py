@@ -1,7 +1,6 @@
 """The command line: ``session-scoping``, and in ``flask`` its command ``check``.
 
-Exit status: 0 if what is asked holds, 1 if a rule is broken, 2 if it could not tell,
-130 if it was interrupted.
+The exit statuses are in ``status``.
 
 ``flask`` imports this module for each of its commands. So each command imports what it
 needs when it runs.
@@ -14,6 +13,7 @@ import click
 from flask.cli import ScriptInfo
 
 from session_scoping.errors import CannotTell
+from session_scoping.status import Status
 
 if t.TYPE_CHECKING:
     from session_scoping.compare.upgrade import Comparison
@@ -22,8 +22,6 @@ if t.TYPE_CHECKING:
 
 P = t.ParamSpec("P")
 Command = t.TypeVar("Command", bound=t.Callable[..., t.Any])
-
-BROKEN, CANNOT_TELL, INTERRUPTED = 1, 2, 130
 
 
 class Commands(click.Group):
@@ -35,7 +33,7 @@ class Commands(click.Group):
         return super().parse_args(context, args)
 
 
-def exits(run: t.Callable[P, int]) -> t.Callable[P, None]:
+def exits(run: t.Callable[P, Status]) -> t.Callable[P, None]:
     """Make a command end with the status that it returns, and an error with a line."""
 
     @wraps(run)
@@ -45,10 +43,10 @@ def exits(run: t.Callable[P, int]) -> t.Callable[P, None]:
         except (CannotTell, ImportError) as error:
             why = _not_importing(error) if isinstance(error, ImportError) else error
             click.echo(f"session-scoping: {' '.join(str(why).split())}", err=True)
-            status = CANNOT_TELL
+            status = Status.CANNOT_TELL
         except KeyboardInterrupt:
             click.echo("session-scoping: interrupted", err=True)
-            status = INTERRUPTED
+            status = Status.INTERRUPTED
         click.get_current_context().exit(status)
 
     return command
@@ -156,7 +154,7 @@ def check(
     html: str | None,
     json: str | None,
     **how: t.Any,
-) -> int:
+) -> Status:
     """Check the admin of an app: which rule is broken, and where?
 
     Reads everything in the admin, and prints which rule is broken, by which view, at
@@ -175,7 +173,7 @@ def check(
 @main.command()
 @reports
 @exits
-def verdict(html: str | None, json: str | None) -> int:
+def verdict(html: str | None, json: str | None) -> Status:
     """Say which rule holds with which handle, in the Flask-Admin that is installed.
 
     Drives a reference admin, the bookshop. Exit status: 0 when every rule holds, but
@@ -200,7 +198,7 @@ def verdict(html: str | None, json: str | None) -> int:
 @exits
 def upgrade(
     before: str, after: str, html: str | None, json: str | None, **job: t.Any
-) -> int:
+) -> Status:
     """Compare two releases: which rules held BEFORE, and which hold AFTER.
 
     A side is a requirement, as flask-admin==2.2.0 or flask<3.1, or `latest`, the path
@@ -222,7 +220,7 @@ def upgrade(
 @exits
 def bisect(
     before: str, after: str, html: str | None, json: str | None, **job: t.Any
-) -> int:
+) -> Status:
     """Find the first release from BEFORE to AFTER that breaks a rule."""
     from session_scoping.compare.upgrade import bisect
     from session_scoping.compare.upgrade import Job
@@ -235,14 +233,12 @@ def bisect(
     return report_comparison(found, files)
 
 
-def report_comparison(found: "Comparison | Culprit", files: "Files") -> int:
+def report_comparison(found: "Comparison | Culprit", files: "Files") -> Status:
     """Print and save a comparison, and return the exit status."""
-    from session_scoping.compare.upgrade import Culprit
     from session_scoping.report.upgrade import summarize
 
-    comparison = found.comparison if isinstance(found, Culprit) else found
-    files.report(summarize(found), comparison)
-    return comparison.status
+    files.report(summarize(found), found)
+    return found.status
 
 
 @main.command()
@@ -251,7 +247,7 @@ def report_comparison(found: "Comparison | Culprit", files: "Files") -> int:
     "--overwrite", is_flag=True, help="Try this module in the place of one there."
 )
 @exits
-def fork(path: str, overwrite: bool) -> int:
+def fork(path: str, overwrite: bool) -> Status:
     """Try the drop-in in a Flask-Admin checkout, under that project's own settings.
 
     Runs pytest, ruff and mypy, as the checkout sets them up, in a copy: the checkout
@@ -269,4 +265,4 @@ def fork(path: str, overwrite: bool) -> int:
     failed = [result for result in results if not result.passed]
     for result in failed:
         click.echo(f"\n{result.tool}:\n{result.said}")
-    return BROKEN if failed else 0
+    return Status.BROKEN if failed else Status.HOLDS

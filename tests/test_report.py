@@ -179,6 +179,17 @@ def test_each_cell_of_the_table_has_the_state_of_the_verdict() -> None:
         assert cells == [verdict.cell(rule, view).state for rule in Rule]
 
 
+def test_a_known_defect_is_explained_below_the_table() -> None:
+    recording = healthy(4)
+    recording.stack["Flask"] = "3.1.3"
+    recording.requests[0].streamed = True
+    recording.requests[0].stream_exception = "DetachedInstanceError: no session"
+    page = html(judge(recording))
+    assert '<td class="known-broken">' in page
+    assert "known broken [1]" in page
+    assert "[1] Flask 3.1.2 and newer end the app context" in page
+
+
 def test_what_fails_several_times_is_reported_once() -> None:
     recording = healthy(40)
     for request in recording.requests[1::5]:
@@ -366,7 +377,7 @@ def test_sessions_are_filtered_by_view_by_rule_and_by_broken(open_report: Open) 
     choose(page, "Rule", "fresh")
     assert bars(page) == (0, 1)
     choose(page, "Rule", "alive")
-    expect(page.locator("#nothing")).to_have_text("No session is like that.")
+    expect(page.locator("#nothing")).to_have_text("No session matches.")
     choose(page, "Rule", "")
     page.get_by_label("only broken").check()
     assert bars(page) == (0, 1)

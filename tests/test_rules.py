@@ -42,6 +42,7 @@ from session_scoping.rules.verdict import Outcome
 
 LIBRARY = Place("flask_admin/contrib/sqla/view.py", 1041, "get_list")
 VALIDATORS = Place("flask_admin/contrib/sqla/validators.py", 40, "__call__")
+OF_APP = Place("flask_admin_views.py", 3, "get_query")  # not Flask-Admin's
 OWN = Place("shop/admin.py", 17, "create_app")
 OTHER = Place("shop/admin.py", 99, "get_query")
 PENDING = "PendingRollbackError: This Session's transaction has been rolled back"
@@ -52,8 +53,14 @@ DETACHED = "DetachedInstanceError: Parent instance is not bound to a Session"
 
 
 def view(**more: t.Any) -> View:
-    defaults = {"model": "User", "handle": "flask_sqlalchemy.SQLAlchemy"}
-    return View("Admin", "UserView", "user", **{**defaults, **more})
+    defaults = {
+        "admin": "Admin",
+        "name": "UserView",
+        "endpoint": "user",
+        "model": "User",
+        "handle": "flask_sqlalchemy.SQLAlchemy",
+    }
+    return View(**{**defaults, **more})
 
 
 def request(number: int, *uses: Use | int, **more: t.Any) -> Request:
@@ -760,6 +767,8 @@ KNOWN: dict[str, tuple[Recording, list[Recording]]] = {
         [
             TWO_OF_THE_HANDLE,
             alone(use(0, closed_early=OWN), late_commits=[LateCommit(0, 0, OWN)]),
+            # a library closes it
+            alone(closed_by(LIBRARY), 1, sessions=[session(0), session(1, born_in=0)]),
         ],
     ),
     "Flask 3.1.2 and newer: a streamed export outlives its session": (
@@ -818,6 +827,7 @@ KNOWN: dict[str, tuple[Recording, list[Recording]]] = {
         alone(Use(0, LIBRARY), sessions=[session(0, **HAND, closed=False)]),
         [
             alone(Use(0, OWN), sessions=[session(0, **HAND, closed=False)]),
+            alone(Use(0, OF_APP), sessions=[session(0, **HAND, closed=False)]),
             alone(Use(0, LIBRARY), sessions=[session(0, closed=False)]),
             MADE_BY_HAND,
         ],
@@ -874,6 +884,21 @@ def test_a_cause_is_not_named_for_a_similar_recording(
 
 
 OTHER_SIGNS = {
+    "a session that a library closes, and that is used again": (
+        "Flask-Admin itself",
+        alone(replace(closed_by(LIBRARY), used_after_close=LIBRARY)),
+    ),
+    "a mass delete of a filtered list": (
+        "Flask-Admin: a mass delete is not rolled back when its commit fails",
+        recording(
+            [
+                replace(
+                    failed_bulk_delete(left_in_transaction=True),
+                    path="/admin/user/action/?flt0_0=a",
+                )
+            ]
+        ),
+    ),
     "a session first used by the validator": (
         "Flask-Admin 2.1.0 and 2.2.0: the Unique validator keeps a session from "
         "startup",
@@ -1003,6 +1028,29 @@ def two_views(first: Recording, second: Recording) -> Recording:
         sessions=[*first.sessions, *further],
         late_commits=[*first.late_commits, *late],
     )
+
+
+LABELS = {
+    "a class of its own": ([view(), view(name="TagView")], ["UserView", "TagView"]),
+    "a class for two models": (
+        [view(), view(model="Tag")],
+        ["UserView(User)", "UserView(Tag)"],
+    ),
+    "a class for two views of a model": (
+        [view(), view(endpoint="old"), view(model="Tag")],
+        ["UserView(user)", "UserView(old)", "UserView(Tag)"],
+    ),
+    "a class for pages without a model": (
+        [view(model=""), view(model="", endpoint="old")],
+        ["UserView(user)", "UserView(old)"],
+    ),
+}
+
+
+@pytest.mark.parametrize(("views", "labels"), LABELS.values(), ids=list(LABELS))
+def test_no_two_views_have_the_same_label(views: list[View], labels: list[str]) -> None:
+    verdict = judge(Recording(views=views))
+    assert [verdict.label(number) for number in range(len(views))] == labels
 
 
 def test_violations_of_a_cause_in_a_view_are_a_finding() -> None:

@@ -327,6 +327,7 @@ def test_bisect_skips_releases_that_cannot_be_tried(
     text = plain(summarize(found))
     assert "Verdict: shop 50 broke released." in text
     assert "Could not try 48, 49: the rule may have been broken there already." in text
+    assert found.to_json()["untried"] == ("48", "49")
 
 
 def test_bisect_finds_nothing_where_nothing_breaks(

@@ -27,7 +27,8 @@ from session_scoping.rules.handles import missing
 from session_scoping.rules.judge import judge
 from session_scoping.rules.rules import Rule
 from session_scoping.rules.verdict import Verdict
-from session_scoping.watch.stack import stack
+from session_scoping.status import Status
+from session_scoping.watch.versions import stack
 
 
 @dataclass
@@ -60,19 +61,20 @@ class Survey:
         ]
 
     @property
-    def status(self) -> int:
+    def status(self) -> Status:
         """The exit status.
 
-        0: every rule holds, but for known defects that no release fixes. 1: a rule is
-        broken. 2: nothing is known, or an operation did not work.
+        A known defect counts as broken if a release fixes it. Nothing can be told if
+        an operation did not work.
         """
         cells = self.cells
         known = {defect for cell in cells for defect in cell.defects}
         if any(cell.state == State.BROKEN for cell in cells):
-            return 1
+            return Status.BROKEN
         if not self.recordings or self.wrong:
-            return 2
-        return int(any(BY_ID[defect].fixed_in for defect in known))
+            return Status.CANNOT_TELL
+        fixed = any(BY_ID[defect].fixed_in for defect in known)
+        return Status.BROKEN if fixed else Status.HOLDS
 
     @property
     def cells(self) -> list[Cell]:

@@ -22,6 +22,7 @@ from session_scoping.rules.cells import State
 from session_scoping.rules.judge import judge
 from session_scoping.rules.rules import Rule
 from session_scoping.rules.verdict import Verdict
+from session_scoping.status import Status
 
 Progress = t.Callable[[str], object]  # takes what is being done
 
@@ -159,12 +160,12 @@ class Comparison:
         }
 
     @property
-    def status(self) -> int:
-        """0: nothing that held is broken; 1: a rule is broken; 2: it could not tell."""
+    def status(self) -> Status:
+        """The exit status: does everything that held before still hold?"""
         if self.of(ChangeKind.BROKEN):
-            return 1
+            return Status.BROKEN
         compared = self.of(ChangeKind.SAME) or self.of(ChangeKind.FIXED)
-        return 0 if compared and not self.failures else 2
+        return Status.HOLDS if compared and not self.failures else Status.CANNOT_TELL
 
     def to_json(self) -> dict[str, t.Any]:
         """Return the comparison as plain data."""
@@ -320,6 +321,16 @@ class Culprit:
     of: int
     untried: tuple[str, ...] = ()  # releases between the two that could not be driven
 
+    @property
+    def status(self) -> Status:
+        """The exit status."""
+        return self.comparison.status
+
+    def to_json(self) -> dict[str, t.Any]:
+        """Return the comparison as plain data, with what was tried."""
+        tried = {"tried": self.tried, "of": self.of, "untried": self.untried}
+        return {**self.comparison.to_json(), **tried}
+
 
 def bisect(first: str, last: str, job: Job, progress: Progress) -> Culprit | Comparison:
     """Find the first release that breaks a rule which held in ``first``.
@@ -357,9 +368,9 @@ def bisect(first: str, last: str, job: Job, progress: Progress) -> Culprit | Com
         except CannotTell:
             untried.add(middle)
             continue
-        if here.status == 1:
+        if here.status == Status.BROKEN:
             bad = middle
-        elif here.status == 2:
+        elif here.status == Status.CANNOT_TELL:
             untried.add(middle)
         else:
             good = middle

@@ -5,7 +5,6 @@ import typing as t
 from concurrent.futures import Future
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
-from itertools import count
 from itertools import islice
 
 import flask
@@ -21,6 +20,7 @@ from session_scoping.drive.driven import READS
 from session_scoping.drive.driven import refuse_write
 from session_scoping.drive.driven import WriteStopped
 from session_scoping.drive.driven import Writing
+from session_scoping.drive.faults import fail_at_each_step
 from session_scoping.drive.faults import Faults
 from session_scoping.drive.faults import in_memory
 from session_scoping.drive.faults import shorten
@@ -124,7 +124,7 @@ class Crawler:
             return
         self.send_overtaken(resolved, first)
         if self.fails(task.view):
-            self.inject_faults(resolved)
+            fail_at_each_step(lambda step: self.send(resolved, step)[0])
 
     def fails(self, view: int) -> bool:
         """Are faults injected into the operations of a view?"""
@@ -257,14 +257,6 @@ class Crawler:
                 self.collecting = not is_drained(engine)
             if is_drained(engine):
                 engine.dispose(close=False)
-
-    def inject_faults(self, task: Task) -> None:
-        """Inject a fault at each step in turn, and repeat the operation after each."""
-        for fail_at in count(1):
-            request, _ = self.send(task, fail_at=fail_at)
-            if not request.injected:
-                break
-            self.send(task)
 
 
 def is_drained(engine: sa.engine.Engine) -> bool:

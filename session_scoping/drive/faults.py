@@ -1,6 +1,7 @@
 """Injected faults: at each step of a request, of each kind that the step can have."""
 
 import typing as t
+from itertools import count
 
 import sqlalchemy as sa
 from sqlalchemy import event
@@ -9,8 +10,22 @@ from sqlalchemy.pool import QueuePool
 
 from session_scoping.recording import Fault
 from session_scoping.recording import Injected
+from session_scoping.recording import Request
 from session_scoping.watch.running import Drive
 from session_scoping.watch.running import RUNNING
+
+# Takes the step to inject a fault at, or 0. Returns the request that did the operation,
+# or ``None`` if it cannot be done.
+Do = t.Callable[[int], Request | None]
+
+
+def fail_at_each_step(do: Do) -> None:
+    """Inject a fault at each step of an operation in turn. Repeat it after each."""
+    for step in count(1):
+        request = do(step)
+        if request is None or not request.injected:
+            return
+        do(0)
 
 
 class Faults:

@@ -2,22 +2,18 @@
 
 import base64
 import hashlib
-import re
 import typing as t
 from collections import Counter
 from dataclasses import fields
 from dataclasses import is_dataclass
-from importlib.resources import files
-
-from jinja2 import Environment
-from jinja2 import StrictUndefined
-from markupsafe import escape
-from markupsafe import Markup
 
 from session_scoping.recording import Operation
 from session_scoping.recording import Place
 from session_scoping.recording import Request
+from session_scoping.report.page import part
+from session_scoping.report.page import template
 from session_scoping.rules.cells import State
+from session_scoping.rules.defects import notes
 from session_scoping.rules.defects import word
 from session_scoping.rules.rules import Rule
 from session_scoping.rules.verdict import Verdict
@@ -29,20 +25,13 @@ Tally = list[tuple[Request, str, int]]
 def html(verdict: Verdict) -> str:
     """Return a page with a verdict and its recording. The page loads nothing."""
     recording = verdict.recording
-    style, script = _part("report.css"), _part("report.js")
-    environment = Environment(
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=StrictUndefined,
-    )
-    environment.policies["json.dumps_kwargs"] = {"separators": (",", ":")}
-    environment.filters["with_code"] = _with_code
-    page = environment.from_string(_part("report.html")).render(
+    style, script = part("report.css"), part("report.js")
+    page = template("report.html").render(
         verdict=verdict,
         recording=recording,
         sentence=f"{verdict.sentence[0].upper()}{verdict.sentence[1:]}.",
         remarks=_remarks(verdict),
+        notes=notes(verdict.cell(rule, view) for rule in Rule for view in verdict.rows),
         rules=list(Rule),
         word=word,
         distinct=lambda values: list(dict.fromkeys(filter(None, values))),
@@ -54,17 +43,13 @@ def html(verdict: Verdict) -> str:
         failures=_tally(verdict.failures, _why),
         stopped=_tally(verdict.stopped, _write),
         data=_data(verdict),
-        style=Markup(style),
-        script=Markup(script),
+        style=style,
+        script=script,
         style_hash=_hash(style),
         script_hash=_hash(script),
     )
     # A path that is not valid Unicode has lone surrogates, which cannot be encoded.
     return page.encode(errors="backslashreplace").decode()
-
-
-def _part(name: str) -> str:
-    return files(__package__).joinpath(name).read_text(encoding="utf-8")
 
 
 def _hash(text: str) -> str:
@@ -83,11 +68,6 @@ def _remarks(verdict: Verdict) -> t.Iterator[str]:
     ]
     if untried:
         yield f"Not tried in any view: {', '.join(untried)}."
-
-
-def _with_code(text: str) -> Markup:
-    """Show text between backticks as code."""
-    return Markup(re.sub("`([^`]+)`", r"<code>\1</code>", str(escape(text))))
 
 
 def _why(request: Request) -> list[str]:

@@ -13,12 +13,13 @@ from session_scoping.rules.cells import State
 from session_scoping.rules.defects import notes
 from session_scoping.rules.handles import HANDLES
 from session_scoping.rules.rules import Rule
-from session_scoping.watch.stack import STACK
+from session_scoping.status import Status
+from session_scoping.watch.versions import STACK
 
 SENTENCES = {
-    0: "sessions are request-scoped",
-    1: "a rule is broken",
-    2: "could not tell",
+    Status.HOLDS: "sessions are request-scoped",
+    Status.BROKEN: "a rule is broken",
+    Status.CANNOT_TELL: "could not tell",
 }
 FEW = 3  # the violations that are printed for a rule: --json has all
 
@@ -51,7 +52,8 @@ def _sentence(survey: Survey) -> str:
     if survey.does_not_import:
         return f"could not tell: {survey.does_not_import}"
     known = any(cell.state == State.KNOWN for cell in survey.cells)
-    but = ", except for the known defects above" if known and survey.status == 0 else ""
+    holds = survey.status == Status.HOLDS
+    but = ", except for the known defects above" if known and holds else ""
     return SENTENCES[survey.status] + but
 
 

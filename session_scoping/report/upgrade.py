@@ -20,6 +20,7 @@ from session_scoping.rules.defects import numbers
 from session_scoping.rules.defects import word
 from session_scoping.rules.handles import HANDLES
 from session_scoping.rules.rules import Rule
+from session_scoping.status import Status
 
 STYLES = {
     ChangeKind.SAME: Style.PLAIN,
@@ -71,7 +72,7 @@ def sentence(comparison: Comparison) -> str:
     ]
     if does:
         return f"{name} {' and '.join(does)}."
-    if comparison.status == 2:
+    if comparison.status == Status.CANNOT_TELL:
         return f"{name}: could not tell."
     return f"{name} breaks nothing that held."
 

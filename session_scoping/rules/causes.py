@@ -24,7 +24,7 @@ class Cause:
 
     name: str
     sentence: str
-    fix: str  # code, or what to install
+    fix: str  # code, what to install, or what to delete
     link: str
     beneath_views: bool  # is it in the app or its tests, and not in a view?
     defect: Defect | None = None  # the documented defect of a release, if it is one
@@ -201,7 +201,10 @@ def closed_early(sight: Sight, recording: Recording) -> bool:
         sight.kind
         in {ViolationKind.MANY, ViolationKind.REUSED, ViolationKind.CLOSED_EARLY}
         and sight.request is not None
-        and any(use.closed_early for use in sight.request.uses)
+        and any(
+            use.closed_early and not use.closed_unsolicited
+            for use in sight.request.uses
+        )
     )
 
 
@@ -231,7 +234,7 @@ def mass_delete(sight: Sight, recording: Recording) -> bool:
         sight.kind == ViolationKind.TRANSACTION
         and request is not None
         and request.method == "POST"
-        and request.path.endswith("/action/")
+        and request.path.partition("?")[0].endswith("/action/")
         and MASS_DELETE.is_in(recording.stack.get(MASS_DELETE.package, ""))
     )
 
@@ -321,7 +324,7 @@ def never_closed(sight: Sight, recording: Recording) -> bool:
         and sight.kind in {ViolationKind.OPEN, ViolationKind.KEPT}
         and not sight.kept_by
         and sight.place is not None
-        and sight.place.file.startswith("flask_admin")
+        and sight.place.of_flask_admin
         and sight.request is not None
         and len(sight.request.uses) == 1
     )

@@ -57,48 +57,56 @@ def judge(recording: Recording) -> Verdict:
 
 
 def _with_root_causes(violations: list[Violation]) -> t.Iterator[Violation]:
-    """Give violations without a cause the root cause of a related violation.
+    """Give violations the root cause of a related violation.
 
-    A violation is related if it is in the same view, and of the same session or
-    request; or if the same rule is broken by a session from the same line, and the
-    cause lies beneath the views.
+    A violation without a cause takes that of another violation of the same session or
+    request, in the same view. A cause beneath the views explains each violation of the
+    same rule by a session from the same line, also one that has a narrower cause.
     """
     explained = [other for other in violations if other.cause]
     for violation in violations:
-        for other in explained:
-            if other.view == violation.view and violation.cause is None:
-                same = bool({*other.sessions} & {*violation.sessions})
-                same = same or bool({*other.requests} & {*violation.requests})
-            else:
-                same = bool(other.cause and other.cause.beneath_views and other.made)
-                same = same and (other.rule, other.made) == (
-                    violation.rule,
-                    violation.made,
-                )
-            if same:
-                violation = replace(violation, cause=other.cause)
-                break
-        yield violation
+        related = (
+            other.cause
+            for other in explained
+            if _has_same_session_or_request(violation, other)
+            or _comes_from_same_line(violation, other)
+        )
+        yield replace(violation, cause=next(related, violation.cause))
+
+
+def _has_same_session_or_request(violation: Violation, other: Violation) -> bool:
+    if violation.cause is not None or other.view != violation.view:
+        return False
+    return bool(
+        {*other.sessions} & {*violation.sessions}
+        or {*other.requests} & {*violation.requests}
+    )
+
+
+def _comes_from_same_line(violation: Violation, other: Violation) -> bool:
+    if other.cause is None or not other.cause.beneath_views or other.made is None:
+        return False
+    return (other.rule, other.made) == (violation.rule, violation.made)
 
 
 def _violation(
     rule: Rule, view: int | None, cause: Cause | None, sights: list[Sight]
 ) -> Violation:
-    first = max(sights, key=lambda sight: len(sight.kept_by))
+    best = max(sights, key=lambda sight: len(sight.kept_by))
     requests = dict.fromkeys(sight.request.number for sight in sights if sight.request)
     operations = dict.fromkeys(sight.request.does for sight in sights if sight.request)
     sessions = dict.fromkeys(sight.session.number for sight in sights if sight.session)
     return Violation(
         rule,
-        first.what,
+        best.what,
         view,
         tuple(operations),
         tuple(requests),
         tuple(sessions),
-        first.place,
-        first.own,
-        (first.session.own or first.session.place) if first.session else None,
-        tuple(first.kept_by),
+        best.place,
+        best.own,
+        (best.session.own or best.session.place) if best.session else None,
+        tuple(best.kept_by),
         cause,
     )
 

@@ -298,13 +298,17 @@ def alive(recording: Recording) -> t.Iterator[Sight]:
             session = recording.sessions[use.session]
             if session.maker == Maker.HAND or session.left_alone:
                 continue
-            if use.used_after_close:
+            about = request, session
+            if use.closed_unsolicited and request.status and not request.exception:
+                what = f"{_named(session)} is closed before the view has answered"
+                early = use.closed_early
+                yield Sight(ViolationKind.UNSOLICITED, what, *about, place=early)
+            elif use.used_after_close:
                 what = f"{_named(session)} is used again after it was closed"
                 yield Sight(
                     ViolationKind.REUSED,
                     what,
-                    request,
-                    session,
+                    *about,
                     place=use.used_after_close,
                     own=use.closed_early or use.own,
                 )
@@ -315,22 +319,9 @@ def alive(recording: Recording) -> t.Iterator[Sight]:
                 for later in request.uses[index + 1 :]
             ):
                 what = f"{_named(session)} is closed before the view has answered"
+                early = use.closed_early
                 yield Sight(
-                    ViolationKind.CLOSED_EARLY,
-                    what,
-                    request,
-                    session,
-                    place=use.closed_early,
-                    own=use.closed_early,
-                )
-            elif use.closed_unsolicited and request.status and not request.exception:
-                what = f"{_named(session)} is closed before the view has answered"
-                yield Sight(
-                    ViolationKind.UNSOLICITED,
-                    what,
-                    request,
-                    session,
-                    place=use.closed_early,
+                    ViolationKind.CLOSED_EARLY, what, *about, place=early, own=early
                 )
         if "DetachedInstanceError" in request.stream_exception:
             yield Sight(

@@ -21,6 +21,7 @@ from session_scoping.rules.cells import Cell
 from session_scoping.rules.cells import State
 from session_scoping.rules.defects import Defect
 from session_scoping.rules.rules import Rule
+from session_scoping.status import Status
 
 WORST_FIRST = (
     State.BROKEN,
@@ -42,9 +43,12 @@ class Outcome(Word):
     NOTHING_SEEN = "nothing seen"  # no view that uses a session has answered
 
     @property
-    def status(self) -> int:
-        """The exit status: 0 if the rules hold, 1 if not, 2 if nothing was seen."""
-        return {Outcome.HOLDS: 0, Outcome.NOTHING_SEEN: 2}.get(self, 1)
+    def status(self) -> Status:
+        """The exit status of a command that has this outcome."""
+        return STATUSES.get(self, Status.BROKEN)
+
+
+STATUSES = {Outcome.HOLDS: Status.HOLDS, Outcome.NOTHING_SEEN: Status.CANNOT_TELL}
 
 
 @dataclass(frozen=True)
@@ -282,16 +286,20 @@ class Verdict:
         return [*range(len(self.recording.views)), *([None] if beside else [])]
 
     def label(self, view: int | None) -> str:
-        """Return the name of a view: its class, and its model or endpoint if needed.
+        """Return the name of a view: its class, if only that view has it.
 
-        They are needed where several views have that class.
+        Views of the same class have their model behind it, or their endpoint, if they
+        have the same model, too.
         """
         if view is None:
             return OUTSIDE
         views = self.recording.views
-        name, model = views[view].name, views[view].model
-        alone = sum(other.name == name for other in views) == 1
-        return name if alone else f"{name}({model or views[view].endpoint})"
+        seen = views[view]
+        same = [other for other in views if other.name == seen.name]
+        if len(same) == 1:
+            return seen.name
+        alone = seen.model and sum(other.model == seen.model for other in same) == 1
+        return f"{seen.name}({seen.model if alone else seen.endpoint})"
 
     def names(self, finding: Finding, few: int = 4) -> str:
         """Return the names of the views of a finding, ``few`` at most."""

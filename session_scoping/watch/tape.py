@@ -6,7 +6,7 @@ from time import perf_counter
 from session_scoping.recording import Recording
 from session_scoping.watch.running import RUNNING
 from session_scoping.watch.running import Running
-from session_scoping.watch.stack import stack
+from session_scoping.watch.versions import stack
 
 
 class Tape:

@@ -1,13 +1,14 @@
 """Sends the requests of a view: opens its pages, posts its forms, and repeats them."""
 
 import typing as t
-from itertools import count
 from urllib.parse import quote
 from urllib.parse import urljoin
 
 import sqlalchemy as sa
 
 from session_scoping.drive.crawler import Crawler
+from session_scoping.drive.faults import Do
+from session_scoping.drive.faults import fail_at_each_step
 from session_scoping.drive.operations import Task
 from session_scoping.drive.write.forms import Field
 from session_scoping.drive.write.forms import Form
@@ -26,10 +27,6 @@ from session_scoping.recording import Recording
 from session_scoping.recording import Request
 from session_scoping.recording import Unseen
 from session_scoping.watch.places import NOISE
-
-# Takes the step to inject a fault at, or 0. Returns the request that did the operation,
-# or ``None`` if it cannot be done.
-Do = t.Callable[[int], Request | None]
 
 
 class Posted(t.NamedTuple):
@@ -75,15 +72,8 @@ class ViewDriver:
         if second is None:
             return False
         if self.crawler.fails(self.number):
-            self._inject_faults(do)
+            fail_at_each_step(do)
         return True
-
-    def _inject_faults(self, do: Do) -> None:
-        for step in count(1):
-            request = do(step)
-            if request is None or not request.injected:
-                return
-            do(0)
 
     def list_overtaken(self) -> None:
         """Show the list to both clients, with the messages that the app has for them.
