@@ -11,6 +11,7 @@ from uuid import UUID
 import flask
 import pytest
 import sqlalchemy
+from flask.testing import FlaskClient
 from sqlalchemy import Column
 from sqlalchemy import create_engine
 from sqlalchemy import event
@@ -33,7 +34,9 @@ from session_scoping import judge
 from session_scoping import record
 from session_scoping import Verdict
 from session_scoping.drive.driven import READS
+from session_scoping.drive.driven import WriteStopped
 from session_scoping.drive.operations import absent_id
+from session_scoping.errors import CannotTell
 from session_scoping.recording import Recording
 from session_scoping.recording import Request
 from session_scoping.rules.rules import Rule
@@ -146,6 +149,40 @@ def test_a_write_during_reading_is_stopped(
     assert shop.rows() == 0
     assert verdict.stopped
     assert not verdict.holds
+
+
+def test_a_statement_before_the_first_request_is_checked_too(
+    make_shop: MakeShop,
+) -> None:
+    """A thread of the app may send it."""
+    shop = make_shop()
+    rows: list[int] = []
+
+    class Client(FlaskClient):
+        def open(self, *args: t.Any, **options: t.Any) -> t.Any:
+            if not rows:
+                rows.append(shop.rows())
+                with pytest.raises(WriteStopped):
+                    shop.write()
+            return super().open(*args, **options)
+
+    recording = record(shop.app, client=lambda app: Client(app, flask.Response))
+    assert rows == [shop.rows()] == [0]
+    note = f"a write before the first request was stopped: {INSERT}"
+    assert recording.notes == [note]
+
+
+def test_the_error_of_a_client_that_does_not_reach_the_app_is_reported(
+    make_shop: MakeShop,
+) -> None:
+    class Client(FlaskClient):
+        def open(self, *args: t.Any, **options: t.Any) -> t.Any:
+            raise LookupError("no token")
+
+    shop = make_shop()
+    message = r"the test client fails: LookupError: no token \(tests/test_crawler"
+    with pytest.raises(CannotTell, match=message):
+        record(shop.app, client=lambda app: Client(app, flask.Response))
 
 
 @pytest.mark.parametrize(

@@ -19,14 +19,19 @@ from wtforms import ValidationError
 from wtforms.validators import InputRequired
 
 from flask_admin import Admin
+from flask_admin import expose
 from flask_admin.contrib.sqla import ModelView
+from flask_admin.contrib.sqla.ajax import QueryAjaxModelLoader
 from flask_admin.form import SecureForm
+from flask_admin.model.widgets import XEditableWidget
 from session_scoping.drive.record import record
 from session_scoping.drive.write.databases import databases
+from session_scoping.drive.write.driver import add_unseen
 from session_scoping.drive.write.forms import Page
 from session_scoping.drive.write.values import ValueMaker
 from session_scoping.fixes.close_fails_and_is_kept import ClosingSession
 from session_scoping.fixes.close_fails_and_is_kept import FlaskClosingSession
+from session_scoping.recording import LIST
 from session_scoping.recording import Recording
 from session_scoping.recording import Request
 from session_scoping.rules.judge import judge
@@ -679,6 +684,72 @@ def test_a_form_that_asks_for_a_file_is_noted(shop: Shop) -> None:
     recording = record(shop.app, write=True)
     assert reasons(recording)["create"] == "Logo asks for a file"
     assert not posts(recording)
+
+
+def test_a_required_choice_that_runs_out_is_noted(plain: Shop) -> None:
+    class Loader(QueryAjaxModelLoader):
+        def get_list(self, *args: t.Any, **options: t.Any) -> t.Any:
+            has_room = len(plain.rows["product"]) < 3
+            return super().get_list(*args, **options) if has_room else []
+
+    class View(ProductView):
+        form_ajax_refs: t.Any = {
+            "category": Loader(
+                "category", plain.session, plain.models.category, fields=("name",)
+            )
+        }
+        form_args: t.Any = {}
+
+    plain.add(View, plain.models.product)
+    recording = plain.record_and_compare_rows()
+    assert reasons(recording)["create, invalid"] == (
+        "Category has nothing to choose from"
+    )
+    assert operations(recording)["delete"] >= 2
+
+
+@pytest.mark.parametrize("answer", ["<p>tools</p>", "null", "[{}]", '{"1": "tools"}'])
+def test_a_look_up_without_a_list_of_choices_is_noted(plain: Shop, answer: str) -> None:
+    class View(ProductView):
+        form_args: t.Any = {}
+
+        @expose("/ajax/lookup/")
+        def ajax_lookup(self) -> str:
+            return answer
+
+    plain.add(View, plain.models.product)
+    why = reasons(plain.record_and_compare_rows())
+    assert why["look-up of category"] == "it answers with no JSON list of choices"
+    assert why["create"] == "Category has nothing to choose from"
+
+
+def test_a_cell_without_a_list_of_choices_is_noted(plain: Shop) -> None:
+    class Widget(XEditableWidget):
+        def get_kwargs(self, field: t.Any, kwargs: t.Any) -> t.Any:
+            return {**super().get_kwargs(field, kwargs), "data-source": "/sizes"}
+
+    class View(ProductView):
+        column_editable_list: t.Any = ("size",)
+
+        def scaffold_list_form(self, *args: t.Any, **options: t.Any) -> t.Any:
+            options["widget"] = Widget()
+            return super().scaffold_list_form(*args, **options)
+
+    plain.add(View, plain.models.product)
+    recording = plain.record_and_compare_rows()
+    assert reasons(recording) == {"inline edit": "size: nothing to set it to"}
+
+
+def test_a_reason_that_differs_only_in_noise_is_recorded_once() -> None:
+    recording = Recording()
+    for address in ("0x7f01", "0x7f02"):
+        why = f"no row <object at {address}>"
+        link = "(Background on this error at: https://sqlalche.me/e/x)"
+        add_unseen(recording, 0, LIST, f"{why} {link}")
+        add_unseen(recording, 0, LIST, f"{why} {link[:30]}")
+        add_unseen(recording, 0, LIST, f"{why} [SQL: SELECT {address}] {link}")
+    assert reasons(recording) == {"list": "no row <object>"}
+    assert len(recording.unseen) == 1
 
 
 def test_an_interrupt_leaves_no_row(shop: Shop) -> None:

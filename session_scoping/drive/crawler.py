@@ -5,7 +5,6 @@ import typing as t
 from concurrent.futures import Future
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
-from contextlib import suppress
 from itertools import islice
 
 import flask
@@ -17,17 +16,21 @@ from session_scoping.drive.driven import Driven
 from session_scoping.drive.driven import Failing
 from session_scoping.drive.driven import Overtaken
 from session_scoping.drive.driven import Reading
+from session_scoping.drive.driven import READS
 from session_scoping.drive.driven import refuse_write
+from session_scoping.drive.driven import WriteStopped
 from session_scoping.drive.driven import Writing
 from session_scoping.drive.faults import fail_at_each_step
 from session_scoping.drive.faults import Faults
 from session_scoping.drive.faults import in_memory
+from session_scoping.drive.faults import shorten
 from session_scoping.drive.operations import Task
 from session_scoping.errors import CannotTell
 from session_scoping.recording import Fault
 from session_scoping.recording import LIST
 from session_scoping.recording import Request
 from session_scoping.recording import Unseen
+from session_scoping.watch.places import where
 from session_scoping.watch.recorder import Recorder
 from session_scoping.watch.running import DRIVE
 
@@ -86,7 +89,13 @@ class Crawler:
         It may come from a thread, from a request that a view makes, or from code that
         runs when the response is sent.
         """
-        refuse_write(self.recorder.recording.requests[-1], sql, self.recorder.places)
+        requests = self.recorder.recording.requests
+        if requests:
+            refuse_write(requests[-1], sql, self.recorder.places)
+        elif not READS.match(sql):
+            what = shorten(sql)
+            self.note(f"a write before the first request was stopped: {what}")
+            raise WriteStopped(f"nothing may be written: {what}")
 
     def drive(self, task: Task) -> None:
         """Do an operation twice. The second time concurrent requests overtake it."""
@@ -204,21 +213,26 @@ class Crawler:
         driven.disturbed = bool(fail_at) or driven.overtaken is not None
         page = b""
         with (
-            Faults(driven, fail_at, self.faults, engines) if fail_at else nullcontext(),
-            suppress(Exception),
+            Faults(driven, fail_at, self.faults, engines) if fail_at else nullcontext()
         ):
-            # The recorder has seen the exception.
-            response = client.open(
-                task.url,
-                method="GET" if task.data is None else "POST",
-                data=task.data,
-                environ_overrides={DRIVE: driven},
-            )
-            self.leads_to = response.headers.get("Location", "")
             try:
-                page = b"".join(islice(response.iter_encoded(), task.chunks))
-            finally:
-                response.close()
+                response = client.open(
+                    task.url,
+                    method="GET" if task.data is None else "POST",
+                    data=task.data,
+                    environ_overrides={DRIVE: driven},
+                )
+                self.leads_to = response.headers.get("Location", "")
+                try:
+                    page = b"".join(islice(response.iter_encoded(), task.chunks))
+                finally:
+                    response.close()
+            except Exception as error:
+                # The recorder sees the exceptions of requests that reach the app. They
+                # are not kept here: their frames hold sessions.
+                if driven.request is None:
+                    message = f"the test client fails: {where(error)}"
+                    raise CannotTell(message) from error
         if driven.overtakes is None and driven.overtaken is None:
             self.refill()
         if driven.request is None:

@@ -25,7 +25,7 @@ SAVES = {"create_model", "update_model", "delete_model"}
 DISPATCH = flask.Flask.dispatch_request.__code__
 
 # In messages: an address, which differs each time, and SQLAlchemy's own link.
-NOISE = re.compile(r" at 0x[0-9a-f]+| \(Background on this error at: \S+\)")
+NOISE = re.compile(r" at 0x[0-9a-f]+| \(Background on this error[^)]*\)?")
 HERE = os.path.dirname(os.path.dirname(__file__)) + os.sep  # of this package
 # They are code of an app like any other.
 OF_APPS = (os.path.join(HERE, "bookshop.py"), os.path.join(HERE, "fixes") + os.sep)

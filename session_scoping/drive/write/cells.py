@@ -1,14 +1,14 @@
 """Edits the cells of a list that can be edited in place."""
 
-import json
 from functools import partial
 
 from session_scoping.drive.write.creating import Creation
 from session_scoping.drive.write.driver import ViewDriver
 from session_scoping.drive.write.filling import FormFiller
 from session_scoping.drive.write.forms import BLANK
-from session_scoping.drive.write.forms import Cell
+from session_scoping.drive.write.forms import EditableCell
 from session_scoping.drive.write.forms import Field
+from session_scoping.drive.write.forms import json_choices
 from session_scoping.drive.write.mapping import changes_chosen_row
 from session_scoping.drive.write.mapping import is_discriminator
 from session_scoping.drive.write.mapping import type_name
@@ -39,7 +39,7 @@ class CellEditing:
         for cell in cells.values():
             self.driver.repeat(partial(self.edit, cell))
 
-    def edit(self, cell: Cell, fail_at: int) -> Request | None:
+    def edit(self, cell: EditableCell, fail_at: int) -> Request | None:
         """Set a cell to a new value, and check that the row has changed.
 
         Returns ``None`` if that cannot be done.
@@ -67,7 +67,7 @@ class CellEditing:
             request.unexpected = f"answers 200, but {cell.name} is as it was"
         return request
 
-    def value(self, cell: Cell, content: dict[str, str]) -> str | None:
+    def value(self, cell: EditableCell, content: dict[str, str]) -> str | None:
         """Return a new value for a cell, or ``None`` if there is none.
 
         ``content``: what the database holds of the row, by column.
@@ -92,6 +92,6 @@ class CellEditing:
         relationship = mapper.relationships.get(cell.name)
         if relationship is not None and changes_chosen_row(relationship):
             return None
-        options = [str(choice["value"]) for choice in json.loads(cell.source or "[]")]
+        options = json_choices(cell.source, "value") or []
         choices = [option for option in options if option not in BLANK]
         return choices[values.row % len(choices)] if choices else None

@@ -1,7 +1,5 @@
 """Sends the requests of a view: opens its pages, posts its forms, and repeats them."""
 
-import json
-import re
 import typing as t
 from urllib.parse import quote
 from urllib.parse import urljoin
@@ -15,6 +13,7 @@ from session_scoping.drive.operations import Task
 from session_scoping.drive.write.forms import Field
 from session_scoping.drive.write.forms import Form
 from session_scoping.drive.write.forms import FormData
+from session_scoping.drive.write.forms import json_choices
 from session_scoping.drive.write.forms import Page
 from session_scoping.drive.write.ledger import Expected
 from session_scoping.drive.write.ledger import Ledger
@@ -27,6 +26,7 @@ from session_scoping.recording import OperationKind
 from session_scoping.recording import Recording
 from session_scoping.recording import Request
 from session_scoping.recording import Unseen
+from session_scoping.watch.places import NOISE
 
 
 class Posted(t.NamedTuple):
@@ -119,7 +119,12 @@ class ViewDriver:
         _, attribute = find_attribute(self.mapper, field.name)
         operation = Operation(OperationKind.LOOK_UP, attribute)
         page = self.open(operation, f"{field.url}&query=")
-        return [str(choice[0]) for choice in json.loads(page.html)] if page else []
+        if page is None:
+            return []
+        choices = json_choices(page.html, 0)
+        if choices is None:
+            self.unseen(operation, "it answers with no JSON list of choices")
+        return choices or []
 
     # -------------------------------------------------------------------- posting
 
@@ -161,8 +166,8 @@ class ViewDriver:
 
 def add_unseen(recording: Recording, view: int, operation: Operation, why: str) -> None:
     """Record once that an operation of a view could not be driven, and why."""
-    # What SQLAlchemy appends to an error is long, and differs each time.
-    why = re.split(r" \[SQL: | \(Background on this error", why)[0][:200]
+    # The SQL that SQLAlchemy appends to an error is long, and differs each time.
+    why = NOISE.sub("", why).partition(" [SQL: ")[0][:200]
     unseen = Unseen(view, operation, why)
     if unseen not in recording.unseen:
         recording.unseen.append(unseen)

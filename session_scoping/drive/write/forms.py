@@ -1,6 +1,7 @@
 """Reads the pages of an admin: their forms, editable cells and error messages."""
 
 import dataclasses
+import json
 import re
 import typing as t
 from dataclasses import dataclass
@@ -118,7 +119,7 @@ class Form:
 
 
 @dataclass
-class Cell:
+class EditableCell:
     """A cell of a list that can be edited in place."""
 
     name: str
@@ -136,6 +137,20 @@ def gather(pairs: t.Iterable[tuple[Field, list[str]]]) -> FormData:
     return data
 
 
+def json_choices(source: str, key: int | str) -> list[str] | None:
+    """Return the value of each choice in a JSON list, or ``None`` if it is none.
+
+    ``key``: of the value in a choice.
+    """
+    try:
+        choices = json.loads(source)
+        if isinstance(choices, list):
+            return [str(choice[key]) for choice in choices]
+    except (ValueError, LookupError, TypeError):
+        pass
+    return None
+
+
 class Page(HTMLParser):
     """The forms of a page, its editable cells, and its error messages."""
 
@@ -143,7 +158,7 @@ class Page(HTMLParser):
         super().__init__()
         self.html = html
         self.forms: list[Form] = []
-        self.cells: list[Cell] = []
+        self.cells: list[EditableCell] = []
         self._alerts: list[str] = []
         self._labels: dict[str, str] = {}  # by the id of their field
         self._fields_by_id: dict[str, Field] = {}
@@ -261,7 +276,7 @@ class Page(HTMLParser):
         if "multiple" in attributes["data-role"]:
             kind = "multiple"
         self.cells.append(
-            Cell(
+            EditableCell(
                 attributes.get("name", ""),
                 kind,
                 attributes.get("data-csrf", ""),

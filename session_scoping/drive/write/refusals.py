@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from session_scoping.drive.write.creating import Creation
 from session_scoping.drive.write.creating import expect_form_again
 from session_scoping.drive.write.driver import ViewDriver
+from session_scoping.drive.write.filling import CannotFill
 from session_scoping.drive.write.filling import FormFiller
 from session_scoping.drive.write.forms import Field
 from session_scoping.drive.write.forms import Form
@@ -48,14 +49,19 @@ class Refusals:
     ) -> Request | None:
         """Post the form with wrong values for some fields.
 
-        Returns ``None`` if the form does not open, or if the values are not refused.
+        Returns ``None`` if the form does not open, if the other fields cannot be filled
+        in, or if the values are not refused.
         """
         form = self.creation.open_form()
         if form is None:
             return None
-        data = {**self.filler.fill(form.fields, self.creation.hints), **wrong}
+        try:
+            data = self.filler.fill(form.fields, self.creation.hints)
+        except CannotFill as error:
+            self.driver.unseen(operation, str(error))
+            return None
         request, _, row = self.driver.post(
-            operation, form.action, data, fail_at, self.driver.mapper
+            operation, form.action, {**data, **wrong}, fail_at, self.driver.mapper
         )
         if row is not None:
             what = ", ".join(f"{name} = {value}" for name, value in wrong.items())
