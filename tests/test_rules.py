@@ -1426,7 +1426,8 @@ def test_a_broken_rule_raises_with_its_line_and_its_fix() -> None:
     assert message.startswith(
         "1 of 7 rules is broken: single\nUserView: A session made by hand\n"
     )
-    assert "\n  single: session 1 is not the session that the handle gives (" in message
+    assert "\n  single: session 1 is not the session that the handle gives\n" in message
+    assert f"\n  made at:   {OWN}\n  used at:   {LIBRARY}\n  change:\n    " in message
     assert "self.session.query(User)" in message
 
 
@@ -1435,7 +1436,8 @@ def test_a_broken_rule_without_a_known_cause_raises_without_a_fix() -> None:
         judge(OPEN).raise_for_violations()
     assert str(caught.value).splitlines()[1:] == [
         "UserView: Session 0 is not closed",
-        f"  released: session 0 is not closed ({LIBRARY})",
+        "  released: session 0 is not closed",
+        f"  used at:   {LIBRARY}",
     ]
 
 

@@ -82,27 +82,13 @@ def _lines(verdict: Verdict, finding: Finding) -> t.Iterator[Line]:
         if in_several:
             where += f" of {verdict.label(violation.view)}, for example"
         yield Line(f"{violation.what}{where}", label=f"{violation.rule}:")
-    places = dict.fromkeys(_places(finding))
+    places = dict.fromkeys(finding.places)
     yield from map(Line, islice(places, FEW if in_several else None))
     if cause:
         yield Line("", label="change:")
         yield Line(cause.fix, Style.CODE)
         if cause.link:
             yield Line(f"see {cause.link}", Style.QUIET)
-
-
-def _places(finding: Finding) -> t.Iterator[str]:
-    """Yield the lines of code that a finding is about."""
-    beneath = finding.cause is not None and finding.cause.beneath_views
-    for violation in finding.violations:
-        if violation.made and violation.made != violation.own:
-            yield f"made at:   {violation.made}"
-        if violation.own:
-            yield f"{'used at:  ' if beneath else 'your code:'} {violation.own}"
-        elif violation.place and violation.place != violation.made:
-            yield f"used at:   {violation.place}"
-        if violation.kept_by:
-            yield f"kept by:   {' → '.join(violation.kept_by)}"
 
 
 def _stopped(request: Request) -> str:

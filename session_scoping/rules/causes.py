@@ -369,8 +369,7 @@ def by_hand(sight: Sight, recording: Recording) -> bool:
 
 @cause(
     "a session kept beyond its request",
-    "Something in the app has kept a session from an earlier request or from startup, "
-    "and still uses it.",
+    "Something in the app keeps a session from an earlier request or from startup.",
     code("kept_session"),
     f"{FLASK_ADMIN}/issues/1272",
 )

@@ -8,6 +8,7 @@ from collections import defaultdict
 from dataclasses import asdict
 from dataclasses import dataclass
 from functools import cached_property
+from textwrap import indent
 
 from session_scoping.errors import CannotTell
 from session_scoping.errors import RulesBroken
@@ -100,6 +101,20 @@ class Finding:
         return list(dict.fromkeys(violation.view for violation in self.violations))
 
     @property
+    def places(self) -> t.Iterator[str]:
+        """The lines of code that it is about, and what keeps a session or a row."""
+        beneath = self.cause is not None and self.cause.beneath_views
+        for violation in self.violations:
+            if violation.made and violation.made != violation.own:
+                yield f"made at:   {violation.made}"
+            if violation.own:
+                yield f"{'used at:  ' if beneath else 'your code:'} {violation.own}"
+            elif violation.place and violation.place != violation.made:
+                yield f"used at:   {violation.place}"
+            if violation.kept_by:
+                yield f"kept by:   {' → '.join(violation.kept_by)}"
+
+    @property
     def rules(self) -> list[Rule]:
         """The rules that it breaks, in their order."""
         broken = {violation.rule for violation in self.violations}
@@ -150,9 +165,10 @@ class Verdict:
         for finding in self.findings:
             yield f"{self.names(finding)}: {finding.title}"
             for violation in finding.violations:
-                yield f"  {violation.rule}: {violation}"
+                yield f"  {violation.rule}: {violation.what}"
+            yield from (f"  {place}" for place in dict.fromkeys(finding.places))
             if finding.cause:
-                yield f"  Change: {finding.cause.fix}"
+                yield f"  change:\n{indent(finding.cause.fix, ' ' * 4)}"
         for request in self.stopped:
             stopped = request.stopped[0]
             yield f"  {stopped.sql[:60]} ({stopped.own or stopped.place})"
