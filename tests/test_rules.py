@@ -156,6 +156,7 @@ class Case(t.NamedTuple):
     also_fixed: Recording | None = None  # in another way
 
 
+IN_A_MODULE = ["module shop", "session"]
 OLDER = {"born_in": None}  # than the requests
 HAND = {"maker": Maker.HAND, "born_in": 0}
 BY_HAND = session(1, maker=Maker.HAND)
@@ -1051,6 +1052,45 @@ LABELS = {
 def test_no_two_views_have_the_same_label(views: list[View], labels: list[str]) -> None:
     verdict = judge(Recording(views=views))
     assert [verdict.label(number) for number in range(len(views))] == labels
+
+
+@pytest.mark.parametrize(
+    ("line", "causes"),
+    [
+        (LIBRARY, {"a `scoped_session` that is never removed"}),
+        (
+            VALIDATORS,
+            {
+                "a `scoped_session` that is never removed",
+                "a session kept beyond its request",
+            },
+        ),
+    ],
+)
+def test_a_cause_beneath_the_views_explains_all_sessions_from_its_line(
+    line: Place, causes: set[str]
+) -> None:
+    seen = two_views(
+        shared(Maker.SCOPED_SESSION), shared(Maker.SCOPED_SESSION, IN_A_MODULE)
+    )
+    seen.sessions[0].place, seen.sessions[1].place = LIBRARY, line
+    assert names_of_causes(seen) == causes
+
+
+def test_a_finding_names_its_lines_of_code() -> None:
+    """In a view, then beneath the views."""
+    used = use(0, own=OWN, closed=False)
+    kept = {"kept": True, "kept_by": IN_A_MODULE, "closed": False, "place": LIBRARY}
+    [finding] = judge(
+        recording([request(0, used), request(1, used)], [session(0, **kept)])
+    ).findings
+    made, kept_by = f"made at:   {LIBRARY}", f"kept by:   {' → '.join(IN_A_MODULE)}"
+    assert [*dict.fromkeys(finding.places)] == [made, f"your code: {OWN}", kept_by]
+    kept["kept_by"] = ()
+    given = session(0, maker=Maker.SCOPED_SESSION, **kept)
+    used_twice = [request(0, used), request(1, use(0, closed=False))]
+    [finding] = judge(recording(used_twice, [given])).findings
+    assert [*dict.fromkeys(finding.places)] == [made, f"used at:   {OWN}"]
 
 
 def test_violations_of_a_cause_in_a_view_are_a_finding() -> None:
