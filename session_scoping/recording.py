@@ -58,7 +58,7 @@ class OperationKind(Word):
 
 
 class Fault(Word):
-    """An error that is raised on purpose."""
+    """An error that is raised on purpose: ``drive/faults.py`` injects it."""
 
     EXHAUSTED = "the pool is exhausted"
     BEFORE = "before a statement"

@@ -1,7 +1,9 @@
 """The known defects of released packages.
 
 Each defect is defined here, and only here. The causes, the reports, the table of all
-releases and the tests read it.
+releases and the tests read it. A new defect needs a function in ``causes`` that
+recognises it, a finding in ``SESSION_SCOPING_INVESTIGATION.md``, and a strict ``xfail``
+in the drop-in. A new release needs a look at the limits in ``releases``.
 """
 
 import typing as t
