@@ -4,6 +4,8 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 WITH := $(VENV)/.with-
+# pip does not compile what it installs: Python compiles what it imports, and has to keep it.
+unexport PYTHONDONTWRITEBYTECODE
 DROP_IN := flask_admin/tests/sqla/test_session_scoping.py
 
 .PHONY: help verdict test test-all coverage lint docs verdicts stacks fork fire faults mutants flakes bench clean
@@ -83,5 +85,5 @@ clean:  ## Remove the environment.
 $(WITH)%: pyproject.toml
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo "Installing what '$*' needs into $(VENV)."
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[$*]'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --editable '.[$*]'
 	@touch $@
