@@ -41,8 +41,12 @@ def exits(run: t.Callable[P, Status]) -> t.Callable[P, None]:
         try:
             status = run(*args, **given)
         except (CannotTell, ImportError) as error:
-            why = _not_importing(error) if isinstance(error, ImportError) else error
-            click.echo(f"session-scoping: {' '.join(str(why).split())}", err=True)
+            why = str(error)
+            if isinstance(error, ImportError):
+                from session_scoping.rules.defects import of_import
+
+                why = of_import(error)
+            click.echo(f"session-scoping: {' '.join(why.split())}", err=True)
             status = Status.CANNOT_TELL
         except KeyboardInterrupt:
             click.echo("session-scoping: interrupted", err=True)
@@ -50,17 +54,6 @@ def exits(run: t.Callable[P, Status]) -> t.Callable[P, None]:
         click.get_current_context().exit(status)
 
     return command
-
-
-def _not_importing(error: ImportError) -> str:
-    """Return what to do about a package that this package needs."""
-    from session_scoping.rules.defects import BY_ID
-
-    fix = "install it, or releases that go together"
-    if "T_SESSION" in str(error):
-        defect = BY_ID["does-not-import"]
-        fix = f"{defect.workaround} ({defect.sentence})"
-    return f"what it needs does not import: {error}: {fix}"
 
 
 def options(*added: t.Callable[[Command], Command]) -> t.Callable[[Command], Command]:

@@ -807,6 +807,20 @@ main(["--app", "{RAW}:fixed"])
     assert package in result.err
 
 
+def test_pytest_says_which_package_cannot_be_imported() -> None:
+    code = f"""
+import sys
+import pytest
+sys.modules["flask_admin.contrib.sqla"] = None
+options = ["-p", "session_scoping.plugin", "--session-scoping-app={RAW}:fixed"]
+sys.exit(pytest.main(["-c", "/dev/null", *options]))
+"""
+    result = run_process("-c", code, PYTEST_DISABLE_PLUGIN_AUTOLOAD="1")
+    assert (result.status, result.out) == (4, "")
+    assert "session scoping: what it needs does not import: " in result.err
+    assert "Traceback" not in result.err
+
+
 def test_a_full_disk_is_an_error_after_the_verdict(run_command: Run) -> None:
     result = run_command(f"{RAW}:fixed", "--json", "/dev/full")
     assert result.status == 2

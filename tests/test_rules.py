@@ -36,6 +36,7 @@ from session_scoping.recording import Use
 from session_scoping.recording import View
 from session_scoping.rules.causes import CAUSES
 from session_scoping.rules.cells import Cell
+from session_scoping.rules.defects import of_import
 from session_scoping.rules.judge import judge
 from session_scoping.rules.rules import Rule
 from session_scoping.rules.verdict import Outcome
@@ -558,6 +559,11 @@ def test_a_pending_rollback_is_reported_of_the_first_session() -> None:
 @pytest.mark.parametrize("rule", Rule)
 def test_every_rule_says_what_is_right(rule: Rule) -> None:
     assert rule.sentence.endswith(".")
+
+
+def test_a_defect_that_prevents_the_import_is_named() -> None:
+    assert "pip install flask-sqlalchemy" in of_import(ImportError("T_SESSION"))
+    assert "install it, or releases" in of_import(ImportError("No module named 'x'"))
 
 
 def test_every_rule_has_a_case() -> None:

@@ -51,8 +51,12 @@ def pytest_configure(config: pytest.Config) -> None:
     if config.getoption(WATCH):
         watch_suite(config)
     if target := app_target(config):
-        from session_scoping.plugin.app_suite import AppSuite
+        try:
+            from session_scoping.plugin.app_suite import AppSuite
+        except ImportError as error:
+            from session_scoping.rules.defects import of_import
 
+            raise pytest.UsageError(f"session scoping: {of_import(error)}") from None
         config.pluginmanager.register(AppSuite(target, config.getini(LEAVE_ALONE)))
 
 

@@ -136,6 +136,15 @@ def not_importing(versions: t.Mapping[str, str]) -> list[Defect]:
     ]
 
 
+def of_import(error: ImportError) -> str:
+    """Return what to do about a package that this package needs."""
+    fix = "install it, or releases that go together"
+    if "T_SESSION" in str(error):
+        defect = BY_ID["does-not-import"]
+        fix = f"{defect.workaround} ({defect.sentence})"
+    return f"what it needs does not import: {error}: {fix}"
+
+
 def word(cell: Cell) -> str:
     """Return the state of a cell as every report prints it: ``known broken [1, 8]``."""
     state = str(cell.state)
