@@ -122,7 +122,6 @@ class Injected:
 class View:
     """A view of an ``Admin``, and the handle that it was given."""
 
-    admin: str
     name: str  # of its class
     endpoint: str
     model: str = ""  # empty: not a SQLAlchemy view

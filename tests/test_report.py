@@ -51,10 +51,10 @@ OPERATIONS = [
 def healthy(number: int) -> Recording:
     """Record requests with a session each, closed at the end of the request."""
     views = [
-        View("admin", "AdminIndexView", "admin"),
-        View("admin", "PostView", "post", "Post", "flask_sqlalchemy.SQLAlchemy"),
-        View("admin", "UserView", "user", "User", "flask_sqlalchemy.SQLAlchemy"),
-        View("admin", "TagView", "tag", "Tag", "flask_sqlalchemy.SQLAlchemy"),
+        View("AdminIndexView", "admin"),
+        View("PostView", "post", "Post", "flask_sqlalchemy.SQLAlchemy"),
+        View("UserView", "user", "User", "flask_sqlalchemy.SQLAlchemy"),
+        View("TagView", "tag", "Tag", "flask_sqlalchemy.SQLAlchemy"),
     ]
     requests, sessions = [], []
     for n in range(number):

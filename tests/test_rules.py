@@ -55,7 +55,6 @@ DETACHED = "DetachedInstanceError: Parent instance is not bound to a Session"
 
 def view(**more: t.Any) -> View:
     defaults = {
-        "admin": "Admin",
         "name": "UserView",
         "endpoint": "user",
         "model": "User",

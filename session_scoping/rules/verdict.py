@@ -104,8 +104,9 @@ class Finding:
     def places(self) -> t.Iterator[str]:
         """The lines of code that it is about, and what keeps a session or a row."""
         beneath = self.cause is not None and self.cause.beneath_views
+        own = {violation.own for violation in self.violations}
         for violation in self.violations:
-            if violation.made and violation.made != violation.own:
+            if violation.made and violation.made not in own:
                 yield f"made at:   {violation.made}"
             if violation.own:
                 yield f"{'used at:  ' if beneath else 'your code:'} {violation.own}"

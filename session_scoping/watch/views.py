@@ -52,12 +52,12 @@ class Views:
                 for view in admin._views:
                     known[view.endpoint] = len(self.known)
                     self.known.append(view)
-                    recording.views.append(self._record(str(admin.name), view))
+                    recording.views.append(self._record(view))
         return known
 
-    def _record(self, admin: str, view: AdminView) -> View:
+    def _record(self, view: AdminView) -> View:
         kind = type(view)
-        seen = View(admin, kind.__name__, view.endpoint)
+        seen = View(kind.__name__, view.endpoint)
         handle, model = attribute(view, "session"), attribute(view, "model")
         if isinstance(model, type) and handle is not None:
             seen.model = model.__name__
