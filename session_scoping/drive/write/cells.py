@@ -1,5 +1,6 @@
 """Edits the cells of a list that can be edited in place."""
 
+from dataclasses import dataclass
 from functools import partial
 
 from session_scoping.drive.write.creating import Creation
@@ -19,15 +20,13 @@ from session_scoping.recording import Request
 INLINE_EDIT = Operation(OperationKind.INLINE_EDIT)
 
 
+@dataclass
 class CellEditing:
     """Edits the cells of an own row."""
 
-    def __init__(
-        self, driver: ViewDriver, filler: FormFiller, creation: Creation
-    ) -> None:
-        self.driver = driver
-        self.filler = filler
-        self.creation = creation
+    driver: ViewDriver
+    filler: FormFiller
+    creation: Creation
 
     def drive(self) -> None:
         """Edit a cell of each column that can be edited."""

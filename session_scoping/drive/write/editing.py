@@ -1,6 +1,7 @@
 """Edits a row by the edit form: as it is, and with a change."""
 
 import typing as t
+from dataclasses import dataclass
 
 from session_scoping.drive.write.creating import Creation
 from session_scoping.drive.write.driver import ViewDriver
@@ -20,15 +21,13 @@ EDIT_CHANGED = Operation(OperationKind.EDIT, variant="changed")
 EDIT_FORM = Operation(OperationKind.EDIT_FORM)
 
 
+@dataclass
 class Editing:
     """Edits an own row of a view."""
 
-    def __init__(
-        self, driver: ViewDriver, filler: FormFiller, creation: Creation
-    ) -> None:
-        self.driver = driver
-        self.filler = filler
-        self.creation = creation
+    driver: ViewDriver
+    filler: FormFiller
+    creation: Creation
 
     def edit(self, fail_at: int) -> Request | None:
         """Post exactly what the form shows."""

@@ -2,6 +2,7 @@
 
 import re
 import typing as t
+from dataclasses import dataclass
 from functools import partial
 
 import sqlalchemy as sa
@@ -25,15 +26,13 @@ INVALID = Operation(OperationKind.CREATE, variant="invalid")
 AGAINST = Operation(OperationKind.CREATE, variant="against a constraint")
 
 
+@dataclass
 class Refusals:
     """Posts the create form with values that have to be refused."""
 
-    def __init__(
-        self, driver: ViewDriver, filler: FormFiller, creation: Creation
-    ) -> None:
-        self.driver = driver
-        self.filler = filler
-        self.creation = creation
+    driver: ViewDriver
+    filler: FormFiller
+    creation: Creation
 
     def drive(self) -> None:
         """Post each wrong value that the form offers a field for."""
