@@ -75,7 +75,7 @@ def check_app(
         advice = (
             f"let {client} make a test client that may see it"
             if client
-            else "name with --client MODULE:FUNCTION what makes a test client that may"
+            else "give a test client that may see it, with --client MODULE:FUNCTION"
         )
         raise CannotTell(nothing_seen(verdict, advice))
     return verdict
@@ -101,7 +101,9 @@ def confirm(app: flask.Flask) -> None:
         click.echo(err=True)
         agreed = False
     if not agreed:
-        raise CannotTell("nothing was written: --write was not agreed to (--yes does)")
+        raise CannotTell(
+            "nothing was written: the answer was not yes (--yes answers it)"
+        )
 
 
 def leave_unfinished(recording: Recording) -> None:

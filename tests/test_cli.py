@@ -316,7 +316,7 @@ def test_write_asks_first(
     assert result.lines[0] == (
         "--write makes, edits and deletes rows of its own in sqlite://"
     )
-    refused = "nothing was written: --write was not agreed to (--yes does)"
+    refused = "nothing was written: the answer was not yes (--yes answers it)"
     assert result.err.endswith(f"session-scoping: {refused}\n") == (status == 2)
 
 
@@ -633,8 +633,8 @@ BAD = {
         "app = create_app(Fails(Fish, db.session))",
     ),
     "views that are closed": Bad(
-        "nothing was seen: Closed, list answers 403: name with --client "
-        "MODULE:FUNCTION what makes a test client that may",
+        "nothing was seen: Closed, list answers 403: give a test client "
+        "that may see it, with --client MODULE:FUNCTION",
         f"{SEEN}class Closed(FishView):\n"
         "    def is_accessible(self): return False\n"
         "app = create_app(Closed(Fish, db.session))",
