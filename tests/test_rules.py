@@ -1098,6 +1098,21 @@ def test_a_finding_names_its_lines_of_code() -> None:
     assert [*dict.fromkeys(finding.places)] == [made, f"used at:   {OWN}"]
 
 
+def test_a_finding_names_a_line_of_the_app_once() -> None:
+    """It made the session, and is where the view is given it."""
+    seen = held(Maker.HAND)
+    seen.requests[0].uses = [use(0, closed=False)]
+    [finding] = judge(seen).findings
+    assert [violation.rule for violation in finding.violations][:2] == [
+        Rule.HANDLE,
+        Rule.FRESH,
+    ]
+    assert [*dict.fromkeys(finding.places)] == [
+        f"your code: {OWN}",
+        f"used at:   {LIBRARY}",
+    ]
+
+
 def test_violations_of_a_cause_in_a_view_are_a_finding() -> None:
     [finding] = judge(shared(Maker.SCOPED_SESSION)).findings
     assert finding.rules == ["fresh", "released"]
