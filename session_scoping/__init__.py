@@ -7,6 +7,7 @@ if t.TYPE_CHECKING:
     from session_scoping.drive.record import record
     from session_scoping.errors import CannotTell
     from session_scoping.errors import RulesBroken
+    from session_scoping.monitor.extension import Monitor
     from session_scoping.recording import Recording
     from session_scoping.rules.judge import judge
     from session_scoping.rules.verdict import Verdict
@@ -17,6 +18,7 @@ if t.TYPE_CHECKING:
 __all__ = [
     "CannotTell",
     "judge",
+    "Monitor",
     "record",
     "Recorder",
     "Recording",
@@ -27,6 +29,7 @@ __all__ = [
 HOMES = {
     "CannotTell": "errors",
     "judge": "rules.judge",
+    "Monitor": "monitor.extension",
     "record": "drive.record",
     "Recorder": "watch.recorder",
     "Recording": "recording",

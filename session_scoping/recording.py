@@ -15,10 +15,14 @@ from dataclasses import is_dataclass
 from enum import Enum
 from pathlib import Path
 
-FORMAT = 2
+FORMAT = 4
 # Keepers that are not a mistake by themselves.
 REGISTRY = "the registry of a scoped_session"
 STATEMENT = "a statement that SQLAlchemy has compiled and keeps"
+INSTALLED = " (installed)"  # the end of the name of a module that is no app's
+# In the error of a statement that is refused because a rollback would not undo it.
+REFUSED = "refused while pages are read"
+SKIPPED = "skipped by"  # a pattern
 
 
 class Word(str, Enum):
@@ -66,6 +70,16 @@ class Fault(Word):
     LOST = "the connection is lost"
     COMMIT = "at the commit"
     ROLLBACK = "at the rollback"
+    KILLED = "the request is killed"  # by the bookshop, and not at a step
+
+
+class SessionError(Word):
+    """What an error says where a session was closed, mixed up, failed or shared."""
+
+    DETACHED = "is not bound to a Session"
+    ATTACHED = "is already attached to session"
+    ROLLED_BACK = "transaction has been rolled back"
+    OTHER_THREAD = "can only be used in that same thread"  # sqlite3 says it
 
 
 class Deed(Word):
@@ -91,7 +105,9 @@ class Place(t.NamedTuple):
 
     @property
     def of_flask_admin(self) -> bool:
-        return self.file.startswith("flask_admin/")
+        return self.file.startswith("flask_admin/") and not self.file.startswith(
+            "flask_admin/tests/"
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +145,8 @@ class View:
     session: int | None = None  # the session that it holds, if it holds no handle
     replaced: bool = False  # does it no longer hold the object that it held at first?
     place: Place | None = None  # of its class
+    # Did its form create a row? ``None``: that was not asked for.
+    row_made: bool | None = None
 
 
 @dataclass(slots=True)
@@ -138,20 +156,15 @@ class Use:
     session: int
     place: Place | None = None  # the line outside of SQLAlchemy that first used it
     own: Place | None = None  # the first line above it in the app's own code
+    outside: Place | None = None  # where it was used before, outside of any request
+    thread: str = ""  # that first used it, if another thread serves the request
     closed: bool = False  # by the end of the request
+    closed_at: Place | None = None  # the line of the app that closed it last
     closed_early: Place | None = None  # closed before the view had answered
     closed_unsolicited: bool = False  # by Flask, Flask-Admin or an extension
+    closed_with: Place | None = None  # by an app context inside the request: its line
     used_after_close: Place | None = None  # where it was used again after it was closed
     close_error: str = ""  # why closing it failed, in this request or earlier
-
-
-@dataclass(slots=True)
-class Stopped:
-    """A write that was prevented from reaching the database."""
-
-    sql: str
-    place: Place | None = None
-    own: Place | None = None
 
 
 @dataclass(slots=True)
@@ -173,16 +186,26 @@ class Request:
     absent: bool = False  # does it ask for a row that does not exist?
     streamed: bool = False
     outer_context: bool = False  # was it made inside an app context?
+    pushed_at: Place | None = None  # where that was pushed, if it was pushed to stay
     exception: str = ""  # the exception that ended the view
+    raised_at: Place | None = None  # the last line of the app that raised it
+    raised_while_saving: bool = False  # was that line called by Flask-Admin's saving?
     stream_exception: str = ""  # the exception that ended the response half-way
+    interrupted: bool = False  # by Ctrl-C: it counts as not ended
+    flush_failed_at: Place | None = None  # the line of the app that flushed
+    autoflush_failed: bool = False  # was that flush by a query?
+    commit_failed_at: Place | None = None  # the line of the app that committed
+    teardown_failed_at: Place | None = None  # the line of a teardown that raised
     statements: int = 0
     taken: int = 0  # connections
     returned: int = 0
     left_in_transaction: bool = False  # was a connection returned in a transaction?
+    left_changed: str = ""  # what it changed in a connection that it returned
     uses: t.Sequence[Use] = ()
-    stopped: t.Sequence[Stopped] = ()
     injected: Injected | None = None
     unexpected: str = ""  # what it failed to do
+    said: t.Sequence[str] = ()  # in messages and in a log: errors of a session
+    outdated: str = ""  # how it shows what the database held before a change
     dirty_read: bool = False  # does it show a change that another did not commit?
     dirty_write: bool = False  # does it save a change that no request has committed?
 
@@ -211,6 +234,10 @@ class Outside:
     thread: str
     request: int | None = None  # that ran meanwhile, if all that ran did the same
     unsolicited: bool = False  # by Flask-Admin itself, and not called by other code
+    in_context: bool = False  # was there an app context?
+    at_work: bool = False  # was the thread at work when the recording ended?
+    repeats: bool = False  # did it ask the same in one transaction, requests later?
+    served: int | None = None  # the request that it served before, which had ended
 
 
 @dataclass(slots=True)
@@ -222,6 +249,12 @@ class Session:
     engines: t.Sequence[int] = ()
     born_in: int | None = None  # the request
     at_startup: bool = False  # was it made while the app was built?
+    in_stream: bool = False  # was it made while a response was streamed?
+    in_mapper_event: bool = False  # was it made while another session was flushed?
+    context: Place | None = None  # the app context inside a request: where it opens
+    handle_of: int | None = None  # the view whose handle's own method made it
+    registry: int | None = None  # the number of the ``scoped_session`` that gave it
+    empty: bool = False  # was it used by nothing before its first request?
     place: Place | None = None
     own: Place | None = None
     closed: bool = False  # when the recording ended
@@ -229,6 +262,7 @@ class Session:
     released: float = 0.0  # when it was last closed, if not in a request
     kept: bool = False  # still alive when the recording ended
     kept_by: t.Sequence[str] = ()  # the references to it, from the app down
+    keeper: int | None = None  # the view that keeps it
     outside: t.Sequence[Outside] = ()
     left_alone: bool = False  # does a pattern of ``leave_alone`` match it?
 
@@ -239,8 +273,19 @@ class KeptInstance:
 
     model: str
     session: int
-    request: int
+    request: int | None  # ``None``: it was loaded while the app was built
     kept_by: t.Sequence[str] = ()
+    keeper: int | None = None  # the view that keeps it
+
+
+@dataclass(slots=True)
+class DetachedRow:
+    """A row of no session that a thread has used, outside of any request."""
+
+    error: str
+    place: Place | None  # the last line of the app that raised the error
+    thread: str
+    request: int | None = None  # that ran meanwhile, if all that ran did the same
 
 
 @dataclass(slots=True)
@@ -250,6 +295,26 @@ class LateCommit:
     request: int
     session: int
     place: Place | None
+
+
+@dataclass(slots=True)
+class Write:
+    """A write of the app while its pages were read: it was rolled back, or refused."""
+
+    sql: str
+    request: int | None = None  # ``None``: not in a request, as on another thread
+    place: Place | None = None
+    own: Place | None = None
+    refused: bool = False  # because a rollback would not undo it
+    committed: bool = False  # did the app commit it, while the request had not failed?
+
+
+@dataclass(slots=True)
+class StartupQuery:
+    """A query that the app sends while a view, or the class of a form, is built."""
+
+    own: Place
+    repeated: bool = False  # does a request send it, too?
 
 
 @dataclass(slots=True)
@@ -270,6 +335,7 @@ class Unreturned:
 
     request: int
     place: Place | None
+    by_hand: bool = False  # was it taken past all sessions?
 
 
 @dataclass(slots=True)
@@ -298,6 +364,9 @@ class Recording:
     unreturned: list[Unreturned] = field(default_factory=list)
     late_commits: list[LateCommit] = field(default_factory=list)
     unsolicited: list[Unsolicited] = field(default_factory=list)
+    writes: list[Write] = field(default_factory=list)  # while pages were read
+    startup_queries: list[StartupQuery] = field(default_factory=list)
+    detached_rows: list[DetachedRow] = field(default_factory=list)
     unseen: list[Unseen] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 

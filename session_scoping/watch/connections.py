@@ -1,7 +1,10 @@
 """Connections that requests take from a pool, and return."""
 
 import typing as t
+from contextlib import suppress
+from sqlite3 import Connection as SQLite
 
+from session_scoping.recording import Unreturned
 from session_scoping.watch.places import Places
 from session_scoping.watch.running import Running
 from session_scoping.watch.tape import Tape
@@ -10,6 +13,9 @@ if t.TYPE_CHECKING:  # SQLAlchemy 1.4 names it differently
     from sqlalchemy.pool import ConnectionPoolEntry
 
 TAKERS = "_session_scoping"  # in a pool's record of a connection: who took it
+MODE = "_session_scoping_mode"  # in the same: in which mode they found it
+# What the drivers call it that a connection saves each statement, or refuses to write.
+MODES = ("autocommit", "isolation_level", "readonly", "read_only")
 ACTIVE, IN_TRANSACTION, IN_ERROR = 1, 2, 3  # of libpq's PQtransactionStatus
 
 
@@ -24,27 +30,32 @@ class Connections:
         self, connection: object, record: "ConnectionPoolEntry", proxy: object
     ) -> None:
         """Record that a connection is taken."""
-        running = self.tape.current()
+        running, taken = self.tape.current(), None
         if running is not None:
             running.request.taken += 1
-            if running.unreturned is None:
-                running.unreturned = self.places.near()
-        record.info.setdefault(TAKERS, []).append(running)
+            in_session = self.places.in_session()
+            taken = Unreturned(
+                running.request.number, self.places.near(), not in_session
+            )
+            running.taken.append(taken)
+        record.info.setdefault(TAKERS, []).append((running, taken))
+        record.info[MODE] = mode(connection)
 
     def on_checkin(self, connection: object, record: "ConnectionPoolEntry") -> None:
         """Record that a connection is returned, and if its transaction is open."""
-        takers: list[Running | None] | None = record.info.get(TAKERS)
+        takers: list[tuple[Running | None, Unreturned]] = record.info.get(TAKERS, [])
         if not takers:
             return
-        running = takers.pop()
+        running, taken = takers.pop()
         if running is not None:
             request = running.request
             if in_transaction(connection):
                 request.left_in_transaction = True
+            before, now = record.info.get(MODE, {}), mode(connection)
+            request.left_changed = request.left_changed or changed(before, now)
             if running.preserved or not request.ended:
                 request.returned += 1
-            if request.taken == request.returned:
-                running.unreturned = None
+                running.taken.remove(taken)
 
 
 def in_transaction(connection: object) -> bool:
@@ -57,3 +68,42 @@ def in_transaction(connection: object) -> bool:
         return bool(connection.in_transaction)
     status = getattr(getattr(connection, "info", None), "transaction_status", 0)
     return int(status) in {ACTIVE, IN_TRANSACTION, IN_ERROR}
+
+
+def changed(found: dict[str, object], left: dict[str, object]) -> str:
+    """Say what differs in the mode of a connection, or return an empty string."""
+    return ", ".join(
+        f"{name} is {value!r}, not {found[name]!r}"
+        for name, value in left.items()
+        if found.get(name, value) != value
+    )
+
+
+def mode(connection: object) -> dict[str, object]:
+    """Return what the driver says of how a connection commits, and if it writes.
+
+    ``connection`` is the driver's, or ``None`` where it was lost.
+    """
+    found: dict[str, object] = {}
+    for name in MODES:
+        with suppress(Exception):  # of a driver whose connection is closed
+            value = getattr(connection, name)
+            if not callable(value):
+                found[name] = value
+    if isinstance(connection, SQLite):
+        with suppress(Exception):  # as on another thread
+            [found["query_only"]] = connection.execute("PRAGMA query_only").fetchone()
+    return found
+
+
+def info_of(dbapi: t.Any) -> dict[str, t.Any] | None:
+    """Return the ``info`` of a connection.
+
+    ``None``: it is the connection by which SQLAlchemy gets to know a database. In
+    SQLAlchemy 1.4 that is the driver's own, whose ``info`` is something else.
+    """
+    try:
+        info = dbapi.info
+    except (AttributeError, NotImplementedError):
+        return None
+    return info if isinstance(info, dict) else None

@@ -1,6 +1,7 @@
 """Patches ``Flask.__call__``, and how a SQLAlchemy session is made and closed.
 
-The patches notify one recorder at a time. Without a recorder nothing is patched.
+The patches notify one recorder at a time. Without a recorder nothing is patched, but
+for ``Session.__init__`` where a monitor watches production.
 
 Everything else is seen through Flask's signals and SQLAlchemy's events. The patched
 methods have none that says the same:
@@ -15,11 +16,14 @@ methods have none that says the same:
 """
 
 import typing as t
+from functools import partial
 
 import flask
 from sqlalchemy.orm import Session as SASession
 
+from session_scoping.watch.own_context import answer_apart
 from session_scoping.watch.requests import Requests
+from session_scoping.watch.running import DRIVE
 from session_scoping.watch.running import RUNNING
 from session_scoping.watch.running import Running
 from session_scoping.watch.sessions import Sessions
@@ -33,6 +37,7 @@ class Watcher(t.NamedTuple):
 
 
 watcher: Watcher | None = None
+births: list[t.Callable[[SASession], None]] = []  # notified of each new session
 
 
 def set_watcher(new: Watcher | None) -> None:
@@ -40,10 +45,16 @@ def set_watcher(new: Watcher | None) -> None:
     global watcher
     watcher = new
     for patch in PATCHES:
-        if new is None:
-            patch.undo()
-        else:
+        if new is not None:
             patch.do()
+        elif not (patch is INIT and births):
+            patch.undo()
+
+
+def notify_of_births(notify: t.Callable[[SASession], None]) -> None:
+    """Call ``notify`` with each new session of this process, for as long as it runs."""
+    births.append(notify)
+    INIT.do()
 
 
 class Patch:
@@ -66,7 +77,11 @@ class Patch:
 
 
 class Body:
-    """A streamed response: the request is over when it ends, or is closed."""
+    """A response: the request is over when the stream ends, or when it is closed.
+
+    Of a response to HEAD nothing is streamed. What it would stream ends when the server
+    closes the response. So does what a middleware does at the end.
+    """
 
     def __init__(
         self, requests: Requests, running: Running, body: t.Iterable[bytes]
@@ -75,6 +90,8 @@ class Body:
         self.running = running
         self.body = body
         self.chunks = iter(body)
+        is_head = running.request.method == "HEAD"
+        self.ends_when_read = running.streams and not is_head
 
     def __iter__(self) -> "Body":
         return self
@@ -85,7 +102,8 @@ class Body:
             return next(self.chunks)
         except BaseException as error:
             over = isinstance(error, StopIteration | GeneratorExit)
-            self.requests.end(self.running, None if over else error)
+            if not over or self.ends_when_read:
+                self.requests.end(self.running, None if over else error)
             raise
         finally:
             RUNNING.reset(token)
@@ -108,6 +126,19 @@ def call(
     active = watcher
     if active is None:  # it has stopped since another thread looked up this method
         return t.cast(t.Iterable[bytes], CALL.original(app, environ, start_response))
+    answer = partial(_answer, active)
+    if active.requests.own_contexts and RUNNING.get() is None:
+        return answer_apart(answer, app, environ, start_response)
+    return answer(app, environ, start_response)
+
+
+def _answer(
+    active: Watcher,
+    app: flask.Flask,
+    environ: dict[str, t.Any],
+    start_response: t.Callable[..., t.Any],
+) -> t.Iterable[bytes]:
+    """Call the app, and notify of the request."""
     running = active.requests.begin(app, environ)
     token = RUNNING.set(running)
     try:
@@ -117,7 +148,7 @@ def call(
         raise
     finally:
         RUNNING.reset(token)
-    if running.streams:
+    if running.streams or (DRIVE in environ and "wsgi_app" in vars(app)):
         return Body(active.requests, running, body)
     active.requests.end(running)
     return t.cast(t.Iterable[bytes], body)
@@ -130,6 +161,8 @@ def watched_init(original: t.Callable[..., None]) -> t.Callable[..., None]:
         original(session, *args, **options)
         if active := watcher:
             active.sessions.born(session)
+        for notify in births:
+            notify(session)
 
     return init
 
@@ -154,9 +187,10 @@ def watched_close(original: t.Callable[..., None]) -> t.Callable[..., None]:
 
 
 CALL = Patch(flask.Flask, "__call__", lambda original: call)
+INIT = Patch(SASession, "__init__", watched_init)
 PATCHES = [
     CALL,
-    Patch(SASession, "__init__", watched_init),
+    INIT,
     *(
         Patch(SASession, name, watched_close)
         for name in ("close", "invalidate", "reset")

@@ -2,6 +2,7 @@
 
 import gc
 import typing as t
+from contextlib import contextmanager
 from weakref import ref
 
 from sqlalchemy.orm import Session as SASession
@@ -14,12 +15,28 @@ from session_scoping.watch.tape import Tape
 
 MOST_EXPLAINED = 100  # instances to find the keepers of
 DROP_AFTER = 200  # weak references to collect before the dead are dropped
+YOUNG = 300_000  # new objects, after which Python collects garbage all the same
+
+
+@contextmanager
+def stay_young() -> t.Iterator[None]:
+    """Keep new objects in Python's youngest generation, in a ``with`` block.
+
+    To collect their garbage it is enough to look at them. A full collection looks at
+    every object of the process: that takes longer than most tests.
+    """
+    before = gc.get_threshold()
+    gc.set_threshold(YOUNG, *before[1:])
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)
 
 
 class Loaded(t.NamedTuple):
     """The instances that a session held when it was closed."""
 
-    running: Running
+    running: Running | None  # ``None``: the app was being built
     session: int
     instances: "list[ref[object]]"
 
@@ -45,8 +62,16 @@ class Kept:
         if len(self.living) > DROP_AFTER:
             self._drop_dead()
 
-    def add_instances(self, running: Running, number: int, session: SASession) -> None:
-        """Watch the instances of a session, which ``running`` used last."""
+    def add_instances(
+        self, running: Running | None, number: int, session: SASession
+    ) -> None:
+        """Watch the instances of a session, which ``running`` used last.
+
+        ``running`` is ``None`` if the session was used while the app was built. Of a
+        request inside an outer app context nothing is watched: that context keeps it.
+        """
+        if running is not None and running.request.outer_context:
+            return
         instances = [ref(instance) for instance in session.identity_map.values()]
         if instances:
             self._loaded.append(Loaded(running, number, instances))
@@ -60,8 +85,15 @@ class Kept:
         found is not watched any longer.
         """
         recording = self.tape.recording
-        used = {use.session for request in recording.requests for use in request.uses}
-        self.living = [entry for entry in self.living if self._matters(entry[0], used)]
+        used: dict[bool, set[int]] = {False: set(), True: set()}
+        for seen in recording.requests:
+            used[seen.outer_context].update(use.session for use in seen.uses)
+        kept_by_context = used[True] - used[False]
+        self.living = [
+            entry
+            for entry in self.living
+            if entry[0] not in kept_by_context and self._matters(entry[0], used[False])
+        ]
         for generation in range(3):
             self._drop_dead()
             if not self.living and not self._loaded:
@@ -81,14 +113,14 @@ class Kept:
         names = [type(target).__name__ for target in targets[len(alive) :]]
         found = keepers(targets, views)
         del targets
-        for (number, _), path in zip(alive, found, strict=False):
+        for (number, _), (path, view) in zip(alive, found, strict=False):
             session = recording.sessions[number]
-            session.kept, session.kept_by = True, path
+            session.kept, session.kept_by, session.keeper = True, path, view
         paths = found[len(alive) :]
-        for (batch, _), name, path in zip(loaded, names, paths, strict=True):
+        for (batch, _), name, (path, view) in zip(loaded, names, paths, strict=True):
             if path != [STATEMENT]:
-                request = batch.running.request.number
-                kept = KeptInstance(name, batch.session, request, path)
+                request = batch.running.request.number if batch.running else None
+                kept = KeptInstance(name, batch.session, request, path, view)
                 recording.kept_instances.append(kept)
         self.clear()
 
@@ -108,5 +140,5 @@ class Kept:
             batch
             for batch in self._loaded
             if any(known() is not None for known in batch.instances)
-            and not batch.running.held()
+            and not (batch.running and batch.running.held())
         ]

@@ -8,13 +8,20 @@ import sysconfig
 import threading
 import traceback
 import typing as t
+from inspect import CO_GENERATOR
 from types import CodeType
 from types import FrameType
+from weakref import ref
 
 import flask
+from sqlalchemy.orm import scoped_session
 
 from session_scoping.recording import Maker
 from session_scoping.recording import Place
+from session_scoping.watch.kinds import is_a
+from session_scoping.watch.kinds import is_of_tests
+from session_scoping.watch.kinds import is_test_file
+from session_scoping.watch.kinds import RUNNERS
 
 SKIPPED = "skipped"  # SQLAlchemy, what makes sessions of it, and this package
 LIBRARY = "library"
@@ -25,12 +32,22 @@ SAVES = {"create_model", "update_model", "delete_model"}
 DISPATCH = flask.Flask.dispatch_request.__code__
 
 # In messages: an address, which differs each time, and SQLAlchemy's own link.
-NOISE = re.compile(r" at 0x[0-9a-f]+| \(Background on this error[^)]*\)?")
+NOISE = re.compile(
+    r" at 0x[0-9a-f]+| The object was created in thread id \d+ and this is .*?\."
+    r"| \(Background on this error[^)]*\)?"
+)
 HERE = os.path.dirname(os.path.dirname(__file__)) + os.sep  # of this package
 # They are code of an app like any other.
-OF_APPS = (os.path.join(HERE, "bookshop.py"), os.path.join(HERE, "fixes") + os.sep)
+OF_APPS = (
+    os.path.join(HERE, "bookshop") + os.sep,
+    os.path.join(HERE, "fixes") + os.sep,
+)
 STDLIB = tuple(sysconfig.get_path(name) for name in ("stdlib", "platstdlib"))
+# Of code that a library has put together, as SQLAlchemy 1.4.0's `scoped_session` is.
+# There is no line to point at, and libraries share the name.
+GENERATED = "<string>"
 # However they are installed: they may be checkouts that are being worked on.
+PROXIES = "werkzeug/local.py"
 LIBRARIES = {"flask", "flask_admin", "jinja2", "werkzeug", "wtforms"}
 EXTENSIONS = {str(maker): maker for maker in (Maker.FLASK_SQLALCHEMY, Maker.LITE)}
 FRAMEWORK = {*LIBRARIES, *EXTENSIONS}
@@ -55,22 +72,33 @@ class Places:
         """``boundary``: the code that calls the app. Frames above it do not count."""
         self.boundary = boundary
         self.files: dict[str, Code] = {}
-        self.known: dict[tuple[str, int, str], Place] = {}
+        # By code and instruction: to find the line of an instruction takes long.
+        self.known: dict[tuple[int, int], tuple[Place, ref[CodeType]]] = {}
 
     def code(self, frame: FrameType) -> Code:
         path = frame.f_code.co_filename
         return self.files.get(path) or self.files.setdefault(path, _code(frame))
 
     def at(self, frame: FrameType, code: Code) -> Place:
-        key = code.file, frame.f_lineno, frame.f_code.co_name
-        return self.known.get(key) or self.known.setdefault(key, Place(*key))
+        running = frame.f_code
+        key = id(running), frame.f_lasti
+        known = self.known.get(key)
+        if known is None:
+            place, all_known = (
+                Place(code.file, frame.f_lineno, running.co_name),
+                self.known,
+            )
+            # The number may be that of other code once this code is gone.
+            gone = ref(running, lambda _: all_known.pop(key, None))
+            known = all_known[key] = place, gone
+        return known[0]
 
     def here(self, frame: FrameType | None = None) -> tuple[Place | None, Place | None]:
         """Return the first line outside of SQLAlchemy, and the first in the app's code.
 
         ``frame``: where to begin, if it is not here.
         """
-        frame = frame or sys._getframe(1)
+        begin, frame = frame, frame or sys._getframe(1)
         place = None
         known, boundary = self.files, self.boundary
         while frame is not None and frame.f_code is not boundary:
@@ -82,7 +110,39 @@ class Places:
                 if place is None:
                     place = self.at(frame, code)
             frame = frame.f_back
+        if frame is None and begin is None and (outer := awaiting()) is not None:
+            first, found = self.here(outer)
+            return place or first, found
         return place, None
+
+    def running(self) -> t.Iterator[object]:
+        """Yield what the nearest methods in the app's own code belong to.
+
+        A function that a ``LocalProxy`` calls belongs to the proxy. The first code that
+        is neither ends them, but for SQLAlchemy's beneath.
+        """
+        frame: FrameType | None = sys._getframe(1)
+        while frame is not None and self.code(frame).owner is SKIPPED:
+            frame = frame.f_back
+        while frame is not None:
+            code = self.code(frame)
+            own = code.owner is OWN
+            if not (own or code.file == PROXIES):
+                return
+            name = "self" if own else "instance"
+            if name in frame.f_code.co_varnames[:2]:
+                yield frame.f_locals.get(name)
+            frame = frame.f_back
+
+    def registry(self) -> object | None:
+        """Return the ``scoped_session`` that makes a session, or ``None``."""
+        frame: FrameType | None = sys._getframe(1)
+        while frame is not None and self.code(frame).owner is SKIPPED:
+            caller = frame.f_locals.get("self")
+            if is_a(caller, scoped_session):
+                return caller
+            frame = frame.f_back
+        return None
 
     def near(self) -> Place | None:
         """Return the first line outside of SQLAlchemy, also where it calls the app."""
@@ -107,6 +167,23 @@ class Places:
             frame = frame.f_back
         return frame
 
+    def opens_context(self) -> tuple[Place | None, bool]:
+        """Return the line of the app that opens a context, and if the context stays.
+
+        It does not if a ``with`` statement, a generator or a test opens it.
+        """
+        frame: FrameType | None = sys._getframe(1)
+        entered = False
+        while frame is not None and frame.f_code is not self.boundary:
+            code, running = self.code(frame), frame.f_code
+            if code.owner is OWN:
+                passing = entered or bool(running.co_flags & CO_GENERATOR)
+                passing = passing or _is_of_a_test(frame, code.file)
+                return self.at(frame, code), not passing
+            entered = entered or running.co_name == "__enter__"
+            frame = frame.f_back
+        return None, False
+
     def is_saving(self) -> bool:
         """Does a method of a view run that saves something?"""
         frame: FrameType | None = sys._getframe(1)
@@ -117,6 +194,87 @@ class Places:
                 return name != "action_view"
             frame = frame.f_back
         return False
+
+    def flushes(self) -> tuple[Place | None, bool]:
+        """Return the line of the app that flushes a session, and if it is a query.
+
+        A query flushes the session first, and a commit flushes it, too.
+        """
+        names, line = self._calls()
+        return line if "flush" in names else None, "_autoflush" in names
+
+    def commits(self) -> Place | None:
+        """Return the line of the app that makes the database commit."""
+        names, line = self._calls()
+        return line if "_commit_impl" in names else None
+
+    def _calls(self) -> tuple[set[str], Place | None]:
+        """Return the functions of SQLAlchemy that run, and the line that calls them.
+
+        The line is ``None`` where it is not in the app's code.
+        """
+        frame: FrameType | None = sys._getframe(1)
+        names: set[str] = set()
+        while frame is not None and frame.f_code is not self.boundary:
+            code = self.code(frame)
+            if code.owner is not SKIPPED:
+                return names, self.at(frame, code) if code.owner is OWN else None
+            names.add(frame.f_code.co_name)
+            frame = frame.f_back
+        return names, None
+
+    def builds_view(self) -> Place | None:
+        """Return the line of the app that runs while a view or a form is built.
+
+        Flask-Admin builds the view, or the body of a class runs. SQLAlchemy's reading
+        of the tables is not meant.
+        """
+        frame: FrameType | None = sys._getframe(1)
+        own: Place | None = None
+        while frame is not None and frame.f_code is not self.boundary:
+            code = self.code(frame)
+            if code.owner is OWN:
+                own = own or self.at(frame, code)
+                if "__qualname__" in frame.f_locals:  # of the body of a class
+                    return own
+            elif own is None and code.file.endswith("engine/reflection.py"):
+                return None
+            elif own is not None and self.at(frame, code).of_flask_admin:
+                return own
+            frame = frame.f_back
+        return None
+
+    def in_session(self) -> bool:
+        """Does a method of a session run?"""
+        return self._runs("session.py")
+
+    def in_flush(self) -> bool:
+        """Does a session write to the database, with its mapper events?"""
+        return self._runs("unitofwork.py")
+
+    def _runs(self, file: str) -> bool:
+        """Does a file of SQLAlchemy's ORM run, within the call of the app?"""
+        ending = os.path.join("sqlalchemy", "orm", file)
+        frame: FrameType | None = sys._getframe(1)
+        while frame is not None and frame.f_code is not self.boundary:
+            if frame.f_code.co_filename.endswith(ending):
+                return True
+            frame = frame.f_back
+        return False
+
+    def callers(self) -> frozenset[CodeType]:
+        """Return the code of the app that runs, from here up."""
+        frame: FrameType | None = sys._getframe(1)
+        found = set()
+        while frame is not None and frame.f_code is not self.boundary:
+            if self.code(frame).owner is OWN:
+                found.add(frame.f_code)
+            frame = frame.f_back
+        return frozenset(found)
+
+    def is_at_work(self, frame: FrameType | None) -> bool:
+        """Does a thread run code of the app, or of what it uses, in this frame?"""
+        return OTHERS in self._owners(frame)
 
     def is_by_other_code(self, frame: FrameType | None) -> bool:
         """Does code outside of SQLAlchemy, Flask, Flask-Admin and what they need run?
@@ -161,10 +319,25 @@ class Places:
             if code.owner is not SKIPPED:
                 place = self.at(frame, code)
                 return maker, place, place if code.owner is OWN else None
-            if code.maker and maker not in {Maker.FLASK_SQLALCHEMY, Maker.LITE}:
-                maker = code.maker
+            if maker is Maker.HAND or maker is Maker.SCOPED_SESSION:
+                maker = code.maker or maker
             frame = frame.f_back
         return maker, None, None
+
+
+def runs_for_a_task(greenlet: object) -> bool:
+    """Does SQLAlchemy run a call of an ``AsyncSession`` in a greenlet?"""
+    return type(greenlet).__module__.startswith("sqlalchemy.")
+
+
+def awaiting() -> FrameType | None:
+    """Return the frame that awaits this call of an ``AsyncSession``, if there is one.
+
+    SQLAlchemy makes the call in a greenlet, which has a stack of its own.
+    """
+    known = sys.modules.get("greenlet")
+    now = known.getcurrent() if known else None
+    return now.parent.gr_frame if now and runs_for_a_task(now) else None
 
 
 def place_of(kind: type) -> Place | None:
@@ -183,7 +356,7 @@ def _code(frame: FrameType) -> Code:
     package = module.partition(".")[0]
     if path.startswith(OF_APPS):
         return Code(OWN, named(path), None)
-    if path.startswith(HERE):
+    if path.startswith(HERE) or path == GENERATED:
         return Code(SKIPPED, named(path), None)
     if package in EXTENSIONS:
         return Code(SKIPPED, named(path), EXTENSIONS[package])
@@ -221,9 +394,39 @@ def named(path: str) -> str:
 
 def describe(error: BaseException) -> str:
     """Return the type and the message of an exception, in a line."""
-    first, *_ = [*str(error).splitlines(), ""]
-    message = NOISE.sub("", first)
-    return f"{type(error).__name__}: {message}"[:300]
+    return f"{type(error).__name__}: {first_line(str(error))}"[:300]
+
+
+def first_line(message: str) -> str:
+    """Return the first line of a message, without what differs each time."""
+    first, *_ = [*message.splitlines(), ""]
+    return NOISE.sub("", first)
+
+
+def code_of(error: BaseException) -> t.Iterator[CodeType]:
+    """Yield the code that an exception has passed through, from the outermost in."""
+    for frame, _ in traceback.walk_tb(error.__traceback__):
+        yield frame.f_code
+
+
+def raised_at(error: BaseException) -> Place | None:
+    """Return the last line of the app that an exception has passed through."""
+    place = None
+    for frame, line in traceback.walk_tb(error.__traceback__):
+        if _own(frame.f_code.co_filename):
+            place = Place(named(frame.f_code.co_filename), line, frame.f_code.co_name)
+    return place
+
+
+def raised_while_saving(error: BaseException) -> bool:
+    """Did the app raise an exception in what Flask-Admin has called to save a row?"""
+    saves = own = False
+    for frame, _ in traceback.walk_tb(error.__traceback__):
+        code = frame.f_code
+        by_admin = str(frame.f_globals.get("__name__")).startswith("flask_admin.")
+        saves = saves or (by_admin and code.co_name in SAVES)
+        own = saves and (own or _own(code.co_filename))
+    return own
 
 
 def where(error: BaseException) -> str:
@@ -232,11 +435,21 @@ def where(error: BaseException) -> str:
     if isinstance(error, SyntaxError) and error.filename:
         name = type(error).__name__
         return f"{name}: {error.msg} ({named(error.filename)}:{error.lineno})"
-    frames = traceback.extract_tb(error.__traceback__)
-    own = [frame for frame in frames if _own(frame.filename)]
-    if not own:
-        return message
-    return f"{message} ({named(own[-1].filename)}:{own[-1].lineno})"
+    at = raised_at(error)
+    return f"{message} ({at.file}:{at.line})" if at else message
+
+
+def _is_of_a_test(frame: FrameType, file: str) -> bool:
+    """Does code of a test run: of a test's file, a test case, or a fixture?"""
+    by = frame.f_back.f_globals.get("__name__") if frame.f_back else None
+    called = frame.f_code.co_name != "<module>" and str(by).startswith(RUNNERS)
+    if called or is_test_file(file):
+        return True
+    own = frame.f_code.co_varnames[:1]
+    if own not in {("self",), ("cls",)}:
+        return False  # to ask for its variables may keep them alive
+    first = frame.f_locals.get(own[0])
+    return is_of_tests(first if is_a(first, type) else type(first))
 
 
 def _own(path: str) -> bool:

@@ -11,6 +11,8 @@ from sqlalchemy.orm import Session as SASession
 
 from session_scoping.recording import Recording
 from session_scoping.watch.connections import Connections
+from session_scoping.watch.contexts import Contexts
+from session_scoping.watch.errors import Errors
 from session_scoping.watch.hooks import call
 from session_scoping.watch.hooks import set_watcher
 from session_scoping.watch.hooks import Watcher
@@ -18,7 +20,6 @@ from session_scoping.watch.kept import Kept
 from session_scoping.watch.places import Places
 from session_scoping.watch.requests import Requests
 from session_scoping.watch.sessions import Sessions
-from session_scoping.watch.statements import Refuse
 from session_scoping.watch.statements import Statements
 from session_scoping.watch.tape import Tape
 from session_scoping.watch.views import AdminView
@@ -29,7 +30,9 @@ class Recorder:
     """Records the requests and sessions of all apps in this process.
 
     ``leave_alone`` holds shell-style patterns for ``file:line in function``. A session
-    that is made at such a line is recorded, but breaks no rule.
+    that is made at such a line is recorded, but breaks no rule. With ``own_contexts``
+    each request runs in a context of its own, also where it is made inside an app
+    context.
 
     ``start`` and ``stop`` begin and end the recording, as does a ``with`` block. Only
     the code that has started a recorder should stop it. ``recording`` is what was seen
@@ -39,24 +42,41 @@ class Recorder:
 
     started: "t.ClassVar[list[Recorder]]" = []  # the last of them watches
 
-    def __init__(self, leave_alone: t.Sequence[str] = ()) -> None:
+    def __init__(
+        self, leave_alone: t.Sequence[str] = (), own_contexts: bool = False
+    ) -> None:
         self.places = Places(call.__code__)
         self._tape = Tape()
         self._kept = Kept(self._tape)
         self._sessions = Sessions(self._tape, self.places, self._kept, leave_alone)
         self._views = Views(self._tape, self._sessions)
-        self._requests = Requests(self._tape, self._views)
+        self._requests = Requests(self._tape, self._views, own_contexts)
+        self._contexts = Contexts(self._tape, self.places)
         self._statements = Statements(self._tape, self.places, self._sessions)
+        self._errors = Errors(self._tape)
         connections = Connections(self._tape, self.places)
         self._listeners: list[tuple[object, str, t.Callable[..., None]]] = [
             (SASession, "do_orm_execute", self._sessions.on_orm_execute),
             (SASession, "after_attach", self._sessions.on_attach),
             (SASession, "after_begin", self._sessions.on_begin),
             (SASession, "before_commit", self._statements.on_session_commit),
+            (SASession, "after_soft_rollback", self._statements.on_soft_rollback),
             (sa.engine.Engine, "before_cursor_execute", self._statements.on_statement),
+            (sa.engine.Engine, "do_execute", self._statements.on_execute),
+            (sa.engine.Engine, "do_executemany", self._statements.on_execute),
+            (sa.engine.Engine, "do_execute_no_params", self._statements.on_execute),
             (sa.engine.Engine, "commit", self._statements.on_commit),
+            (sa.engine.Engine, "handle_error", self._statements.on_error),
             (sa.pool.Pool, "checkout", connections.on_checkout),
             (sa.pool.Pool, "checkin", connections.on_checkin),
+        ]
+
+        self._receivers: list[tuple[t.Any, t.Callable[..., None]]] = [
+            (flask.request_finished, self._requests.on_answer),
+            (flask.got_request_exception, self._requests.on_exception),
+            (flask.message_flashed, self._errors.on_flash),
+            (flask.appcontext_pushed, self._contexts.on_pushed),
+            (flask.appcontext_popped, self._contexts.on_popped),
         ]
 
     @property
@@ -107,6 +127,7 @@ class Recorder:
         if self not in Recorder.started:
             return self.recording
         watches = Recorder.started[-1] is self
+        self._sessions.find_threads_at_work()
         Recorder.started.remove(self)
         if watches:
             self._unhook()
@@ -120,13 +141,15 @@ class Recorder:
         set_watcher(Watcher(self._requests, self._sessions))
         for listener in self._listeners:
             event.listen(*listener)
-        flask.request_finished.connect(self._requests.on_answer)
-        flask.got_request_exception.connect(self._requests.on_exception)
+        for signal, receiver in self._receivers:
+            signal.connect(receiver)
+        self._errors.start()
 
     def _unhook(self) -> None:
         set_watcher(None)
-        flask.request_finished.disconnect(self._requests.on_answer)
-        flask.got_request_exception.disconnect(self._requests.on_exception)
+        self._errors.stop()
+        for signal, receiver in self._receivers:
+            signal.disconnect(receiver)
         for listener in self._listeners:
             event.remove(*listener)
 
@@ -143,19 +166,6 @@ class Recorder:
             yield
         finally:
             self._sessions.building = False
-
-    @contextmanager
-    def refusing(self, check: Refuse) -> t.Iterator[None]:
-        """Check the statements that nothing drives, in a ``with`` block.
-
-        ``check`` takes such a statement before it is sent. It may raise an exception,
-        which the app sees, and the statement is not sent.
-        """
-        self._statements.refuse = check
-        try:
-            yield
-        finally:
-            self._statements.refuse = None
 
     def learn(self, app: flask.Flask) -> dict[str, int]:
         """Record an app's admin views. Returns their numbers by endpoint."""
@@ -176,6 +186,13 @@ class Recorder:
         Collects garbage first. What was found is not looked for again.
         """
         self._kept.find(self._views.known)
+
+    def set_aside(self) -> None:
+        """Keep later requests from getting the sessions that could not be closed.
+
+        Whether they would get one is a matter of chance: see ``Sessions.set_aside``.
+        """
+        self._sessions.set_aside()
 
     def close_living(self) -> None:
         """Close the sessions that are still alive, unrecorded: they may hold locks.

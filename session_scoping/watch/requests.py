@@ -10,7 +10,11 @@ from flask.globals import app_ctx
 from werkzeug.local import LocalProxy
 
 from session_scoping.recording import Request
-from session_scoping.recording import Unreturned
+from session_scoping.watch.contexts import pushed_at
+from session_scoping.watch.own_context import PRESERVE
+from session_scoping.watch.places import code_of
+from session_scoping.watch.places import raised_at
+from session_scoping.watch.places import raised_while_saving
 from session_scoping.watch.places import where
 from session_scoping.watch.running import DRIVE
 from session_scoping.watch.running import Drive
@@ -18,17 +22,23 @@ from session_scoping.watch.running import Running
 from session_scoping.watch.tape import Tape
 from session_scoping.watch.views import Views
 
-PRESERVE = (
-    "werkzeug.debug.preserve_context"  # in the WSGI environment, by a test client
-)
+TEARDOWNS = {
+    flask.Flask.do_teardown_request.__code__,
+    flask.Flask.do_teardown_appcontext.__code__,
+}
 
 
 class Requests:
-    """Records each request: when it began and ended, its view, and its answer."""
+    """Records each request: when it began and ended, its view, and its answer.
 
-    def __init__(self, tape: Tape, views: Views) -> None:
+    ``own_contexts``: does each request run in a context of its own, so that Flask
+    pushes a new app context although the caller is inside of one?
+    """
+
+    def __init__(self, tape: Tape, views: Views, own_contexts: bool) -> None:
         self.tape = tape
         self.views = views
+        self.own_contexts = own_contexts
         self.clear()
 
     def clear(self) -> None:
@@ -53,13 +63,14 @@ class Requests:
         if drive is not None:
             request.view, request.operation = drive.view, drive.operation
             drive.begun(request)
-        if outer is not None and outer.request.ended:
+        if outer is not None and outer.request.ended:  # a test client preserves it
             outer = None
         if outer is not None:
             request.parent = outer.request.number
         elif flask.has_app_context():
             current = t.cast("LocalProxy[flask.Flask]", flask.current_app)
             request.outer_context = current._get_current_object() is app
+            request.pushed_at = pushed_at() if request.outer_context else None
         with tape.lock:
             request.number = len(tape.recording.requests)
             tape.recording.requests.append(request)
@@ -75,7 +86,12 @@ class Requests:
         Calling it again has no effect.
         """
         request = running.request
-        if request.ended:
+        if request.ended or request.interrupted:
+            return
+        if isinstance(error, KeyboardInterrupt):
+            request.interrupted, request.status = True, 0
+            with self.tape.lock:
+                self.tape.running.pop(request.number, None)
             return
         request.ended = self.tape.clock()
         thread = threading.current_thread().name
@@ -84,13 +100,14 @@ class Requests:
         with self.tape.lock:
             self.tape.running.pop(request.number, None)
         if error is not None:
+            if not TEARDOWNS.isdisjoint(code_of(error)):
+                request.teardown_failed_at = raised_at(error)
             if running.answered:
                 request.stream_exception = where(error)
+                request.raised_at = raised_at(error)
             else:
                 request.exception, request.status = where(error), 500
-        if running.unreturned is not None:
-            unreturned = Unreturned(request.number, running.unreturned)
-            self.tape.recording.unreturned.append(unreturned)
+        self.tape.recording.unreturned += running.taken[:1]
 
     def on_answer(
         self, app: flask.Flask, response: flask.Response, **_: object
@@ -101,7 +118,10 @@ class Requests:
             return
         request = running.request
         running.answered = True
-        running.streams = response.is_streamed and not response.direct_passthrough
+        # Flask makes an error page of an application: it streams, with a known length.
+        is_page = response.status_code >= 400 and response.content_length is not None
+        streams = response.is_streamed and not response.direct_passthrough
+        running.streams = streams and not is_page
         request.streamed = running.streams
         request.status = response.status_code
         if running.preserved:
@@ -118,3 +138,5 @@ class Requests:
         running = self.tape.current()
         if running is not None:
             running.request.exception = where(exception)
+            running.request.raised_at = raised_at(exception)
+            running.request.raised_while_saving = raised_while_saving(exception)

@@ -6,11 +6,13 @@ from contextvars import ContextVar
 from weakref import ref
 
 from flask.ctx import AppContext
+from sqlalchemy.engine import Dialect
 
 from session_scoping.recording import Operation
 from session_scoping.recording import Place
 from session_scoping.recording import Recording
 from session_scoping.recording import Request
+from session_scoping.recording import Unreturned
 
 DRIVE = "session_scoping.drive"  # in the WSGI environment: what drives the request
 
@@ -29,7 +31,7 @@ class Drive(t.Protocol):
     def begun(self, request: Request) -> None:
         """The request begins, or a request that it is redirected to begins."""
 
-    def step(self, request: Request, sql: str) -> None:
+    def step(self, request: Request, sql: str, dialect: Dialect) -> None:
         """A statement or a commit is about to be sent. Raise to prevent that."""
 
 
@@ -44,7 +46,8 @@ class Running:
         "streams",
         "preserved",
         "context",
-        "unreturned",
+        "contexts",
+        "taken",
         "outer",
         "thread",
     )
@@ -66,7 +69,8 @@ class Running:
         self.streams = False
         self.preserved = preserved
         self.context: ref[AppContext] | None = None
-        self.unreturned: Place | None = None  # where its oldest connection was taken
+        self.contexts: list[Place] = []  # where the app opened those inside of it
+        self.taken: list[Unreturned] = []  # the connections that it has not returned
 
     def over(self) -> bool:
         """Has the request ended? Not while a test client preserves its context."""

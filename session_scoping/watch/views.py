@@ -1,22 +1,24 @@
 """The admin's views, by number."""
 
 import typing as t
+from inspect import getattr_static
 from weakref import ref
 
 import flask
 from sqlalchemy.orm import Session as SASession
 
 from session_scoping.recording import View
+from session_scoping.watch.kinds import is_a
 from session_scoping.watch.places import place_of
 from session_scoping.watch.sessions import Sessions
 from session_scoping.watch.tape import Tape
 
 
 class AdminView(t.Protocol):
-    """What is used of a view of Flask-Admin, whose own classes have no types.
+    """What is used of a view. Flask-Admin's own classes have no types.
 
     Only a view of a model has ``session`` and ``model``, and an app may make properties
-    of them that need a request: ``attribute`` reads them from any view.
+    of them that need a request.
     """
 
     endpoint: str
@@ -38,7 +40,6 @@ class Views:
     def clear(self) -> None:
         """Forget all views."""
         self.known: list[AdminView] = []
-        self._handles: list[t.Callable[[], object]] = []  # at first, by number
         self._apps: dict[flask.Flask, dict[str, int]] = {}
 
     def learn(self, app: flask.Flask) -> dict[str, int]:
@@ -58,32 +59,46 @@ class Views:
     def _record(self, view: AdminView) -> View:
         kind = type(view)
         seen = View(kind.__name__, view.endpoint)
-        handle, model = attribute(view, "session"), attribute(view, "model")
-        if isinstance(model, type) and handle is not None:
+        handle, model = _handle(view), _model(view)
+        if model is not None and handle is not None:
             seen.model = model.__name__
             seen.handle = f"{type(handle).__module__}.{type(handle).__qualname__}"
-        if isinstance(handle, SASession):
+        if is_a(handle, SASession):
             seen.session = self.sessions.number(handle)
-            self._handles.append(ref(handle))  # the recorder must not keep a session
+            self.sessions.handles.append(
+                ref(handle)
+            )  # the recorder must not keep a session
         else:
-            self._handles.append(lambda: handle)
+            self.sessions.handles.append(lambda: handle)
         return seen
 
     def check_handles(self) -> None:
         """Record which views no longer hold the handle that they held at first."""
         for view, handle, seen in zip(
-            self.known, self._handles, self.tape.recording.views, strict=True
+            self.known,
+            self.sessions.handles,
+            self.tape.recording.views,
+            strict=True,
         ):
-            now = attribute(view, "session")
+            now = _handle(view)
             gone = seen.session is not None and now is None
             seen.replaced = gone or now is not handle()
             if seen.replaced or seen.session is not None:
                 seen.place = place_of(type(view))
 
 
-def attribute(view: AdminView, name: str) -> object:
-    """Return an attribute, or ``None`` where it is a property that needs a request."""
+def _handle(view: AdminView) -> object:
+    """Return what a view holds as its ``session``.
+
+    A property is a handle itself: it is asked each time, and may open a session.
+    """
+    return getattr_static(view, "session", None)
+
+
+def _model(view: AdminView) -> type | None:
+    """Return the model of a view, or ``None``. A property may need a request."""
     try:
-        return getattr(view, name, None)
+        model = getattr(view, "model", None)
     except Exception:
         return None
+    return model if is_a(model, type) else None
