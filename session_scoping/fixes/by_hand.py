@@ -3,13 +3,13 @@
 import typing as t
 
 
-def fix(ModelView: t.Any, User: t.Any) -> t.Any:
+def fix(db: t.Any, ModelView: t.Any, User: t.Any) -> t.Any:
     # begin
     class UserView(ModelView):
         def get_query(self):
-            return self.session.query(User)  # the view's handle; elsewhere db.session
+            return db.session.query(User)  # or your scoped_session.query(User)
 
-    # Another session on purpose? `with Session(engine) as session:` closes it, and
+    # Another session on purpose? `with Session(engine) as session:` closes it.
     # --leave-alone 'file.py:*' ignores it.
     # end
     return UserView

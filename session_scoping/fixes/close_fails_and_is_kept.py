@@ -1,28 +1,25 @@
-"""A session that can be closed even when its connection was lost."""
+"""Flask-SQLAlchemy's session, which can be closed even when its connection was lost."""
+# mypy: allow-subclassing-any, disable-error-code=name-defined
 
-# begin
+import typing as t
 from contextlib import suppress
 
-from flask_sqlalchemy import SQLAlchemy
-from flask_sqlalchemy.session import Session as FlaskSession
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.orm import Session
 
 
-class ClosingSession(Session):  # for sessionmaker(engine, class_=ClosingSession)
-    def close(self):
-        transaction = self.get_transaction()
-        try:
-            super().close()
-        except DBAPIError:  # the connection is dead: the database rolls back by itself
-            if transaction is not None:
-                with suppress(DBAPIError):
-                    transaction.close()  # the connections to other databases
+def fix(db: t.Any) -> None:
+    # begin
+    maker = db.session.session_factory  # where db is made, before it is used
 
+    class ClosingSession(maker.class_):
+        def close(self):
+            transaction = self.get_transaction()
+            try:
+                super().close()
+            except DBAPIError:  # the database rolls back by itself
+                if transaction is not None:
+                    with suppress(DBAPIError):
+                        transaction.close()  # the connections to other databases
 
-class FlaskClosingSession(ClosingSession, FlaskSession):  # for Flask-SQLAlchemy
-    pass
-
-
-db = SQLAlchemy(session_options={"class_": FlaskClosingSession})
-# end
+    maker.class_ = ClosingSession
+    # end

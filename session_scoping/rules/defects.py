@@ -17,6 +17,7 @@ from session_scoping.rules.cells import State
 from session_scoping.rules.handles import HANDLES
 from session_scoping.rules.rules import Rule
 
+FLASK = "https://github.com/pallets/flask"
 FLASK_ADMIN = "https://github.com/pallets-eco/flask-admin"
 SQLA = f"{FLASK_ADMIN}/blob/v2.2.1/flask_admin/contrib/sqla"
 
@@ -36,6 +37,12 @@ class Defect:
     finding: int  # in the investigation
     fixed_in: str = ""  # the first release without it; empty: no release yet
     without: str = ""  # it shows only where this package is not installed
+
+    @property
+    def explanation(self) -> str:
+        """What it is, and the release that fixes it."""
+        fixed = f" Fixed in {self.package} {self.fixed_in}." if self.fixed_in else ""
+        return f"{self.sentence}{fixed}"
 
     def is_in(self, release: str) -> bool:
         """Does a release of the package have the defect?"""
@@ -57,7 +64,7 @@ DEFECTS = (
         ">=3.1.2",
         HANDLES,
         (Rule.ALIVE,),
-        "https://github.com/pallets/flask/pull/5799",
+        f"{FLASK}/pull/5799",
         code("streams_too_late"),
         1,
     ),
@@ -106,7 +113,7 @@ DEFECTS = (
         "SQLAlchemy",
         "<=2.1.9",
         (),
-        (Rule.FRESH, Rule.RELEASED, Rule.RECOVERS),
+        (Rule.RECOVERS,),
         "https://docs.sqlalchemy.org/en/20/orm/contextual.html#sqlalchemy.orm.scoped_session.remove",
         code("close_fails_and_is_kept"),
         9,
@@ -167,13 +174,8 @@ def notes(cells: t.Iterable[Cell]) -> list[str]:
     found = {
         identifier for cell in cells if numbers(cell) for identifier in cell.defects
     }
-    lines = []
-    for defect in DEFECTS:
-        if defect.id in found:
-            fixed = (
-                f" Fixed in {defect.package} {defect.fixed_in}."
-                if defect.fixed_in
-                else ""
-            )
-            lines.append(f"[{defect.finding}] {defect.sentence}{fixed} {defect.link}")
-    return lines
+    return [
+        f"[{defect.finding}] {defect.explanation} {defect.link}"
+        for defect in DEFECTS
+        if defect.id in found
+    ]

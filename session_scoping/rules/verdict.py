@@ -3,6 +3,7 @@
 The terminal, the HTML report, the JSON file and pytest only lay it out.
 """
 
+import re
 import typing as t
 from collections import defaultdict
 from dataclasses import asdict
@@ -12,16 +13,19 @@ from textwrap import indent
 
 from session_scoping.errors import CannotTell
 from session_scoping.errors import RulesBroken
+from session_scoping.pages import command
 from session_scoping.recording import LIST
 from session_scoping.recording import Place
 from session_scoping.recording import Recording
 from session_scoping.recording import Request
 from session_scoping.recording import Word
-from session_scoping.rules.causes import Cause
+from session_scoping.rules.causes.cause import Cause
 from session_scoping.rules.cells import Cell
 from session_scoping.rules.cells import State
 from session_scoping.rules.defects import Defect
 from session_scoping.rules.rules import Rule
+from session_scoping.rules.writes import hindered
+from session_scoping.rules.writes import writes
 from session_scoping.status import Status
 
 WORST_FIRST = (
@@ -32,7 +36,7 @@ WORST_FIRST = (
     State.NOT_REACHED,
 )
 NEEDS_CONDITION = {Rule.ISOLATED, Rule.RECOVERS}  # a concurrent request; a failure
-OUTSIDE = "outside of the admin"
+OUTSIDE = "the rest of the app"
 
 
 class Outcome(Word):
@@ -40,8 +44,8 @@ class Outcome(Word):
 
     HOLDS = "holds"
     BROKEN = "broken"
-    WRITES = "tries to write"  # while a page is read
     NOTHING_SEEN = "nothing seen"  # no view that uses a session has answered
+    NOTHING_WRITTEN = "nothing written"  # no view has created a row
 
     @property
     def status(self) -> Status:
@@ -49,7 +53,16 @@ class Outcome(Word):
         return STATUSES.get(self, Status.BROKEN)
 
 
-STATUSES = {Outcome.HOLDS: Status.HOLDS, Outcome.NOTHING_SEEN: Status.CANNOT_TELL}
+STATUSES = {
+    Outcome.HOLDS: Status.HOLDS,
+    Outcome.NOTHING_SEEN: Status.CANNOT_TELL,
+    Outcome.NOTHING_WRITTEN: Status.CANNOT_TELL,
+}
+
+
+# What the fixes call a view and its model, and what only that model is known to have.
+EXAMPLES = re.compile(r"\b(UserView|User)\b")
+EXAMPLES_OWN = re.compile(r"\b[Uu]ser\.")
 
 
 @dataclass(frozen=True)
@@ -67,6 +80,7 @@ class Violation:
     made: Place | None  # where the session was made
     kept_by: tuple[str, ...]
     cause: Cause | None
+    line: Place | None = None  # of the app's code, where the cause is
 
     def __str__(self) -> str:
         where = self.own or self.place
@@ -78,12 +92,34 @@ class Violation:
         return self.cause.defect if self.cause else None
 
 
+class Label(Word):
+    """What a line of a finding is about."""
+
+    SEEN = "seen in"  # the operations
+    OWN = "your code"
+    MADE = "made at"  # where the session was made
+    USED = "used at"  # where a library, or the app beneath its views, used it
+    KEPT = "kept by"
+    CHANGE = "change"
+    MORE = "more"  # the page of the cause, or of the rules
+
+
+class Labelled(t.NamedTuple):
+    """A line of a finding. It is printed as ``made at:   shop.py:3 in view``."""
+
+    label: Label
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.label + ':':<10} {self.text}"
+
+
 @dataclass(frozen=True)
 class Finding:
     """All violations that one change would fix.
 
-    They have the same cause. They are in one view, or in several views if the cause
-    lies beneath the views.
+    They have the same cause, at the same line of the app. They are in one view if no
+    such line is known, unless the cause lies beneath the views.
     """
 
     cause: Cause | None
@@ -101,19 +137,28 @@ class Finding:
         return list(dict.fromkeys(violation.view for violation in self.violations))
 
     @property
-    def places(self) -> t.Iterator[str]:
+    def places(self) -> list["Labelled"]:
         """The lines of code that it is about, and what keeps a session or a row."""
+        return list(dict.fromkeys(self._places()))
+
+    def _places(self) -> t.Iterator["Labelled"]:
         beneath = self.cause is not None and self.cause.beneath_views
         own = {violation.own for violation in self.violations}
         for violation in self.violations:
             if violation.made and violation.made not in own:
-                yield f"made at:   {violation.made}"
+                yield Labelled(Label.MADE, str(violation.made))
             if violation.own:
-                yield f"{'used at:  ' if beneath else 'your code:'} {violation.own}"
+                label = Label.USED if beneath else Label.OWN
+                yield Labelled(label, str(violation.own))
             elif violation.place and violation.place != violation.made:
-                yield f"used at:   {violation.place}"
+                yield Labelled(Label.USED, str(violation.place))
             if violation.kept_by:
-                yield f"kept by:   {' → '.join(violation.kept_by)}"
+                yield Labelled(Label.KEPT, " → ".join(violation.kept_by))
+
+    @property
+    def pages(self) -> list[str]:
+        """The names of the pages about it: that of its cause, or those of its rules."""
+        return [self.cause.page] if self.cause else [*self.rules]
 
     @property
     def rules(self) -> list[Rule]:
@@ -139,14 +184,13 @@ class Verdict:
             return Outcome.BROKEN
         if not self.proven:
             return Outcome.NOTHING_SEEN
-        return Outcome.WRITES if self.stopped else Outcome.HOLDS
+        if {view.row_made for view in self.recording.views} - {None} == {False}:
+            return Outcome.NOTHING_WRITTEN
+        return Outcome.HOLDS
 
     @property
     def holds(self) -> bool:
-        """Did a view that uses a session answer, and is no rule broken?
-
-        It is false, too, if a request tried to write while it was read.
-        """
+        """Did a view that uses a session answer, and is no rule broken?"""
         return self.outcome == Outcome.HOLDS
 
     def raise_for_violations(self) -> None:
@@ -154,10 +198,10 @@ class Verdict:
 
         Use it in a test of your own: ``judge(record(app)).raise_for_violations()``.
 
-        :raises RulesBroken: A rule is broken, or opening a page tries to write.
-        :raises CannotTell: Nothing was seen.
+        :raises RulesBroken: A rule is broken.
+        :raises CannotTell: Nothing was seen, or nothing was written.
         """
-        if self.outcome == Outcome.NOTHING_SEEN:
+        if self.outcome.status == Status.CANNOT_TELL:
             raise CannotTell(self.sentence)
         if not self.holds:
             raise RulesBroken("\n".join([self.sentence, *self._lines()]))
@@ -167,12 +211,10 @@ class Verdict:
             yield f"{self.names(finding)}: {finding.title}"
             for violation in finding.violations:
                 yield f"  {violation.rule}: {violation.what}"
-            yield from (f"  {place}" for place in dict.fromkeys(finding.places))
+            yield from (f"  {place}" for place in finding.places)
             if finding.cause:
-                yield f"  change:\n{indent(finding.cause.fix, ' ' * 4)}"
-        for request in self.stopped:
-            stopped = request.stopped[0]
-            yield f"  {stopped.sql[:60]} ({stopped.own or stopped.place})"
+                yield f"  {Label.CHANGE}:\n{indent(self.fix(finding), ' ' * 4)}"
+            yield f"  {Label.MORE}: {command(*finding.pages)}"
 
     @property
     def sentence(self) -> str:
@@ -184,11 +226,13 @@ class Verdict:
             are = "is" if len(broken) == 1 else "are"
             rules = f"{len(broken)} of {len(Rule)} rules {are} broken"
             return f"{rules}{within}: {', '.join(broken)}"
+        if self.outcome == Outcome.NOTHING_SEEN and self._lists_are_closed:
+            return "nothing was seen: no list has answered"
         if self.outcome == Outcome.NOTHING_SEEN:
             return "nothing was seen: no view that uses a session has answered"
+        if self.outcome == Outcome.NOTHING_WRITTEN:
+            return "nothing was written: no view has created a row"
         sentence = f"sessions are request-scoped{within}"
-        if self.stopped:
-            sentence += ", but opening a page tries to write"
         if self.failures:
             sentence += f", but {count(self.failures, 'request')} did not work"
         return sentence
@@ -208,16 +252,20 @@ class Verdict:
 
     @cached_property
     def findings(self) -> list[Finding]:
-        """The violations grouped by cause and view, worst first."""
+        """The violations grouped by cause and line, worst first."""
         groups: dict[t.Any, list[Violation]] = defaultdict(list)
         for violation in self.violations:
-            alone = None if violation.cause else (violation.rule, violation.what)
-            view = (
-                None
-                if violation.cause and violation.cause.beneath_views
-                else violation.view
-            )
-            groups[violation.cause, view, alone].append(violation)
+            cause, where = violation.cause, violation.line or violation.view
+            if cause is None:
+                seen = violation.kept_by or violation.what
+                alike = violation.rule, seen, violation.line
+                groups[cause, alike].append(violation)
+            elif cause.beneath_views:
+                groups[cause, None].append(violation)
+            else:
+                groups[cause, violation.view if cause.defect else where].append(
+                    violation
+                )
         found = [Finding(cause, tuple(group)) for (cause, *_), group in groups.items()]
         return sorted(
             found,
@@ -228,22 +276,34 @@ class Verdict:
         )
 
     @property
-    def stopped(self) -> list[Request]:
-        """The requests that tried to write where writing is not allowed."""
-        return [request for request in self.recording.requests if request.stopped]
+    def notes(self) -> list[str]:
+        """What is worth to know, and breaks no rule."""
+        kept = (
+            f"{query.own} queries the database while the app is built, and in no "
+            "request: the answer is as old as the process"
+            for query in self.recording.startup_queries
+            if not query.repeated
+        )
+        return [*writes(self.recording), *kept, *self.recording.notes]
+
+    @cached_property
+    def hindered(self) -> list[Request]:
+        """The requests that failed because nothing is written while pages are read."""
+        return hindered(self.recording)
 
     @property
     def failures(self) -> list[Request]:
         """The requests that did not work, for a reason that no rule explains."""
         explained = {
             number for violation in self.violations for number in violation.requests
-        }
+        } | {request.number for request in self.hindered}
         return [
             request
             for request in self.recording.requests
             if request.failure
-            and not (request.injected or request.stopped or request.absent)
+            and not (request.injected or request.absent)
             and request.number not in explained
+            and not any(use.close_error for use in request.uses)
         ]
 
     @cached_property
@@ -273,11 +333,22 @@ class Verdict:
 
     @property
     def proven(self) -> bool:
-        """Did a view answer and use a session? If none did, nothing is proven."""
-        return any(
-            request.view is not None and answered(request) and request.uses
+        """Has a view that is judged used a session? If none has, nothing is proven.
+
+        If lists were requested, one of them has to have answered.
+        """
+        views = self.shown - {None}
+        return not self._lists_are_closed and any(
+            request.view in views and answered(request) and request.uses
             for request in self.recording.requests
         )
+
+    @property
+    def _lists_are_closed(self) -> bool:
+        """Were lists requested, and has none of them answered?"""
+        requests = self.recording.requests
+        lists = {request.view for request in requests if request.operation == LIST}
+        return bool(lists) and not lists & self.shown
 
     @cached_property
     def _tried(self) -> set[tuple[int | None, Rule]]:
@@ -286,10 +357,12 @@ class Verdict:
         ``recovers`` needs a failure, and ``isolated`` needs a concurrent request.
         """
         tried = set()
+        excused = {request.number for request in self.hindered}
         latest: dict[int | None, float] = defaultdict(float)
         for request in self.recording.requests:
             view = request.view
-            if request.in_trouble and not request.absent:
+            by_itself = request.number not in excused and not request.absent
+            if request.in_trouble and by_itself:
                 tried.add((view, Rule.RECOVERS))
             if request.started < latest[view] and request.parent is None:
                 tried.add((view, Rule.ISOLATED))
@@ -298,9 +371,10 @@ class Verdict:
 
     @property
     def rows(self) -> list[int | None]:
-        """The numbers of the views, and ``None`` if a request came to no view."""
-        beside = any(request.view is None for request in self.recording.requests)
-        return [*range(len(self.recording.views)), *([None] if beside else [])]
+        """The numbers of the views, and ``None`` for what belongs to no view."""
+        views = {request.view for request in self.recording.requests}
+        views |= {violation.view for violation in self.violations}
+        return [*range(len(self.recording.views)), *([None] if None in views else [])]
 
     def label(self, view: int | None) -> str:
         """Return the name of a view: its class, if only that view has it.
@@ -321,6 +395,26 @@ class Verdict:
     def names(self, finding: Finding, few: int = 4) -> str:
         """Return the names of the views of a finding, ``few`` at most."""
         return listed([self.label(view) for view in finding.views], few)
+
+    def fix(self, finding: Finding) -> str:
+        """Return the change that fixes a finding, or an empty string.
+
+        The change names the first view of the finding and its model, unless it uses
+        what only the model of the example has.
+        """
+        fix = finding.cause.fix if finding.cause else ""
+        views = [
+            self.recording.views[view] for view in finding.views if view is not None
+        ]
+        own = next((view for view in views if view.model), None)
+        if own is None or EXAMPLES_OWN.search(fix):
+            return fix
+        by_app = own.name != "ModelView"
+        names = {
+            "UserView": own.name if by_app else f"{own.model}View",
+            "User": own.model,
+        }
+        return EXAMPLES.sub(lambda found: names[found[0]], fix)
 
     def cell(self, rule: Rule, view: int | None) -> Cell:
         """Return what is known of a rule in a view."""
