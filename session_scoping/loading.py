@@ -1,7 +1,10 @@
 """Loads the user's app and test client, which are named by module and function."""
 
 import inspect
+import os
 import typing as t
+from contextlib import contextmanager
+from contextlib import nullcontext
 from importlib import import_module
 
 import flask
@@ -17,15 +20,20 @@ from session_scoping.watch.recorder import Recorder
 NAME_IT = "name an app, or a function that makes it, as in 'module:create_app'"
 
 
-def load(target: "str | ScriptInfo", recorder: Recorder) -> flask.Flask:
+def load(target: "str | ScriptInfo", recorder: Recorder | None = None) -> flask.Flask:
     """Return the app that ``module:name`` or the options of ``flask`` name.
 
-    ``recorder`` has to be running: it marks the sessions that are made while the app is
+    A ``recorder`` that is running marks the sessions that are made while the app is
     built. Raises ``CannotTell`` if there is no app, or if building it fails.
     """
+    if isinstance(target, str):
+        file = target.partition(":")[0]
+        if file.endswith(".py") and not os.path.exists(file):
+            raise CannotTell(f"{file} does not exist: {NAME_IT}, or 'path/to/app.py'")
     info = ScriptInfo(app_import_path=target) if isinstance(target, str) else target
     try:
-        with recorder.building():
+        building = recorder.building() if recorder else nullcontext()
+        with building, _as_flask_loads():
             app = info.load_app()
     except NoAppException as error:
         raise CannotTell(_no_app(error)) from error
@@ -34,8 +42,28 @@ def load(target: "str | ScriptInfo", recorder: Recorder) -> flask.Flask:
     except Exception as error:
         raise CannotTell(f"the app does not load: {where(error)}") from error
     if not isinstance(app, flask.Flask):
-        raise CannotTell(f"not a Flask app, but a {type(app).__name__}: {NAME_IT}")
+        raise CannotTell(f"the app is {_kind(app)}, not a Flask app: {NAME_IT}")
     return app
+
+
+def _kind(value: object) -> str:
+    """Return what a value is, as a sentence says it."""
+    return "None" if value is None else f"an object of type {type(value).__name__}"
+
+
+@contextmanager
+def _as_flask_loads() -> t.Iterator[None]:
+    """Let ``app.run()`` return at once, as the command ``flask`` does."""
+    name = "FLASK_RUN_FROM_CLI"
+    before = os.environ.get(name)
+    os.environ[name] = "true"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[name]
+        else:
+            os.environ[name] = before
 
 
 def _no_app(error: NoAppException) -> str:
@@ -67,16 +95,28 @@ def load_client(target: str) -> t.Callable[[flask.Flask], FlaskClient]:
         module = import_module(prepare_import(path))
     except (Exception, SystemExit) as error:
         raise CannotTell(f"--client {path} does not import: {where(error)}") from error
-    make = getattr(module, name, None)
-    if not callable(make):
-        kind = "is no function" if hasattr(module, name) else "is not there"
+    if not hasattr(module, name):
         raise CannotTell(
-            f"--client {target} {kind}: name a function that takes the app"
+            f"--client {target} is not there: name a function that takes the app"
+        )
+    return checked(getattr(module, name), f"--client {target}")
+
+
+def checked(make: t.Any, name: str) -> t.Callable[[flask.Flask], FlaskClient]:
+    """Return the user's function that makes a test client, with its result checked.
+
+    ``name`` is what an error calls it. Raises ``CannotTell`` if it does not take the
+    app. The returned function raises ``CannotTell`` if it fails, or does not return a
+    test client.
+    """
+    if not callable(make):
+        raise CannotTell(
+            f"{name} is {_kind(make)}: it has to be a function that takes the app"
         )
     try:
         inspect.signature(make).bind("app")
     except TypeError as error:
-        raise CannotTell(f"--client {target} has to take the app: {error}") from error
+        raise CannotTell(f"{name} has to take the app: {error}") from error
     except ValueError:
         pass  # a function in C may have no signature
 
@@ -84,12 +124,11 @@ def load_client(target: str) -> t.Callable[[flask.Flask], FlaskClient]:
         try:
             client = make(app)
         except (Exception, SystemExit) as error:
-            raise CannotTell(f"--client {target} fails: {where(error)}") from error
+            raise CannotTell(f"{name} fails: {where(error)}") from error
         if not isinstance(client, FlaskClient):
-            kind = type(client).__name__
             raise CannotTell(
-                f"--client {target} returns a {kind}: it has to return a test client, "
-                "as app.test_client() does"
+                f"{name} returns {_kind(client)}: it has to return a test client, as "
+                "app.test_client() does"
             )
         return client
 

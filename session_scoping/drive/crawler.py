@@ -4,6 +4,7 @@ import gc
 import typing as t
 from concurrent.futures import Future
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from contextlib import nullcontext
 from itertools import islice
 
@@ -12,22 +13,21 @@ import sqlalchemy as sa
 from flask.testing import FlaskClient
 from sqlalchemy.pool import QueuePool
 
+from session_scoping import interrupts
 from session_scoping.drive.driven import Driven
 from session_scoping.drive.driven import Failing
 from session_scoping.drive.driven import Overtaken
-from session_scoping.drive.driven import Reading
-from session_scoping.drive.driven import READS
-from session_scoping.drive.driven import refuse_write
-from session_scoping.drive.driven import WriteStopped
 from session_scoping.drive.driven import Writing
+from session_scoping.drive.dry_run import DryRun
 from session_scoping.drive.faults import fail_at_each_step
 from session_scoping.drive.faults import Faults
 from session_scoping.drive.faults import in_memory
-from session_scoping.drive.faults import shorten
 from session_scoping.drive.operations import Task
+from session_scoping.drive.skip import Skip
 from session_scoping.errors import CannotTell
 from session_scoping.recording import Fault
 from session_scoping.recording import LIST
+from session_scoping.recording import OperationKind
 from session_scoping.recording import Request
 from session_scoping.recording import Unseen
 from session_scoping.watch.places import where
@@ -52,6 +52,9 @@ class Reference(t.Protocol):
     def fails(self, endpoint: str) -> bool:
         """Are faults injected into the operations of a view?"""
 
+    def changing(self) -> t.ContextManager[None]:
+        """Change the database past all sessions, as long as a ``with`` block runs."""
+
     def check(self, endpoint: str, driven: Driven, request: Request, page: str) -> None:
         """Check a request that is over, and record in it what it has done wrong."""
 
@@ -66,53 +69,75 @@ class Crawler:
         make_client: MakeClient | None,
         faults: t.Collection[Fault] = (),
         reference: "Reference | None" = None,
+        skip: t.Sequence[str] = (),
     ) -> None:
-        """``faults``: the kinds of faults to inject at each step of an operation."""
+        """``faults``: the kinds of faults to inject at each step of an operation.
+
+        ``skip``: patterns of endpoints that are not requested. Raises ``CannotTell`` if
+        no endpoint matches one of them.
+        """
         self.app = app
         self.faults = faults
         self.reference = reference
         self.recorder = recorder
+        self.skip = Skip(app, skip)
+        self.dry_run = DryRun(recorder)
         self.make_client = make_client or flask.Flask.test_client
         # The writer reads an app's messages in the next response of its own client.
-        self.client, self.other_client = self._client(), self._client()
+        self.renew_clients()
         self.pages: dict[int, str] = {}  # the list of each view
         self.leads_to = ""  # where the last response redirects to
         self.refused: dict[int, str] = {}  # why the list of a view does not open
         self.collecting = True  # does a garbage collection return connections?
 
-    def _client(self) -> FlaskClient:
-        return self.make_client(self.app)
+    def renew_clients(self) -> None:
+        """Make new clients: a page may have ended the login of those there are."""
+        with self.dry_run.suspended():  # a login may write
+            self.client = self.make_client(self.app)
+            self.other_client = self.make_client(self.app)
+        self.may_be_logged_out = False
 
-    def refuse(self, sql: str) -> None:
-        """Stop a write that does not belong to a driven request.
+    @contextmanager
+    def clients_of_its_own(self) -> t.Iterator[None]:
+        """Use new clients in a ``with`` block, and the earlier clients after it."""
+        before = self.client, self.other_client
+        self.renew_clients()
+        try:
+            yield
+        finally:
+            self.client, self.other_client = before
+            self.may_be_logged_out = True  # where an app ends all logins of a user
 
-        It may come from a thread, from a request that a view makes, or from code that
-        runs when the response is sent.
+    def reading(self) -> t.ContextManager[None]:
+        """Undo all that the app writes in a ``with`` block, also on its threads.
+
+        A throwaway app is allowed to write.
         """
-        requests = self.recorder.recording.requests
-        if requests:
-            refuse_write(requests[-1], sql, self.recorder.places)
-        elif not READS.match(sql):
-            what = shorten(sql)
-            self.note(f"a write before the first request was stopped: {what}")
-            raise WriteStopped(f"nothing may be written: {what}")
+        return self.dry_run if self.reference is None else nullcontext()
 
     def drive(self, task: Task) -> None:
         """Do an operation twice. The second time concurrent requests overtake it."""
-        if self.reference is not None:
-            self._drive(task)
-            return
-        with self.recorder.refusing(self.refuse):
+        with (
+            self.clients_of_its_own() if task.ends_login else nullcontext(),
+            self.reading(),
+        ):
             self._drive(task)
 
     def _drive(self, task: Task) -> None:
         if task.view in self.refused:
+            return
+        if why := self.skip.why(task.url):
+            self.unseen(task, why)
             return
         resolved = task.resolve(self.pages.get(task.view, ""))
         if resolved is None:
             self.unseen(task, "the list shows no row to do it with")
             return
         first, page = self.send(resolved)
+        if self.may_be_logged_out and not resolved.absent and self.refusal(first):
+            self.renew_clients()
+            first, page = self.send(resolved)
+        self.may_be_logged_out |= task.operation.kind == OperationKind.PAGE
         if task.operation == LIST:
             self.pages[task.view] = page
         if resolved.absent and first.exception:
@@ -125,6 +150,18 @@ class Crawler:
         self.send_overtaken(resolved, first)
         if self.fails(task.view):
             fail_at_each_step(lambda step: self.send(resolved, step)[0])
+
+    def read_changed(self, reference: Reference, tasks: t.Iterable[Task]) -> None:
+        """Read everything again while the database is changed past all sessions."""
+        pages: dict[int, str] = {}  # the list of each view
+        with reference.changing():
+            for task in tasks:
+                resolved = task.resolve(pages.get(task.view, ""))
+                if resolved is None or resolved.data is not None:
+                    continue
+                _, page = self.send(resolved)
+                if task.operation == LIST:
+                    pages[task.view] = page
 
     def fails(self, view: int) -> bool:
         """Are faults injected into the operations of a view?"""
@@ -167,7 +204,8 @@ class Crawler:
     def send(self, task: Task, fail_at: int = 0) -> tuple[Request, str]:
         """Make a request, outside of any app context. Returns it and its page."""
         client = self.other_client if task.absent else self.client
-        return self._send(self._driven(task), client, fail_at)
+        with interrupts.request():
+            return self._send(self._driven(task), client, fail_at)
 
     def send_overtaken(self, task: Task, first: Request) -> tuple[Request, str]:
         """Make a request, and a concurrent request before each of its statements.
@@ -187,7 +225,8 @@ class Crawler:
                 return pool.submit(self._send, other, self.other_client)
 
             driven.overtaken = Overtaken(overtake)
-            answer = self._send(driven, self.client)
+            with interrupts.request():
+                answer = self._send(driven, self.client)
         self.refill()
         if driven.overtaken.impossible:
             view = self.recorder.recording.views[driven.view].name
@@ -201,9 +240,7 @@ class Crawler:
         if task.data is not None:
             kind = Writing if overtakes is None else Failing
             return kind(task, overtakes)
-        if self.reference is not None:
-            return Driven(task, overtakes)
-        return Reading(task, self.recorder.places, overtakes)
+        return Driven(task, overtakes)
 
     def _send(
         self, driven: Driven, client: FlaskClient, fail_at: int = 0
@@ -213,12 +250,14 @@ class Crawler:
         driven.disturbed = bool(fail_at) or driven.overtaken is not None
         page = b""
         with (
-            Faults(driven, fail_at, self.faults, engines) if fail_at else nullcontext()
+            self.reading() if task.data is None else nullcontext(),
+            Faults(driven, fail_at, self.faults, engines) if fail_at else nullcontext(),
         ):
             try:
                 response = client.open(
                     task.url,
-                    method="GET" if task.data is None else "POST",
+                    method=task.method,
+                    headers=task.headers,
                     data=task.data,
                     environ_overrides={DRIVE: driven},
                 )
@@ -228,12 +267,16 @@ class Crawler:
                 finally:
                     response.close()
             except Exception as error:
-                # The recorder sees the exceptions of requests that reach the app. They
-                # are not kept here: their frames hold sessions.
+                # The recorder sees the exceptions of requests that reach the app, and
+                # not those of a response that is closed. They are not kept here: their
+                # frames hold sessions.
                 if driven.request is None:
                     message = f"the test client fails: {where(error)}"
                     raise CannotTell(message) from error
+                if not driven.request.failure:
+                    driven.request.stream_exception = where(error)
         if driven.overtakes is None and driven.overtaken is None:
+            self.recorder.set_aside()
             self.refill()
         if driven.request is None:
             raise CannotTell(
@@ -247,7 +290,7 @@ class Crawler:
         return driven.request, text
 
     def refill(self) -> None:
-        """Replace a pool whose connections leaked sessions hold.
+        """Replace a pool if leaked sessions hold its connections.
 
         The app would wait half a minute for each connection.
         """

@@ -13,6 +13,7 @@ from werkzeug.routing import BuildError
 from werkzeug.routing import MapAdapter
 
 from flask_admin.contrib.sqla import ModelView
+from session_scoping.drive.under_main import under_main
 from session_scoping.errors import CannotTell
 from session_scoping.recording import Operation
 from session_scoping.recording import OperationKind
@@ -34,6 +35,11 @@ KNOWN = {
 }
 ID = "{id}"  # of a row that the list shows
 TERM = "{term}"  # a word that the list shows
+BY_SCRIPT = {"X-Requested-With": "XMLHttpRequest"}  # headers, as jQuery sends them
+FIRST_CHOICES = "query=&offset=0&limit=10"  # what Flask-Admin's script asks for
+IN_A_WINDOW = "in a modal window"
+
+ENDS_LOGIN = re.compile(r"(log|sign)[-_ ]?(out|off)", re.IGNORECASE)
 
 # A value for a filter, by a part of its class name.
 FILTER_VALUES = (
@@ -61,6 +67,15 @@ class Task(t.NamedTuple):
     chunks: int | None = None  # of the response to read before the client leaves
     data: t.Mapping[str, t.Any] | None = None  # what is posted
     absent: bool = False  # does it ask for a row that does not exist?
+    method: str = "GET"
+    headers: t.Mapping[str, str] | None = None
+
+    @property
+    def ends_login(self) -> bool:
+        """Is it a page that is called as one that logs the client out?"""
+        names = f"{self.operation.subject} {self.url}"
+        is_page = self.operation.kind == OperationKind.PAGE
+        return is_page and bool(ENDS_LOGIN.search(names))
 
     def resolve(self, page: str) -> "Task | None":
         """Fill in what the list shows. Returns ``None`` if it shows no such thing."""
@@ -108,18 +123,18 @@ def search_term(page: str) -> str:
 def plan(app: flask.Flask, recorder: Recorder) -> list[Task]:
     """Return what there is to read, view by view, each list first.
 
+    Custom pages come last, and after them those that end a login.
+
     Raises ``CannotTell`` if the app has no ``Admin``, or no SQLAlchemy view.
     """
     numbers = recorder.learn(app)
     if not app.extensions.get("admin"):
-        raise CannotTell(
-            f"{app.import_name} has no Admin: call Admin(app) or admin.init_app(app) "
-            "before the app is returned"
-        )
+        why = "call Admin(app) or admin.init_app(app) before the app is returned"
+        raise CannotTell(f"{app.import_name} has no Admin: {under_main(app) or why}")
     if not any(view.model for view in recorder.recording.views):
+        why = under_main(app) or "there is no session to watch"
         raise CannotTell(
-            f"{app.import_name} has an Admin without a SQLAlchemy view: there is no "
-            "session to watch"
+            f"{app.import_name} has an Admin without a SQLAlchemy view: {why}"
         )
     urls = app.url_map.bind("localhost")
     tasks: list[Task] = []
@@ -129,7 +144,7 @@ def plan(app: flask.Flask, recorder: Recorder) -> list[Task]:
         if isinstance(view, ModelView):
             tasks += _of_model(number, view, urls, bool(app.secret_key))
         others += _of_other(number, view, app, urls)
-    return tasks + others  # last: an operation may log the client out
+    return tasks + sorted(others, key=lambda task: task.ends_login)
 
 
 def _of_model(
@@ -156,28 +171,40 @@ def _of_model(
         if can_flash and absent:
             operation = Operation(kind, variant="no such row")
             yield task(operation, endpoint, f"id={absent}", absent=True)
+        if allows(view, f"{endpoint.removesuffix('_view')}_modal"):
+            operation = Operation(kind, variant=IN_A_WINDOW)
+            yield task(operation, endpoint, f"id={ID}&modal=True")
         yield task(Operation(kind), endpoint, f"id={ID}")
 
     yield of_list()
+    yield of_list("only its head")._replace(method="HEAD")
     yield of_list("second page", "page=1")
     if allows(view, "column_searchable_list"):
         yield of_list("searched", f"search={TERM}")
+    narrowed = "&".join(_narrowing(view))
+    if narrowed:
+        yield of_list("all at once", f"{narrowed}&sort=0&desc=1&page_size=50")
     for index, (name, _) in enumerate(view._list_columns):
         if view.is_sortable(name):
             yield of_list(f"sorted by {name}", f"sort={index}")
     for argument, (_, column_filter) in (view._filter_args or {}).items():
         variant = f"filtered by {column_filter.name} {_condition(column_filter)}"
-        value = quote(_filter_value(column_filter), safe="{}")
-        yield of_list(variant, f"flt0_{quote(str(argument))}={value}")
+        yield of_list(variant, _filtering(argument, column_filter))
     if allows(view, "can_view_details"):
         yield from of_row(OperationKind.DETAILS, "details_view")
     if allows(view, "can_create"):
         yield task(Operation(OperationKind.CREATE_FORM), "create_view")
+        if allows(view, "create_modal"):
+            operation = Operation(OperationKind.CREATE_FORM, variant=IN_A_WINDOW)
+            yield task(operation, "create_view", "modal=True")
     if allows(view, "can_edit"):
         yield from of_row(OperationKind.EDIT_FORM, "edit_view")
     for name in getattr(view, "_form_ajax_refs", None) or {}:
         operation = Operation(OperationKind.LOOK_UP, name)
         yield task(operation, "ajax_lookup", f"name={quote(name)}&query={TERM}")
+        operation = Operation(OperationKind.LOOK_UP, name, "by script")
+        query = f"name={quote(name)}&{FIRST_CHOICES}"
+        yield task(operation, "ajax_lookup", query)._replace(headers=BY_SCRIPT)
     if allows(view, "can_export"):
         for kind in view.export_types:
             whole = Operation(OperationKind.EXPORT, kind)
@@ -185,6 +212,24 @@ def _of_model(
             url = urls.build(f"{view.endpoint}.export", {"export_type": kind})
             yield Task(number, whole, url)
             yield Task(number, dropped, url, chunks=1)
+            if narrowed and kind == view.export_types[0]:
+                operation = Operation(OperationKind.EXPORT, kind, "filtered")
+                yield Task(number, operation, f"{url}?{narrowed}")
+
+
+def _narrowing(view: t.Any) -> t.Iterator[str]:
+    """Yield arguments that narrow a list: a search, and the first filter."""
+    if allows(view, "column_searchable_list"):
+        yield f"search={TERM}"
+    for argument, (_, column_filter) in (view._filter_args or {}).items():
+        yield _filtering(argument, column_filter)
+        break
+
+
+def _filtering(argument: object, column_filter: t.Any) -> str:
+    """Return an argument that filters a list."""
+    value = quote(_filter_value(column_filter), safe="{}")
+    return f"flt0_{quote(str(argument))}={value}"
 
 
 def _of_other(

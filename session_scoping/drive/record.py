@@ -8,6 +8,7 @@ from contextlib import nullcontext
 
 import flask
 
+from session_scoping import interrupts
 from session_scoping.drive.crawler import Crawler
 from session_scoping.drive.crawler import MakeClient
 from session_scoping.drive.crawler import Reference
@@ -22,7 +23,19 @@ from session_scoping.watch.recorder import Recorder
 # Takes the name of an operation, how many are done, and how many there are.
 Progress = t.Callable[[str, int, int], object]
 
+WRITES = 5  # operations of a view that write: create, edit, inline, delete, bulk delete
 UNANSWERED = re.compile("OperationalError|ProgrammingError")  # of SQLAlchemy
+
+
+@contextmanager
+def quiet() -> t.Iterator[None]:
+    """Log without a place to log to. A handler of a logger still gets its records."""
+    root = logging.root
+    before, root.handlers = root.handlers, [logging.NullHandler()]
+    try:
+        yield
+    finally:
+        root.handlers = before
 
 
 @contextmanager
@@ -42,6 +55,7 @@ def record(
     client: MakeClient | None = None,
     faults: bool | t.Collection[Fault] = False,
     write: bool = False,
+    skip: t.Sequence[str] = (),
     leave_alone: t.Sequence[str] = (),
     progress: Progress = lambda name, done, total: None,
     recorder: Recorder | None = None,
@@ -49,12 +63,17 @@ def record(
 ) -> Recording:
     """Drive the admin of ``app``, and return a recording of what is seen.
 
+    Ctrl-C takes effect when the request that runs is over. A second Ctrl-C drops it.
+
     :param client: A function that takes the app and returns a test client. The client
         has to be logged in if the admin needs that.
     :param faults: Inject a fault at each step of each operation: ``True`` for all
         kinds of faults, or the kinds of ``session_scoping.recording.Fault``.
     :param write: Drive the operations that write, too, on rows that it creates and
-        deletes. Otherwise nothing is written to the database.
+        deletes. Otherwise nothing is written to the database: what the app writes while
+        a page is read is rolled back.
+    :param skip: Shell-style patterns of endpoints that are not requested, as those of
+        pages that send mail.
     :param leave_alone: Patterns of sessions that break no rule: see ``Recorder``.
     :param progress: A function that is called before each operation, with its name,
         the number of operations that are done, and the number of all.
@@ -63,26 +82,50 @@ def record(
         no effect on it.
     :param reference: What more to do in a throwaway app, and what it has to show.
     :raises CannotTell: There is no ``Admin``, no SQLAlchemy view, or no list that can
-        be read; or the test client does not reach the app.
+        be read; the test client does not reach the app; or a pattern of ``skip``
+        matches no endpoint.
+    :raises TypeError: It is no Flask app.
     """
-    with nullcontext(recorder) if recorder else Recorder(leave_alone) as recorder:
+    if not isinstance(app, flask.Flask):
+        raise TypeError(f"record drives a Flask app, and was given {app!r}")
+    with (
+        interrupts.held(),
+        nullcontext(recorder) if recorder else Recorder(leave_alone) as recorder,
+    ):
         recording = recorder.recording
         kinds = tuple(Fault) if faults is True else faults or ()
-        crawler = Crawler(app, recorder, client, kinds, reference)
+        crawler = Crawler(app, recorder, client, kinds, reference, skip)
         tasks = plan(app, recorder)
         if reference is not None:
             tasks += reference.tasks(recorder.learn(app))
-        with silence():
-            for done, task in enumerate(tasks):
-                progress(str(task.operation), done, len(tasks))
-                crawler.drive(task)
+        with silence() if reference is None else quiet():
+            written = {task.view for task in tasks if task.operation == LIST}
+            total = len(tasks) + (WRITES * len(written) if write else 0)
+            done = 0
+
+            def drive(ends_login: bool) -> None:
+                nonlocal done
+                for task in tasks:
+                    if task.ends_login == ends_login:
+                        progress(str(task.operation), done, total)
+                        crawler.drive(task)
+                        done += 1
+
+            with crawler.reading():
+                drive(ends_login=False)
+            if reference is not None:
+                crawler.read_changed(reference, tasks)
             if write:
                 recorder.find_kept()  # before writing replaces what is kept
+                crawler.renew_clients()  # a page may have logged them out
                 with Writer(crawler) as writer:
-                    for done, number in enumerate(writer.views):
-                        progress("create, edit, delete", done, len(writer.views))
-                        writer.drive(number)
-        progress("", len(tasks), len(tasks))
+                    for view in writer.views:
+                        progress("create, edit, delete", done, total)
+                        writer.drive(view)
+                        done += WRITES
+                    writer.finish()
+            drive(ends_login=True)
+        progress("", total, total)
     lists = [
         request
         for request in recording.requests

@@ -1,6 +1,7 @@
 """Edits the cells of a list that can be edited in place."""
 
 from dataclasses import dataclass
+from dataclasses import field
 from functools import partial
 
 from session_scoping.drive.write.creating import Creation
@@ -10,6 +11,7 @@ from session_scoping.drive.write.forms import BLANK
 from session_scoping.drive.write.forms import EditableCell
 from session_scoping.drive.write.forms import Field
 from session_scoping.drive.write.forms import json_choices
+from session_scoping.drive.write.ledger import OwnRow
 from session_scoping.drive.write.mapping import changes_chosen_row
 from session_scoping.drive.write.mapping import is_discriminator
 from session_scoping.drive.write.mapping import type_name
@@ -17,7 +19,7 @@ from session_scoping.recording import Operation
 from session_scoping.recording import OperationKind
 from session_scoping.recording import Request
 
-INLINE_EDIT = Operation(OperationKind.INLINE_EDIT)
+INLINE_EDIT = Operation(OperationKind.INLINE_EDIT)  # of any cell
 
 
 @dataclass
@@ -27,6 +29,8 @@ class CellEditing:
     driver: ViewDriver
     filler: FormFiller
     creation: Creation
+    # The last value of each cell.
+    set_to: dict[tuple[OwnRow, str], str] = field(default_factory=dict)
 
     def drive(self) -> None:
         """Edit a cell of each column that can be edited."""
@@ -44,27 +48,41 @@ class CellEditing:
         Returns ``None`` if that cannot be done.
         """
         row = self.creation.row()
-        if row is None:
+        url = self.driver.url("ajax_update")
+        if row is None or self.driver.skips(INLINE_EDIT, url):
             return None
+        operation = Operation(OperationKind.INLINE_EDIT, cell.name)
         ledger = self.driver.ledger
         before = ledger.content(row)
         value = self.value(cell, before)
         if value is None:
-            self.driver.unseen(INLINE_EDIT, f"{cell.name}: nothing to set it to")
+            self.driver.unseen(operation, "nothing to set it to")
             return None
         data = {"list_form_pk": [row.key], cell.name: [value]}
         if cell.csrf:
             data["csrf_token"] = [cell.csrf]
-        url = self.driver.url("ajax_update")
-        request, html, _ = self.driver.post(INLINE_EDIT, url, data, fail_at)
+        request, html, _ = self.driver.post(operation, url, data, fail_at)
         if request.injected or request.exception:
             return request
         if request.status != 200:
-            self.driver.unseen(INLINE_EDIT, f"{cell.name}: {html[:200]}")
+            self.driver.unseen(operation, html[:200])
             return None
-        if cell.kind != "select2" and ledger.content(row) == before:
+        is_new = value not in self._known_values(row, cell, before)
+        if is_new and cell.kind != "select2" and ledger.content(row) == before:
             request.unexpected = f"answers 200, but {cell.name} is as it was"
+        self.set_to[row, cell.name] = value
         return request
+
+    def _known_values(
+        self, row: OwnRow, cell: EditableCell, content: dict[str, str]
+    ) -> list[str | None]:
+        """Return what the cell may hold already: to set it to that changes nothing.
+
+        The database may hold a value otherwise than a form has it.
+        """
+        column = self.driver.mapper.columns.get(cell.name)
+        created = self.creation.insertion.accepted.get(cell.name, [])
+        return [content.get(str(column)), self.set_to.get((row, cell.name)), *created]
 
     def value(self, cell: EditableCell, content: dict[str, str]) -> str | None:
         """Return a new value for a cell, or ``None`` if there is none.
@@ -84,8 +102,8 @@ class CellEditing:
             return None
         if cell.kind in {"text", "textarea", "number"}:
             length = getattr(getattr(column, "type", None), "length", 0) or 0
-            field = Field(cell.name, cell.kind, maxlength=length)
-            return self.filler.plain_value(field, values, hints)
+            asked = Field(cell.name, cell.kind, maxlength=length)
+            return self.filler.plain_value(asked, values, hints)
         if cell.kind != "select2":
             return None
         relationship = mapper.relationships.get(cell.name)

@@ -37,7 +37,10 @@ def engines(
         registry = getattr(session, "registry", None)
         unused = registry is not None and not registry.has()
         try:
-            binds = {table: session.get_bind(clause=table) for table in tables}
+            # Of the session itself: Flask-SQLAlchemy 2 takes fewer arguments than the
+            # `scoped_session` passes on.
+            made = session() if registry is not None else session
+            binds = {table: made.get_bind(clause=table) for table in tables}
         finally:
             if unused:
                 session.remove()

@@ -75,14 +75,22 @@ class ViewDriver:
             fail_at_each_step(do)
         return True
 
+    def skips(self, operation: Operation, url: str) -> bool:
+        """Must a URL not be requested? Records that."""
+        why = self.crawler.skip.why(url)
+        if why:
+            self.unseen(operation, why)
+        return bool(why)
+
     def list_overtaken(self) -> None:
         """Show the list to both clients, with the messages that the app has for them.
 
         The view is left with what it keeps after reading.
         """
         task = Task(self.number, LIST, self.url("index_view"))
-        request, _ = self.crawler.send(task)
-        self.crawler.send_overtaken(task, request)
+        if not self.skips(LIST, task.url):
+            request, _ = self.crawler.send(task)
+            self.crawler.send_overtaken(task, request)
 
     # -------------------------------------------------------------------- opening
 
@@ -93,6 +101,8 @@ class ViewDriver:
 
     def open(self, operation: Operation, url: str) -> Page | None:
         """Return a page, or record why it does not open, and return ``None``."""
+        if self.skips(operation, url):
+            return None
         request, html = self.crawler.send(Task(self.number, operation, url))
         if request.status != 200:
             self.unseen(operation, request.exception or f"answers {request.status}")
@@ -141,7 +151,7 @@ class ViewDriver:
         ``fail_at``: the step to inject a fault at, or 0. ``inserts``: the mapper of the
         row that the form should insert.
         """
-        task = Task(self.number, operation, url, data=data)
+        task = Task(self.number, operation, url, data=data, method="POST")
         expected = None if inserts is None else self._expect(data, inserts)
         with self.ledger.expecting(expected):
             if self.earlier is not None:

@@ -80,8 +80,7 @@ class Editing:
         if request.injected or request.exception:
             return request
         if request.status == 200:
-            why = f"the form refuses it: {Page(html).complaints}"
-            self.driver.unseen(operation, why)
+            self.driver.unseen(operation, Page(html).refusal)
             return None
         after = ledger.content(row)
         if not after:

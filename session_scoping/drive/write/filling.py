@@ -2,7 +2,7 @@
 
 - A text, a number or a date: a value that no other row of the run has (``values``).
 - A choice, a foreign key, a many-to-one relationship: a row or an option that exists.
-- A many-to-many relationship: nothing is changed, unless the form requires a choice.
+- A many-to-many relationship: a row that exists.
 - A relationship that would take a row away from its owner: nothing is changed. A form
   that requires it is not posted.
 - A field that is hidden or read-only: nothing is changed.
@@ -26,6 +26,7 @@ from session_scoping.drive.write.ledger import Ledger
 from session_scoping.drive.write.mapping import changes_chosen_row
 from session_scoping.drive.write.mapping import find_attribute
 from session_scoping.drive.write.mapping import is_discriminator
+from session_scoping.drive.write.mapping import is_many_to_many
 from session_scoping.drive.write.mapping import Mapper
 from session_scoping.drive.write.mapping import type_name
 from session_scoping.drive.write.values import RowValues
@@ -117,8 +118,10 @@ class FormFiller:
             if field.required or set(field.shown) - BLANK:
                 raise CannotFill(f"{label} would take a row from its owner")
             return field.shown
-        unknown = relationship is None and column is None
-        if not field.required and (required_only or unknown or field.multiple):
+        known = column is not None and not field.multiple
+        if relationship is not None:
+            known = not field.multiple or is_many_to_many(relationship)
+        if not field.required and (required_only or not known):
             return field.shown
         if field.kind == "checkbox":
             return field.shown if relationship is not None else [field.value]

@@ -18,6 +18,12 @@ ROLES = {
     "select2-ajax": "ajax",
 }
 
+# A theme may show errors in its own way.
+NO_MESSAGE = (
+    "the page was shown again without an error message that is known: print "
+    "form.errors in the view's validate_form() to see why"
+)
+
 # The values of each field, as they are posted.
 FormData = dict[str, list[str]]
 
@@ -193,6 +199,11 @@ class Page(HTMLParser):
             if field.errors
         ]
         return "; ".join([*named, *filter(None, map(_one_line, self._alerts))])
+
+    @property
+    def refusal(self) -> str:
+        """Why the page shows its form again, for a report."""
+        return f"the form refuses it: {self.complaints or NO_MESSAGE}"
 
     @property
     def actions(self) -> list[str]:

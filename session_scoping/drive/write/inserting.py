@@ -1,6 +1,7 @@
 """Inserts a row by a form: posts it, with other values if need be, until it accepts."""
 
 import typing as t
+from dataclasses import replace
 
 from session_scoping.drive.write.driver import ViewDriver
 from session_scoping.drive.write.filling import CannotFill
@@ -36,6 +37,7 @@ class Insertion:
         self.fill = fill
         self.hints = Hints()
         self.accepted: FormData = {}  # what the last row was inserted with
+        self.has_inserted = False
 
     def insert(self, url: str, fail_at: int) -> Request | None:
         """Insert a row by the form at a URL.
@@ -43,6 +45,7 @@ class Insertion:
         Returns the last request. If there is no row, and no injected fault, it records
         why, and returns ``None``.
         """
+        began = replace(self.hints)
         while True:
             form = self.driver.open_form(self.form_operation, url)
             if form is None:
@@ -60,7 +63,7 @@ class Insertion:
             if row is not None:
                 if request.status == 200:
                     request.unexpected = "the form is shown again, but the row is there"
-                self.accepted = data
+                self.accepted, self.has_inserted = data, True
                 return request
             if request.exception or request.status != 200:
                 if not request.exception:
@@ -72,7 +75,7 @@ class Insertion:
                 return None
             page = Page(html)
             if self.hints.last_attempt:
-                why = f"the form refuses it: {page.complaints}"
-                self.driver.unseen(self.operation, why)
+                self.driver.unseen(self.operation, page.refusal)
+                self.hints = began
                 return None
             self.hints.learn(page.form)

@@ -5,7 +5,9 @@ is ever deleted. All other differences are reported.
 """
 
 import typing as t
+from collections import Counter
 from contextlib import contextmanager
+from contextlib import suppress
 from dataclasses import dataclass
 from dataclasses import field
 
@@ -81,6 +83,7 @@ class Ledger:
         self.tables: dict[t.Any, sa.engine.Engine] = {}
         self.before: dict[sa.Table, Snapshot] = {}
         self.own: list[OwnRow] = []
+        self.links: Counter[str] = Counter()  # that were removed, by table
         self.marked: set[OwnRow] = set()  # own rows that were seen to hold a marker
         # By table: the views that have inserted other rows than those expected.
         self.unexpected: dict[t.Any, set[str]] = {}
@@ -99,6 +102,10 @@ class Ledger:
         """Remove the own rows that still exist. Returns a line for each difference."""
         event.remove(orm.Mapper, "after_insert", self._on_insert)
         notes = self._remove_own()
+        notes += [
+            f"{name}: {_rows(number)} that linked deleted rows: removed past the admin"
+            for name, number in self.links.items()
+        ]
         for table, before in self.before.items():
             try:
                 after = snapshot(table, self.tables[table])
@@ -151,7 +158,10 @@ class Ledger:
 
     def forget_gone(self) -> None:
         """Forget the own rows that do not exist any more."""
-        self.own = [row for row in self.own if self.is_there(row)]
+        for row in [row for row in self.own if not self.is_there(row)]:
+            self.own.remove(row)
+            if not self.content(row):
+                self._remove_links(row)
 
     def is_there(self, row: OwnRow) -> bool:
         """Does the row still exist, and is it not a later row with the same key?"""
@@ -211,6 +221,18 @@ class Ledger:
             for name, number in removed.items()
         ]
 
+    def _remove_links(self, row: OwnRow) -> None:
+        """Remove what links a deleted row to others: a mass delete leaves it.
+
+        A later row with the same key could not be linked.
+        """
+        for table, condition in linking(row):
+            links = sa.select(sa.func.count()).select_from(table).where(condition)
+            with suppress(SQLAlchemyError), row.engine.begin() as connection:
+                if number := connection.execute(links).scalar():
+                    connection.execute(sa.delete(table).where(condition))
+                    self.links[str(table)] += number
+
     def remove(self, row: OwnRow) -> None:
         """Delete an own row, and its links in other tables, past the admin.
 
@@ -219,15 +241,8 @@ class Ledger:
         with row.engine.begin() as connection:
             if row.engine.dialect.name == "postgresql":  # a leaked session may hold it
                 connection.execute(sa.text("SET LOCAL lock_timeout = '5s'"))
-            values: dict[t.Any, t.Any] = {}
-            for table in row.mapper.tables:
-                values |= row.keys(table)
-            for relationship in row.mapper.relationships:
-                links, pairs = relationship.secondary, relationship.synchronize_pairs
-                known = all(column in values for column, _ in pairs)
-                if isinstance(links, sa.Table) and known:
-                    of_row = (link == values[column] for column, link in pairs)
-                    connection.execute(sa.delete(links).where(sa.and_(*of_row)))
+            for links, condition in linking(row):
+                connection.execute(sa.delete(links).where(condition))
             for table in reversed(row.mapper.tables):
                 connection.execute(sa.delete(table).where(row.where(table)))
 
@@ -253,6 +268,18 @@ class Ledger:
             yield f"{table} has lost {_rows(len(gone))}: {_keys(gone)}"
         if changed:
             yield f"{table} has {_rows(len(changed))} changed: {_keys(changed)}"
+
+
+def linking(row: OwnRow) -> t.Iterator[tuple[sa.Table, t.Any]]:
+    """Yield the tables that link a row to others, and which rows of them do."""
+    values: dict[t.Any, t.Any] = {}
+    for table in row.mapper.tables:
+        values |= row.keys(table)
+    for relationship in row.mapper.relationships:
+        links, pairs = relationship.secondary, relationship.synchronize_pairs
+        known = all(column in values for column, _ in pairs)
+        if isinstance(links, sa.Table) and known:
+            yield links, sa.and_(*(link == values[column] for column, link in pairs))
 
 
 def select_raw(table: t.Any) -> t.Any:

@@ -2,6 +2,7 @@
 
 import re
 import typing as t
+from contextlib import suppress
 
 import sqlalchemy as sa
 from sqlalchemy import orm
@@ -57,6 +58,25 @@ def changes_chosen_row(relationship: Relationship) -> bool:
         )
         for other in relationship.mapper.relationships
     )
+
+
+def chosen_tables(mapper: Mapper) -> set[t.Any]:
+    """Return the tables whose rows a form of the mapper chooses from."""
+    found = {
+        relationship.mapper.tables[0]
+        for relationship in mapper.relationships
+        if is_many_to_many(relationship)
+    }
+    for table in mapper.tables:
+        for key in table.foreign_keys:
+            with suppress(sa.exc.NoReferenceError):  # the other table is not known
+                found.add(key.column.table)
+    return found
+
+
+def is_many_to_many(relationship: Relationship) -> bool:
+    """Do rows of a third table link the rows?"""
+    return bool(relationship.direction.name == "MANYTOMANY")
 
 
 def type_name(column: Column | None) -> str:
