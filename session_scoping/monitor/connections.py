@@ -1,0 +1,309 @@
+"""Connections that are out of their pools: what has taken each, and how long ago."""
+
+import typing as t
+from weakref import ref
+
+import flask
+import sqlalchemy as sa
+from sqlalchemy.pool import Pool
+from sqlalchemy.pool import SingletonThreadPool
+from sqlalchemy.pool import StaticPool
+
+from session_scoping.monitor import state
+from session_scoping.monitor.causes import diagnose
+from session_scoping.monitor.causes import named
+from session_scoping.monitor.findings import Finding
+from session_scoping.monitor.findings import HELD
+from session_scoping.monitor.findings import POOL
+from session_scoping.monitor.holding import Holding
+from session_scoping.monitor.safety import guarded
+from session_scoping.monitor.safety import Part
+from session_scoping.monitor.state import App
+from session_scoping.monitor.state import current
+from session_scoping.monitor.state import Life
+from session_scoping.monitor.state import MARK
+from session_scoping.monitor.state import places
+from session_scoping.monitor.state import Request
+from session_scoping.monitor.state import Span
+from session_scoping.monitor.state import SpanKind
+from session_scoping.monitor.state import SPANS
+from session_scoping.monitor.state import Taken
+from session_scoping.rules.sight import ViolationKind
+from session_scoping.rules.verdict import Label
+from session_scoping.rules.verdict import Labelled
+from session_scoping.watch import hooks
+
+if t.TYPE_CHECKING:  # SQLAlchemy 1.4 names it differently
+    from sqlalchemy.pool import ConnectionPoolEntry
+
+SHARED = (StaticPool, SingletonThreadPool)  # a connection may be taken twice at once
+# The functions that serve, by module. What calls one only waits for its end.
+SERVERS = {("socketserver", "serve_forever"), ("waitress", "serve")}
+SWEEP_AFTER = 1.0  # seconds between two looks at all connections
+
+taken_now: dict[int, Taken] = {}  # by the identity of the pool's record
+strays: set[Taken] = set()  # those of them that nothing returns
+_pools: dict[int, "ref[Pool]"] = {}  # that have given a connection
+used = False  # was any connection taken in this process?
+last: Request | None = None  # of all watched apps
+_swept_at = 0.0
+
+
+def forked() -> None:
+    """Forget what the requests and the threads of the parent process hold.
+
+    A session that was left open before the first request is open in each fork.
+    """
+    for key, taken in list(taken_now.items()):
+        if not (taken.at_start and taken.life is not None):
+            del taken_now[key]
+    strays.intersection_update(taken_now.values())
+
+
+@guarded(Part.CONNECTIONS)
+def on_checkout(
+    connection: object, record: "ConnectionPoolEntry", proxy: object
+) -> None:
+    """Keep what takes a connection, and when."""
+    global used
+    used = True
+    pool = getattr(proxy, "_pool", None)
+    if hooks.watcher is not None or pool is None:
+        return
+    request = current()
+    taken = Taken(request, *places.here(), proxy, pool)
+    if request is None or taken.worker.ident != request.ident:
+        taken.in_context = request is None and flask.has_app_context()
+        taken.at_start = last is None
+        taken.callers = places.callers()
+    record.info[MARK] = taken
+    if isinstance(pool, SHARED):  # nothing can wait for it
+        return
+    taken_now[id(record)] = taken
+    if id(pool) not in _pools:
+        _pools[id(pool)] = ref(pool)
+    if strays and request is not None:
+        check_pool(request.app, pool, request.name)
+
+
+@guarded(Part.CONNECTIONS)
+def on_checkin(connection: object, record: "ConnectionPoolEntry") -> None:
+    """Forget a connection that is back in its pool."""
+    taken = taken_now.pop(id(record), None)
+    if taken is None:
+        return
+    record.info.pop(MARK, None)
+    if taken.stray:
+        strays.discard(taken)
+    request, life, taken.life = taken.request, taken.life, None
+    about = request or last
+    if about and life is not None and life.session() is None and not taken.stray:
+        kind = ViolationKind.OPEN if request else ViolationKind.THREAD
+        what = "a session is dropped in a transaction, and was not closed"
+        find(kind, what, about, taken, life)
+    if request is not None:
+        now = state.clock()
+        _draw(request, taken, life, now)
+        limit = request.app.settings.held_after
+        if limit is not None and now - taken.since > limit:
+            _held_too_long(request.app, taken, now)
+
+
+@guarded(Part.CONNECTIONS)
+def on_detach(connection: object, record: "ConnectionPoolEntry") -> None:
+    """Forget a connection that code of the app has taken from its pool for good."""
+    taken_now.pop(id(record), None)
+
+
+def of(request: Request) -> list[Taken]:
+    """Return the connections that a request has taken and not returned."""
+    return [taken for taken in list(taken_now.values()) if taken.request is request]
+
+
+def session_of(taken: Taken) -> sa.orm.Session | None:
+    """Return the session that uses a connection now, if it is not used by hand."""
+    session = taken.life.session() if taken.life is not None else None
+    return session if session is not None and session.in_transaction() else None
+
+
+@guarded(Part.CONNECTIONS)
+def check_returned(request: Request) -> None:
+    """Find the connections that a request took by hand and did not return.
+
+    That of a session which is dropped now comes back soon, or ``sweep`` looks at it.
+    """
+    for taken in of(request):
+        _draw(request, taken, taken.life, None)
+        if taken.life is None and not belongs_elsewhere(taken, request):
+            find(
+                ViolationKind.CONNECTION,
+                "a connection is not returned after the response",
+                request,
+                taken,
+            )
+
+
+def belongs_elsewhere(taken: Taken, request: Request) -> bool:
+    """Has another thread or greenlet taken it, which may still need it?"""
+    return taken.worker.ident != request.ident and is_at_work(taken)
+
+
+def is_at_work(taken: Taken) -> bool:
+    """Does what has taken a connection still run?
+
+    It does for as long as any code of the app does that ran then. A task of asyncio
+    that waits is on no stack: it may run until its thread ends.
+    A script that waits for its server is not at work.
+    """
+    if not taken.worker.alive():
+        return False
+    if taken.worker.awaited:
+        return True
+    frame = taken.worker.frame()
+    if not taken.callers:
+        return places.is_at_work(frame)
+    while frame is not None and frame.f_code not in taken.callers:
+        if (frame.f_globals.get("__name__"), frame.f_code.co_name) in SERVERS:
+            return False
+        frame = frame.f_back
+    return frame is not None
+
+
+def note_stray(taken: Taken) -> None:
+    """Remember that nothing returns a connection."""
+    taken.stray = True
+    if taken in taken_now.values():
+        strays.add(taken)
+
+
+def find(
+    kind: ViolationKind,
+    what: str,
+    request: Request,
+    taken: Taken,
+    life: Life | None = None,
+) -> None:
+    """Report a connection, and remember that nothing returns it."""
+    note_stray(taken)
+    name = named(kind, request, taken)
+    if kind not in {ViolationKind.THREAD, ViolationKind.STARTUP}:
+        request.findings.append(what)
+    if life is not None and life.source is not None:
+        request.app.findings.count(life.source, name)
+        return
+    source = request.app.findings.add(
+        (kind, taken.own or taken.place),
+        name,
+        lambda: diagnose(kind, what, request, life, taken),
+    )
+    if life is not None:
+        life.source = source
+
+
+@guarded(Part.CONNECTIONS)
+def sweep(request: Request) -> None:
+    """Look at all connections, at most once a second: traffic drives it."""
+    global _swept_at
+    now = state.clock()
+    if now - _swept_at < SWEEP_AFTER:
+        return
+    _swept_at = now
+    limit = request.app.settings.held_after
+    for taken in list(taken_now.values()):
+        if limit is not None and now - taken.since > limit:
+            _held_too_long(request.app, taken, now)
+        owner = taken.request
+        if taken.at_start and taken.life is None:
+            continue  # the app may keep it on purpose, as a lock
+        if taken.stray or (owner is not None and owner.ended is None):
+            continue
+        idle = not (belongs_elsewhere(taken, owner) if owner else is_at_work(taken))
+        if not idle:
+            taken.idle_since = None
+        elif taken.idle_since is None:
+            taken.idle_since = now
+        elif now - taken.idle_since >= SWEEP_AFTER:
+            if taken.at_start:
+                kind = ViolationKind.STARTUP
+                what = "what was opened before the first request is still open"
+            else:
+                kind = ViolationKind.THREAD
+                by = f"thread {taken.worker.name}"
+                by = "a task of asyncio" if taken.worker.awaited else by
+                what = f"what {by} has opened is still open"
+            find(kind, what, owner or request, taken, taken.life)
+
+
+def _held_too_long(app: App, taken: Taken, now: float) -> None:
+    if taken.too_long:
+        return
+    taken.too_long = True
+    name = taken.request.name if taken.request else f"thread {taken.worker.name}"
+    place = taken.own or taken.place
+    what = f"a connection is held for {now - taken.since:.0f} s"
+    finding = Finding(HELD, what, name, str(place or ""), _lines(taken))
+    app.findings.add((HELD, place), name, lambda: ((HELD, place), finding))
+
+
+def _lines(taken: Taken) -> tuple[Labelled, ...]:
+    label = Label.OWN if taken.own else Label.USED
+    place = taken.own or taken.place
+    return (Labelled(label, str(place)),) if place else ()
+
+
+def check_pool(app: App, pool: object, name: str) -> None:
+    """Report a pool that is nearly empty, because of what nothing returns."""
+    mine = [taken for taken in list(strays) if taken.pool() is pool]
+    size, more = usage(pool)
+    if size is not None and size - more <= 1 and 2 * len(mine) >= more:
+        what = f"{more} of {size} connections are out of the pool, {len(mine)} for good"
+        app.findings.add(
+            (POOL, id(pool)),
+            name,
+            lambda: (
+                (POOL, id(pool)),
+                Finding(POOL, what, name, details=listed()),
+            ),
+        )
+
+
+def usage(pool: object) -> tuple[int | None, int]:
+    """Return how many connections a pool can give, and how many it has given.
+
+    The first is ``None`` if there is no limit.
+    """
+    overflow = getattr(pool, "_max_overflow", None)
+    if not isinstance(pool, sa.pool.QueuePool) or overflow is None or overflow < 0:
+        return None, 0
+    return pool.size() + overflow, pool.checkedout()
+
+
+def holding() -> list[Holding]:
+    """Return the connections that are out of their pools, the oldest first."""
+    now = state.clock()
+    open_now = sorted(taken_now.values(), key=lambda taken: taken.since)
+    return [Holding.of(taken, session_of(taken), now) for taken in open_now]
+
+
+def listed() -> tuple[str, ...]:
+    """Return what holds connections, as lines of a log record."""
+    return tuple(str(each) for each in holding())
+
+
+def pools() -> list[Pool]:
+    """Return the pools that have given a connection."""
+    return [pool for known in list(_pools.values()) if (pool := known()) is not None]
+
+
+def _draw(
+    request: Request, taken: Taken, life: Life | None, ended: float | None
+) -> None:
+    """Keep how long a request held a connection."""
+    kind = SpanKind.CONNECTION if life is None else SpanKind.SESSION
+    span = Span(kind, taken.since, ended, taken.own or taken.place)
+    if ended is not None and request.ended is not None:  # it is returned after all
+        still_open = span._replace(ended=None)
+        if still_open in request.spans:
+            request.spans.remove(still_open)
+    if len(request.spans) < SPANS:
+        request.spans.append(span)

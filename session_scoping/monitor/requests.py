@@ -1,0 +1,265 @@
+"""Requests: from the call of the app to the last byte of the response."""
+
+import typing as t
+from functools import partial
+
+import flask
+import sqlalchemy as sa
+from flask.globals import app_ctx
+from sqlalchemy.exc import PendingRollbackError
+from werkzeug.local import LocalProxy
+
+from session_scoping.monitor import connections
+from session_scoping.monitor import sessions
+from session_scoping.monitor import sockets
+from session_scoping.monitor import state
+from session_scoping.monitor.causes import diagnose
+from session_scoping.monitor.findings import Finding
+from session_scoping.monitor.findings import POOL
+from session_scoping.monitor.safety import guarded
+from session_scoping.monitor.safety import logger
+from session_scoping.monitor.safety import Part
+from session_scoping.monitor.safety import switch_off
+from session_scoping.monitor.state import App
+from session_scoping.monitor.state import call
+from session_scoping.monitor.state import CURRENT
+from session_scoping.monitor.state import current
+from session_scoping.monitor.state import Life
+from session_scoping.monitor.state import places
+from session_scoping.monitor.state import Request
+from session_scoping.recording import SessionError
+from session_scoping.rules.sight import ViolationKind
+from session_scoping.rules.verdict import Label
+from session_scoping.rules.verdict import Labelled
+from session_scoping.watch import hooks
+from session_scoping.watch.contexts import PUSHED
+from session_scoping.watch.contexts import pushed_at
+from session_scoping.watch.places import raised_at
+
+LIMIT_REACHED = "QueuePool limit"  # of a pool whose connections are all taken
+NOTHING_AFTER = 100  # requests without a connection
+Answer = t.Callable[..., t.Iterable[bytes]]
+Process = t.Callable[..., flask.Response]
+
+
+class Requests:
+    """Watches the requests of an app: around two of its methods, and by its signals.
+
+    The two run in each request, and a receiver of a signal takes longer than a wrapper.
+    """
+
+    def __init__(self, watched: App, app: flask.Flask) -> None:
+        self.app = watched
+        answer: Answer = app.wsgi_app
+        app.wsgi_app = partial(self.around, answer)  # type: ignore[method-assign]
+        process: Process = app.process_response
+        app.process_response = partial(  # type: ignore[method-assign]
+            self.around_response, process
+        )
+        flask.got_request_exception.connect(self.on_exception, app)
+        flask.message_flashed.connect(self.on_flash, app)
+        flask.appcontext_pushed.connect(self.on_pushed, app)
+
+    def around(
+        self,
+        answer: Answer,
+        environ: dict[str, t.Any],
+        start_response: t.Callable[..., t.Any],
+    ) -> t.Iterable[bytes]:
+        """Call the app, and note when the request begins and when it ends."""
+        if hooks.watcher is not None:  # a recorder watches, and sees more
+            return answer(environ, start_response)
+        request = self.begin(environ)
+        try:
+            body = call(answer, environ, start_response)
+        except BaseException:
+            self.end(request)
+            raise
+        if request is not None:
+            request.inside = False
+            if not request.closes:
+                self.end(request)
+        return body
+
+    def around_response(self, process: Process, *args: t.Any) -> flask.Response:
+        """Process the response, and note that the view has answered."""
+        response = process(*args)
+        if request := current():
+            self.on_answer(request, response)
+        return response
+
+    @guarded(Part.REQUESTS)
+    def begin(self, environ: dict[str, t.Any]) -> Request:
+        """Note that a request begins."""
+        if not self.app.requests:  # a context that stays was pushed before
+            flask.appcontext_pushed.disconnect(self.on_pushed)
+        if path := self.app.settings.socket:
+            sockets.serve(path)
+        self.app.requests += 1
+        before = CURRENT.get()
+        nested = before is not None and before.ended is None and before.inside
+        request = Request(
+            self.app,
+            environ,
+            before if nested else None,
+            self.app.requests % self.app.settings.sample == 0,
+        )
+        if not nested and flask.has_app_context():
+            request.in_context = True
+            request.pushed_at = pushed_at()
+        CURRENT.set(request)
+        connections.last = request
+        return request
+
+    @guarded(Part.REQUESTS)
+    def on_pushed(self, app: flask.Flask, **_: object) -> None:
+        """Note where the app opens a context that stays, before its first request."""
+        place, stays = places.opens_context()
+        if place is not None and stays:
+            context = t.cast("LocalProxy[t.Any]", app_ctx)._get_current_object()
+            PUSHED[context] = place
+
+    @guarded(Part.REQUESTS)
+    def on_answer(self, request: Request, response: flask.Response) -> None:
+        """Note that the view has answered. The response may be streamed later."""
+        request.answer()
+        if request.lives:
+            sessions.note_unsaved(request)
+        request.status = status = response.status_code
+        if response.direct_passthrough:  # the server closes a file, not a response
+            return
+        if response.is_streamed:
+            # Flask makes an error page of an application, with a known length.
+            request.streams = status < 400 or response.content_length is None
+        request.closes = True
+        response.call_on_close(partial(self.end, request))
+
+    @guarded(Part.REQUESTS)
+    def on_exception(
+        self, app: flask.Flask, exception: BaseException, **_: object
+    ) -> None:
+        """Report an exception that an earlier mistake has led to."""
+        request = current()
+        if request is None:
+            return
+        request.failed = True
+        if isinstance(exception, PendingRollbackError):
+            request.failed_at = raised_at(exception)
+            self._failed(request, "PendingRollbackError")
+        elif isinstance(exception, sa.exc.TimeoutError):
+            request.failed_at = raised_at(exception)
+            self._pool_is_empty(request)
+
+    @guarded(Part.REQUESTS)
+    def on_flash(self, app: flask.Flask, message: object, **_: object) -> None:
+        """Report the same where Flask-Admin has caught it, and shows it to the user."""
+        request = current()
+        if request is None or not isinstance(message, str):  # it may be translated late
+            return
+        if SessionError.ROLLED_BACK in message:
+            self._failed(request, "a rolled back transaction")
+        elif LIMIT_REACHED in message:
+            self._pool_is_empty(request)
+
+    def _failed(self, request: Request, error: str) -> None:
+        """Report a session that a failure has left unusable."""
+        failed = [life for life in _failed_sessions() if life.request is not request]
+        life = failed[0] if len(failed) == 1 else None
+        own = any(known.born_in is request for known in request.lives)
+        if life is not None or not own:
+            kind = ViolationKind.PENDING_ROLLBACK
+            what = f"fails because of an earlier request: {error}"
+        else:
+            kind = ViolationKind.NOT_ROLLED_BACK
+            what = f"uses the session again without a rollback: {error}"
+        line = request.failed_at
+        request.findings.append(what)
+        self.app.findings.add(
+            (kind, line, life and (life.own or life.place)),
+            request.name,
+            lambda: diagnose(
+                kind, what, request, life, life.taken if life else None, line
+            ),
+        )
+
+    def _pool_is_empty(self, request: Request) -> None:
+        """Report what holds the connections of a pool that has none left."""
+        line = request.failed_at
+        what = "the pool has no connection left (QueuePool limit reached)"
+        request.findings.append(what)
+        places = (Labelled(Label.OWN, str(line)),) if line else ()
+        self.app.findings.add_again(
+            POOL,
+            request.name,
+            lambda: Finding(
+                POOL,
+                what,
+                request.name,
+                str(line or ""),
+                places,
+                details=("these hold them:", *connections.listed()),
+            ),
+            state.clock(),
+        )
+
+    def end(self, request: Request | None) -> None:
+        """Check what a request leaves. Calling it again has no effect.
+
+        It works also when this part was switched off while the request ran.
+        """
+        if request is None or request.ended is not None:
+            return
+        try:
+            now = state.clock()
+            request.finish(now)
+            if CURRENT.get() is request:
+                CURRENT.set(request.outer)
+            if request.outer is not None:
+                self._hand_over(request, request.outer)
+            else:
+                self._check(request)
+            request.lives.clear()
+            if not self.app.findings.due(now) and self.app.requests != NOTHING_AFTER:
+                return
+        except Exception:
+            switch_off(Part.REQUESTS)
+        self._flush()
+
+    def _hand_over(self, request: Request, outer: Request) -> None:
+        """Leave the sessions of a nested request to the request that made it."""
+        for life in request.lives:
+            if life.request is request:
+                life.request = outer
+                outer.lives.append(life)
+        for taken in connections.of(request):
+            taken.request = outer
+
+    def _check(self, request: Request) -> None:
+        if not request.in_context or request.pushed_at is not None:
+            if request.lives:
+                sessions.check_closed(request)
+            if connections.taken_now:
+                connections.check_returned(request)
+        if connections.taken_now:
+            connections.sweep(request)
+        self.app.recent.append(request)
+
+    @guarded(Part.FINDINGS)
+    def _flush(self) -> None:
+        self.app.findings.flush(state.clock())
+        if self.app.requests == NOTHING_AFTER and not connections.used:
+            logger().warning(
+                "%s has used no connection of SQLAlchemy in %d requests: the monitor "
+                "has nothing to watch",
+                self.app.name,
+                NOTHING_AFTER,
+            )
+
+
+def _failed_sessions() -> t.Iterator[Life]:
+    """Yield the sessions in a transaction that a failure has rolled back."""
+    for taken in list(connections.taken_now.values()):
+        life = taken.life
+        session = life.session() if life is not None else None
+        if life is not None and session is not None and not session.is_active:
+            yield life
