@@ -1,5 +1,6 @@
 """Checks an app: loads it, drives its admin, and reports the verdict."""
 
+import re
 import typing as t
 from fnmatch import fnmatch
 
@@ -7,33 +8,41 @@ import click
 import flask
 from flask.cli import ScriptInfo
 
+from session_scoping import interrupts
 from session_scoping.drive.record import record
+from session_scoping.drive.skip import Skip
 from session_scoping.drive.write.databases import databases
 from session_scoping.errors import CannotTell
 from session_scoping.loading import load
 from session_scoping.loading import load_client
 from session_scoping.recording import Recording
+from session_scoping.report.annotations import annotations
 from session_scoping.report.html import html
 from session_scoping.report.lines import nothing_seen
-from session_scoping.report.output import Files
-from session_scoping.report.output import progress
-from session_scoping.report.terminal import show
+from session_scoping.report.output import in_json
+from session_scoping.report.output import Output
+from session_scoping.report.run import Run
+from session_scoping.report.sarif import sarif
 from session_scoping.report.verdict import summarize
 from session_scoping.rules.judge import judge
 from session_scoping.rules.verdict import Outcome
 from session_scoping.rules.verdict import Verdict
+from session_scoping.status import Status
 from session_scoping.watch.places import where
 from session_scoping.watch.recorder import Recorder
+
+REFUSED = re.compile(r"answers (30[1-8] and leads to|401|403)")
 
 
 def check_app(
     target: str | ScriptInfo,
-    files: Files,
+    output: Output,
     *,
     client: str | None,
     faults: bool,
     write: bool,
     yes: bool,
+    skip: t.Sequence[str],
     leave_alone: t.Sequence[str],
 ) -> Verdict:
     """Drive the admin of an app. Print the verdict, save it, and return it.
@@ -51,29 +60,37 @@ def check_app(
             app = load(target, recorder)
             make_client = load_client(client) if client else None
             if write and not yes:
-                confirm(app)
-            with progress(app.import_name) as [doing]:
-                record(
-                    app,
-                    client=make_client,
-                    faults=faults,
-                    write=write,
-                    progress=lambda name, done, total: doing(
-                        f"{done} of {total}: {name}"
-                    ),
-                    recorder=recorder,
-                )
+                confirm(app, skip)
+            with interrupts.held():
+                interrupted = False
+                try:
+                    with output.progress(app.import_name) as [doing]:
+                        record(
+                            app,
+                            client=make_client,
+                            faults=faults,
+                            write=write,
+                            skip=skip,
+                            progress=lambda name, done, total: doing(
+                                name, done / total
+                            ),
+                            recorder=recorder,
+                        )
+                except KeyboardInterrupt:
+                    interrupted = True
+                    note = "interrupted: this is the verdict so far"
+                    recorder.recording.notes.append(note)
+                recorder.stop()
+                if make_client is None and not interrupted:
+                    note_login(recorder.recording)
+                verdict = report(recorder.recording, leave_alone, output)
+                if interrupted:
+                    raise KeyboardInterrupt
     except SystemExit as error:
         raise CannotTell(f"the app ends the program: {where(error)}") from error
-    except KeyboardInterrupt:
-        if recorder.recording.requests:
-            leave_unfinished(recorder.recording)
-            report(recorder.recording, leave_alone, files)
-        raise
-    verdict = report(recorder.recording, leave_alone, files)
-    if verdict.outcome == Outcome.NOTHING_SEEN:
+    if verdict.outcome.status == Status.CANNOT_TELL:
         advice = (
-            f"let {client} make a test client that may see it"
+            f"check that {client} logs in, as a user who is allowed to see it"
             if client
             else "give a test client that may see it, with --client MODULE:FUNCTION"
         )
@@ -81,8 +98,9 @@ def check_app(
     return verdict
 
 
-def confirm(app: flask.Flask) -> None:
+def confirm(app: flask.Flask, skip: t.Sequence[str]) -> None:
     """Ask before anything is written. Raises ``CannotTell`` if the answer is no."""
+    Skip(app, skip)  # is each pattern right?
     try:
         urls = databases(app)
     except Exception as error:
@@ -95,6 +113,13 @@ def confirm(app: flask.Flask) -> None:
         click.echo(
             f"--write makes, edits and deletes rows of its own in {url}", err=True
         )
+    skipped = f" It skips {', '.join(skip)}." if skip else ""
+    click.echo(
+        "It opens the pages and posts the forms of the admin. What the app does then "
+        "beyond the database, such as to send mail, is done: --skip ENDPOINT skips a "
+        f"page.{skipped}",
+        err=True,
+    )
     try:
         agreed = click.confirm("Go on?", err=True)
     except click.Abort:
@@ -106,23 +131,39 @@ def confirm(app: flask.Flask) -> None:
         )
 
 
-def leave_unfinished(recording: Recording) -> None:
-    """Ignore the errors of requests that Ctrl-C has interrupted."""
-    for request in recording.requests:
-        if "KeyboardInterrupt" in request.exception + request.stream_exception:
-            request.exception = request.stream_exception = ""
-            request.status, request.ended = 0, 0.0
-    recording.notes.append("interrupted: this is the verdict so far")
-
-
-def report(recording: Recording, leave_alone: t.Sequence[str], files: Files) -> Verdict:
+def report(
+    recording: Recording, leave_alone: t.Sequence[str], output: Output
+) -> Verdict:
     """Judge a recording, and print the verdict. Save it if something was seen."""
     note_unmatched(recording, leave_alone)
     verdict = judge(recording)
-    show(summarize(verdict))
+    output.show(summarize(verdict))
+    for annotation in annotations(verdict):
+        print(annotation, flush=True)
     if verdict.outcome != Outcome.NOTHING_SEEN:
-        files.save(lambda: html(verdict), verdict)
+        output.save(
+            html=lambda: html(verdict, Run.now()),
+            json=lambda: in_json(verdict),
+            sarif=lambda: sarif(verdict),
+        )
     return verdict
+
+
+def note_login(recording: Recording) -> None:
+    """Note that pages may need a login, where a view has refused the client.
+
+    A view that shows another page does not ask for a login.
+    """
+    shown = {request.view for request in recording.requests if request.status == 200}
+    if any(
+        REFUSED.match(unseen.why) and unseen.view not in shown
+        for unseen in recording.unseen
+    ):
+        recording.notes.append(
+            "the pages that were not driven may need a login: let --client "
+            "MODULE:FUNCTION name a function that takes the app and returns a test "
+            "client that is logged in"
+        )
 
 
 def note_unmatched(recording: Recording, leave_alone: t.Sequence[str]) -> None:

@@ -14,7 +14,10 @@ import sys
 import tempfile
 import typing as t
 from contextlib import contextmanager
+from contextlib import suppress
 from functools import cache
+from importlib.metadata import PackageNotFoundError
+from importlib.metadata import requires
 from pathlib import Path
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
@@ -25,6 +28,8 @@ from packaging.specifiers import Specifier
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
+from session_scoping.compare.progress import Progress
+from session_scoping.compare.progress import received
 from session_scoping.compare.survey import Survey
 from session_scoping.errors import CannotTell
 from session_scoping.recording import Recording
@@ -48,7 +53,21 @@ OLD_STACK = (
     "setuptools<80",
 )
 
+# What uv says before it gives the reason, and what we say.
+NOT_RESOLVED = re.compile("No solution found when resolving [^:]*(?: cause)?: ")
+DOES_NOT_INSTALL = "does not install"
+NO_VERSION = "there is no version of"  # uv's words
+INSTALLED = 0.1  # the part of the time that is over when an environment is made
+Heard = t.Callable[[str], object]  # takes a line of output
 RUNNING: set["subprocess.Popen[str]"] = set()
+
+
+def unheard(line: str) -> None:
+    """Take a line of output that nobody waits for."""
+
+
+def quietly(doing: str, part: float | None) -> None:
+    """Take progress that nobody sees."""
 
 
 @cache
@@ -63,23 +82,41 @@ def uv_path() -> str:
 
 
 def uv(
-    *arguments: str, folder: Path | None = None, **variables: str
+    *arguments: str,
+    folder: Path | None = None,
+    heard: Heard = unheard,
+    **variables: str,
 ) -> subprocess.CompletedProcess[str]:
-    """Run ``uv`` in a folder, with these environment variables added."""
+    """Run ``uv`` in a folder, with these environment variables added.
+
+    ``heard`` is called with each line of its output when it is printed.
+    """
     environment = {k: v for k, v in os.environ.items() if not is_foreign(k)}
     environment |= {"NO_COLOR": "1", "UV_NO_PROGRESS": "1", "PYTHONWARNINGS": "ignore"}
-    with subprocess.Popen(
-        [uv_path(), *arguments],
-        cwd=folder,
-        env={**environment, **variables},
-        text=True,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    ) as process:
+    with (
+        tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as said,
+        subprocess.Popen(
+            [uv_path(), *arguments],
+            cwd=folder,
+            env={**environment, **variables},
+            encoding="utf-8",
+            errors="replace",
+            stdout=subprocess.PIPE,
+            stderr=said,
+        ) as process,
+    ):
         RUNNING.add(process)
-        out, error = process.communicate()
+        out = []
+        for line in process.stdout or ():
+            out.append(line)
+            heard(line)
+        process.wait()
         RUNNING.discard(process)
-    return subprocess.CompletedProcess(arguments, process.returncode, out, error)
+        said.seek(0)
+        error = said.read()
+    return subprocess.CompletedProcess(
+        arguments, process.returncode, "".join(out), error
+    )
 
 
 def stop() -> None:
@@ -93,11 +130,12 @@ def run_with(
     *command: str,
     folder: Path,
     pre: bool = False,
+    heard: Heard = unheard,
     **variables: str,
 ) -> subprocess.CompletedProcess[str]:
     """Run a command in an environment that has these requirements and nothing else."""
     run = _run("--isolated", *_with(requirements, pre))
-    return uv(*run, *command, folder=folder, **variables)
+    return uv(*run, *command, folder=folder, heard=heard, **variables)
 
 
 def _run(*options: str) -> list[str]:
@@ -121,7 +159,32 @@ def in_a_line(done: subprocess.CompletedProcess[str]) -> str:
     if any(line.startswith("Traceback") for line in lines):
         return lines[-1]
     message = " ".join(" ".join(lines).split()).removeprefix("error: ")
+    message = NOT_RESOLVED.sub(f"{DOES_NOT_INSTALL}: ", message)
     return message or f"it ended with status {done.returncode} and said nothing"
+
+
+def bookshop_needs() -> set[str]:
+    """Return the packages that the bookshop needs, and all that those need.
+
+    It asks the packages that are installed here: other releases need nearly the same.
+    """
+    found: set[str] = set()
+    wanted = [Requirement(package) for package in (*BOOKSHOP, *OLD_STACK)]
+    while wanted:
+        requirement = wanted.pop()
+        name = canonicalize_name(requirement.name)
+        extras = {"", *requirement.extras}
+        if name in found and extras == {""}:
+            continue
+        found.add(name)
+        with suppress(PackageNotFoundError):
+            wanted += [
+                need
+                for need in map(Requirement, requires(name) or ())
+                if not need.marker
+                or any(need.marker.evaluate({"extra": extra}) for extra in extras)
+            ]
+    return found
 
 
 def survey(
@@ -129,6 +192,7 @@ def survey(
     without: t.Container[str] = (),
     pre: bool = False,
     beside: t.Sequence[str] = (),
+    progress: Progress = quietly,
 ) -> Survey:
     """Drive the bookshop in a new environment, and return the survey.
 
@@ -148,26 +212,56 @@ def survey(
     command = ("python", "-m", "session_scoping.compare.survey", "survey.json")
     with fresh_copy(side) as it, package_alone() as path, temporary_folder() as folder:
         wanted = [it, *stack]
-        done = run_with(wanted, *command, folder=folder, pre=pre, PYTHONPATH=path)
+        heard = listener(progress, "the bookshop")
+        done = run_with(
+            wanted, *command, folder=folder, pre=pre, heard=heard, PYTHONPATH=path
+        )
         file = folder / "survey.json"
         if not file.exists():
             raise CannotTell(f"{side}: {in_a_line(done)}")
         return Survey.from_json(json.loads(file.read_text(encoding="utf-8")))
 
 
-def drive(side: str, app: str, client: str, pre: bool = False) -> Recording:
+def listener(progress: Progress, name: str) -> Heard:
+    """Return what hears how far a new environment is, in which ``name`` is driven."""
+    progress("installing", None)
+
+    def heard(line: str) -> None:
+        part = received(line)
+        if part is not None:
+            progress(f"driving {name}", INSTALLED + part * (1 - INSTALLED))
+
+    return heard
+
+
+def drive(
+    side: str,
+    app: str,
+    client: str,
+    skip: t.Iterable[str] = (),
+    pre: bool = False,
+    progress: Progress = quietly,
+) -> Recording:
     """Drive the user's app, and return the recording.
 
     The environment is that of this process, with the release that ``side`` names and
-    its requirements. ``app`` and ``client`` are as on the command line. Raises
-    ``CannotTell`` with the message of the command, if it makes no recording.
+    its requirements. ``app``, ``client`` and ``skip`` are as on the command line.
+    Raises ``CannotTell`` with the message of the command, if it makes no recording.
     """
     with fresh_copy(side) as it, temporary_folder() as folder:
         file = folder / "seen.json"
         command = ["python", "-m", "session_scoping", "--app", app, "--json", str(file)]
         if client:
             command += ["--client", client]
-        done = uv(*_run(*_with([it], pre)), *command)
+        for pattern in skip:
+            command += ["--skip", pattern]
+        heard = listener(progress, app)
+        done = uv(
+            *_run(*_with([it], pre)),
+            *command,
+            heard=heard,
+            SESSION_SCOPING_PROGRESS="1",
+        )
         if not file.exists():
             message = in_a_line(done).removeprefix("session-scoping: ")
             raise CannotTell(f"{app} with {side}: {message}")
@@ -192,7 +286,7 @@ def releases(package: str, pre: bool = False) -> list[Version]:
 def package_alone() -> t.Iterator[str]:
     """Yield a folder with a copy of this package, and nothing else."""
     with temporary_folder() as folder:
-        left_out = shutil.ignore_patterns("__pycache__", "drop_in")
+        left_out = shutil.ignore_patterns("__pycache__", "docs", "drop_in")
         shutil.copytree(HERE, folder / HERE.name, ignore=left_out)
         yield str(folder)
 

@@ -16,6 +16,7 @@ from session_scoping.compare.environments import in_a_line
 from session_scoping.compare.environments import NOT_COPIED
 from session_scoping.compare.environments import temporary_folder
 from session_scoping.compare.environments import uv
+from session_scoping.compare.progress import Progress
 from session_scoping.errors import CannotTell
 
 HERE = Path(__file__).parents[1]  # of this package
@@ -38,13 +39,11 @@ class Tried(t.NamedTuple):
     last: str  # the last line of the output
 
 
-def check(
-    path: str, overwrite: bool, progress: t.Callable[[str], object]
-) -> list[Tried]:
+def check(path: str, overwrite: bool, progress: Progress) -> list[Tried]:
     """Run pytest, ruff and mypy on the drop-in, in a copy of a checkout.
 
     ``path`` is the checkout. ``overwrite`` replaces a module of that name in the copy.
-    ``progress`` is called with what is being done. Raises ``CannotTell`` if ``path`` is
+    Raises ``CannotTell`` if ``path`` is
     no checkout, or if its environment cannot be made.
     """
     checkout = Path(path).expanduser().resolve()
@@ -100,22 +99,31 @@ def run_in(checkout: Path, *command: str, tools: t.Sequence[str] = ()) -> Done:
     if (checkout / "uv.lock").exists():
         given.append("--frozen")  # with the pinned releases
     project = ("--project", str(checkout), "--python", sys.executable, *GROUPS)
-    alone = {"PYTHONDONTWRITEBYTECODE": "1", "PYTHONPATH": ""}
-    return uv("run", "--quiet", *project, *given, *command, folder=checkout, **alone)
+    return uv(
+        "run",
+        "--quiet",
+        *project,
+        *given,
+        *command,
+        folder=checkout,
+        PYTHONDONTWRITEBYTECODE="1",
+        PYTHONPATH="",
+    )
 
 
-def _try(copy: Path, progress: t.Callable[[str], object]) -> t.Iterator[Tried]:
-    progress("making an environment")
+def _try(copy: Path, progress: Progress) -> t.Iterator[Tried]:
+    progress("installing", None)
     made = run_in(copy, "python", "-c", "", tools=TOOLS)
     if made.returncode:
         raise CannotTell(f"no environment for {copy.name}: {in_a_line(made)}")
-    for tool, *command in (
+    commands = (
         ("pytest", "pytest", "-q", "-p", "no:cacheprovider", FILE),
         ("ruff check", "ruff", "check", "--no-fix", "--no-cache", FILE),
         ("ruff format", "ruff", "format", "--check", "--no-cache", FILE),
         ("mypy", "mypy", "--no-pretty", "--no-error-summary", FILE),
-    ):
-        progress(tool)
+    )
+    for number, (tool, *command) in enumerate(commands, 1):
+        progress(tool, number / (len(commands) + 1))
         done = run_in(copy, "python", "-m", *command, tools=TOOLS)
         output, passed = (done.stdout + done.stderr).strip(), done.returncode == 0
         if tool == "mypy":  # errors in the checkout's other files do not count

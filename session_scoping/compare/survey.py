@@ -6,7 +6,6 @@
 import json
 import os
 import re
-import signal
 import sys
 import typing as t
 import warnings
@@ -15,8 +14,12 @@ from dataclasses import field
 from functools import cached_property
 from importlib import import_module
 from multiprocessing import get_context
+from multiprocessing import resource_tracker
+from multiprocessing.queues import SimpleQueue
 from pathlib import Path
 
+from session_scoping import interrupts
+from session_scoping.compare.progress import send
 from session_scoping.recording import Recording
 from session_scoping.rules.cells import Cell
 from session_scoping.rules.cells import State
@@ -29,6 +32,16 @@ from session_scoping.rules.rules import Rule
 from session_scoping.rules.verdict import Verdict
 from session_scoping.status import Status
 from session_scoping.watch.versions import stack
+
+# What processes of the pool put: a handle and the part of its work that is done. At the
+# end there is ``None``.
+Steps: t.TypeAlias = "SimpleQueue[tuple[str, float] | None]"
+
+
+class Process:
+    """What a process of the pool knows."""
+
+    steps: Steps
 
 
 @dataclass
@@ -114,11 +127,13 @@ class Survey:
         return cls(**{**data, "recordings": recordings})
 
 
-def survey() -> Survey:
+def survey(progress: t.Callable[[float], object]) -> Survey:
     """Drive the bookshop with each handle that is installed, each in its own process.
 
-    Nothing is raised if Flask-Admin does not import: the survey says so.
+    ``progress`` is called with the part that is done, from 0 to 1. Nothing is raised if
+    Flask-Admin does not import: the survey says so.
     """
+    progress(0)
     versions = dict(stack())
     found = Survey(".".join(map(str, sys.version_info[:3])), versions)
     try:
@@ -130,23 +145,42 @@ def survey() -> Survey:
     absent = {handle: missing(handle, versions) for handle in HANDLES}
     found.not_tried = {handle: why for handle, why in absent.items() if why}
     there = [handle for handle in HANDLES if not absent[handle]]
-    with get_context("spawn").Pool(os.cpu_count(), _ignore_interrupts) as pool:
-        recordings = pool.imap(_recorded, there)
-        found.recordings = dict(zip(there, recordings, strict=True))
+    resource_tracker.ensure_running()
+    spawn = get_context("spawn")
+    steps: Steps = spawn.SimpleQueue()
+    with interrupts.kept_from_children():
+        pool = spawn.Pool(os.cpu_count(), _begin, (steps,))
+    with pool:
+        done: dict[str, float] = {}
+
+        def ended(_: object) -> None:
+            steps.put(None)
+
+        recordings = pool.map_async(
+            _recorded, there, chunksize=1, callback=ended, error_callback=ended
+        )
+        while step := steps.get():
+            handle, part = step
+            done[handle] = part
+            progress(sum(done.values()) / len(there))
+        found.recordings = dict(zip(there, recordings.get(), strict=True))
     return found
 
 
-def _ignore_interrupts() -> None:
-    """Leave Ctrl-C to the parent process, which ends all processes of the pool."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+def _begin(steps: Steps) -> None:
+    """Begin a process of the pool."""
     warnings.simplefilter("ignore")
+    Process.steps = steps
 
 
 def _recorded(handle: str) -> Recording:
-    from session_scoping.bookshop import recorded
+    from session_scoping.bookshop.shop import recorded
 
-    return recorded(handle)
+    def progress(name: str, done: int, total: int) -> None:
+        Process.steps.put((handle, done / total))
+
+    return recorded(handle, progress=progress)
 
 
 if __name__ == "__main__":
-    Path(sys.argv[1]).write_text(json.dumps(survey().to_json()), encoding="utf-8")
+    Path(sys.argv[1]).write_text(json.dumps(survey(send).to_json()), encoding="utf-8")

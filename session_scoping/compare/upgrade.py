@@ -12,19 +12,23 @@ from pathlib import Path
 
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+from packaging.version import InvalidVersion
 from packaging.version import Version
 
 from session_scoping.compare import environments
+from session_scoping.compare.progress import Progress
+from session_scoping.compare.progress import within
 from session_scoping.errors import CannotTell
 from session_scoping.recording import Word
 from session_scoping.rules.cells import Cell
 from session_scoping.rules.cells import State
+from session_scoping.rules.handles import HANDLES
 from session_scoping.rules.judge import judge
 from session_scoping.rules.rules import Rule
 from session_scoping.rules.verdict import Verdict
 from session_scoping.status import Status
 
-Progress = t.Callable[[str], object]  # takes what is being done
+OF_APP = 0.3  # the part of a side's time that an app takes
 
 
 class ChangeKind(Word):
@@ -43,6 +47,7 @@ class Job:
     without: tuple[str, ...] = ()  # the extensions that are not installed
     app: str = ""  # MODULE:NAME of an app to drive, too
     client: str = ""  # MODULE:FUNCTION that makes a client for it
+    skip: tuple[str, ...] = ()  # the endpoints of it that are not requested
     pre: bool = False  # are pre-releases allowed?
 
     def __post_init__(self) -> None:
@@ -51,8 +56,10 @@ class Job:
             if package not in environments.EXTENSIONS:
                 names = " or ".join(environments.EXTENSIONS)
                 raise CannotTell(f"--without {package} has no effect: name {names}")
-        if self.client and not self.app:
-            raise CannotTell("--client has no effect without --app: name the app, too")
+        for option, given in {"--client": self.client, "--skip": self.skip}.items():
+            if given and not self.app:
+                message = "has no effect without --app: name the app, too"
+                raise CannotTell(f"{option} {message}")
 
 
 @dataclass(frozen=True)
@@ -141,11 +148,16 @@ class Comparison:
 
     @property
     def failures(self) -> list[str]:
-        """The requests that worked before, and do not work after."""
+        """The requests that worked before, and do not work after.
+
+        Nothing has worked before with a handle that was not tried.
+        """
+        tried = {cell.subject for cell in self.before.cells if _tried(cell)}
+        untried = tuple(f"{handle}, " for handle in HANDLES if handle not in tried)
         return [
             failure
             for failure in self.after.failures
-            if failure not in self.before.failures
+            if failure not in self.before.failures and not failure.startswith(untried)
         ]
 
     @property
@@ -177,17 +189,20 @@ class Comparison:
 # ------------------------------------------------------------------------------- sides
 
 
-def requirements(
-    before: str, after: str, without: t.Container[str] = ()
-) -> tuple[str, str, str]:
+def requirements(before: str, after: str, job: Job) -> tuple[str, str, str]:
     """Return the package of two sides, and what to install on each.
 
     A side is a requirement (``flask==3.1.2``, ``flask<3.1``), ``latest``, the path of a
     checkout, or ``git+`` and an address. Raises ``CannotTell`` if the sides do not name
-    two releases of a package, or if ``without`` names that package.
+    two releases of a package, if the package is not installed with this job, or if
+    nothing that is driven uses it.
     """
     sides = [side for side in (before, after) if _is_requirement(side)]
-    names = {environments.name_of(side) or _refuse(side) for side in sides}
+    bare = [side for side in sides if _is_version(side)]
+    names = {_name(side) for side in sides if side not in bare}
+    if bare:
+        package = next(iter(names), "flask-admin")
+        raise CannotTell(f"{bare[0]} names no package: write {package}=={bare[0]}")
     if not names:
         raise CannotTell(
             "name the package on at least one side, as in flask-admin==2.2.0"
@@ -200,34 +215,59 @@ def requirements(
     if before == after:
         raise CannotTell(f"both sides are {before}: name two releases")
     [package] = names
-    if package in without:
+    if package in job.without:
         raise CannotTell(f"--without {package} cannot work: its releases are compared")
+    if not job.app and package not in environments.bookshop_needs():
+        raise CannotTell(
+            f"the bookshop does not use {package}: compare Flask-Admin or a package "
+            "that it needs, or name an app that uses it with --app"
+        )
     return package, _requirement(before, package), _requirement(after, package)
 
 
-def _refuse(side: str) -> t.NoReturn:
-    raise CannotTell(
-        f"{side!r} cannot be compared: name a release, as in flask-admin==2.2.0, a "
-        "range, 'latest', the path of a checkout, or git+ and an address"
-    )
+def _name(side: str) -> str:
+    """Return the package of a requirement. Raises ``CannotTell`` if it is none."""
+    name = environments.name_of(side)
+    if not name:
+        raise CannotTell(
+            f"{side!r} cannot be compared: name a release, as in flask-admin==2.2.0, a "
+            "range, 'latest', the path of a checkout, or git+ and an address"
+        )
+    if Requirement(side).marker:
+        raise CannotTell(f"{side!r} has a condition: leave out what follows the ';'")
+    return name
+
+
+def _is_version(side: str) -> bool:
+    try:
+        Version(side)
+    except InvalidVersion:
+        return False
+    return True
 
 
 def _is_requirement(side: str) -> bool:
-    return side != "latest" and not side.startswith("git+") and not _is_path(side)
+    return side != "latest" and not _is_address(side) and not _is_path(side)
+
+
+def _is_address(side: str) -> bool:
+    return side.startswith("git+") and "://" in side
 
 
 def _is_path(side: str) -> bool:
-    return side.startswith((".", "/", "~")) or Path(side).is_dir()
+    return side.startswith((".", "/", "~")) or bool(side and Path(side).is_dir())
 
 
 def _requirement(side: str, package: str) -> str:
     if side == "latest":
         return package
-    if side.startswith("git+"):
+    if _is_address(side):
         return f"{package} @ {side}"
     if not _is_path(side):
         return side
     folder = Path(side).expanduser().resolve()
+    if not folder.is_dir():
+        raise CannotTell(f"there is no folder {side}: name that of a checkout")
     if not any((folder / name).exists() for name in ("pyproject.toml", "setup.py")):
         raise CannotTell(
             f"{side} is no checkout of {package}: it has no pyproject.toml"
@@ -246,20 +286,40 @@ def compare(
     The arguments are as on the command line. ``progress`` has a function for each side.
     Raises ``CannotTell`` if a side cannot be driven.
     """
-    package, *both = requirements(before, after, job.without)
+    package, *both = requirements(before, after, job)
     environments.uv_path()  # once, before two threads look for it
     with ThreadPoolExecutor(2) as pool:
         tried = [
             pool.submit(attempt, package, side, job, doing)
             for side, doing in zip(both, progress, strict=True)
         ]
-        wait(tried, return_when=FIRST_EXCEPTION)
+        try:
+            wait(tried, return_when=FIRST_EXCEPTION)
+        except KeyboardInterrupt:
+            environments.stop()
+            raise
         for future in tried:
             if future.done() and (error := future.exception()):
                 environments.stop()  # the other side
+                if environments.NO_VERSION in str(error):
+                    check_releases(package, both)
                 raise error
         first, second = (future.result() for future in tried)
     return Comparison(package, first, second)
+
+
+def check_releases(package: str, sides: t.Iterable[str]) -> None:
+    """Raise ``CannotTell`` if a side names a release that is not there.
+
+    A release that this Python cannot install is there, and has another error.
+    """
+    try:
+        there = environments.releases(package, pre=True)
+    except CannotTell:
+        return  # the index does not answer: the first error says more
+    for side in sides:
+        if not Requirement(side).url:
+            _release(side, package, there)
 
 
 def attempt(package: str, side: str, job: Job, progress: Progress) -> Side:
@@ -271,15 +331,16 @@ def attempt(package: str, side: str, job: Job, progress: Progress) -> Side:
     cells: list[Cell] = []
     stack: dict[str, str] = {}
     if job.app:  # first: it takes less time, and can fail to load
-        progress("driving the app")
-        recording = environments.drive(side, job.app, job.client, job.pre)
+        first, progress = within(progress, 0, OF_APP), within(progress, OF_APP, 1)
+        recording = environments.drive(
+            side, job.app, job.client, job.skip, job.pre, first
+        )
         verdicts[job.app] = verdict = judge(recording)
         cells += _of_views(verdict)
         for name, version in recording.stack.items():
             if canonicalize_name(name) != package:
                 stack[f"{name} of {job.app}"] = version
-    progress("driving the bookshop")
-    survey = environments.survey(side, job.without, job.pre)
+    survey = environments.survey(side, job.without, job.pre, progress=progress)
     installed: dict[str, str] = {
         canonicalize_name(name): version for name, version in survey.stack.items()
     }
@@ -338,7 +399,7 @@ def bisect(first: str, last: str, job: Job, progress: Progress) -> Culprit | Com
     It is a binary search. Returns the comparison of both ends if nothing is broken
     between them. Raises ``CannotTell`` if an end cannot be driven, or is no release.
     """
-    package, *both = requirements(first, last, job.without)
+    package, *both = requirements(first, last, job)
     there = environments.releases(package, job.pre)
     oldest, newest = (_release(side, package, there) for side in both)
     if not oldest < newest:
@@ -347,20 +408,22 @@ def bisect(first: str, last: str, job: Job, progress: Progress) -> Culprit | Com
         )
     releases = [str(version) for version in there if oldest <= version <= newest]
     known: dict[int, Side] = {}
+    attempts = 2 + len(releases[1:-1]).bit_length()  # both ends, and the halving
 
     def outcome(index: int) -> Side:
         if index not in known:
-            side = f"{package}=={releases[index]}"
+            side, done = f"{package}=={releases[index]}", len(known) + len(untried)
+            step = within(progress, done / attempts, min((done + 1) / attempts, 1))
             known[index] = attempt(
-                package, side, job, lambda doing: progress(f"{side}: {doing}")
+                package, side, job, lambda doing, part: step(f"{side}: {doing}", part)
             )
         return known[index]
 
     good, bad = 0, len(releases) - 1
+    untried: set[int] = set()
     whole = Comparison(package, outcome(good), outcome(bad))
     if not whole.of(ChangeKind.BROKEN):
         return whole
-    untried: set[int] = set()
     while candidates := [n for n in range(good + 1, bad) if n not in untried]:
         middle = candidates[len(candidates) // 2]
         try:

@@ -1,6 +1,8 @@
 """Drives the admin of an app as a part of a suite: a test for each operation."""
 
+import dataclasses
 import typing as t
+from glob import glob
 from pathlib import Path
 
 import pytest
@@ -9,32 +11,42 @@ from session_scoping.drive.crawler import MakeClient
 from session_scoping.drive.driven_app import DrivenApp
 from session_scoping.drive.operations import Task
 from session_scoping.errors import CannotTell
+from session_scoping.loading import checked
 from session_scoping.loading import load
 from session_scoping.plugin.suite import ADVICE
 from session_scoping.plugin.suite import fail_if_broken
+from session_scoping.plugin.suite import MAKES_CLIENT
 from session_scoping.plugin.suite import on_views
 from session_scoping.recording import View
 from session_scoping.rules.judge import judge
+from session_scoping.rules.rules import Rule
 from session_scoping.watch.recorder import Recorder
 
 CLIENT = "session_scoping_client"
+FOLDER: type[pytest.Collector] = getattr(
+    pytest, "Directory", pytest.Package
+)  # pytest 7
 
 
 class AppSuite:
     """Adds a test for each operation of an app to the suite."""
 
-    def __init__(self, target: str, leave_alone: list[str]) -> None:
+    def __init__(self, target: str, leave_alone: list[str], skip: list[str]) -> None:
         self.target = target
+        self.skip = skip
         self.recorder = Recorder(leave_alone)
-        self.folders: dict[Path, pytest.Directory] = {}
+        self.folders: dict[Path, pytest.Collector] = {}
         self.driven = self.seen = False
+        self.chosen: list[str] = []  # the ids of tests that the command line names
+        self.alone = False  # does it name no other tests?
 
     @pytest.hookimpl(tryfirst=True)
-    def pytest_collection(self) -> None:
+    def pytest_collection(self, session: pytest.Session) -> None:
+        self.chosen, session.config.args = self._split(session.config)
         try:
             with self.recorder:
                 app = load(self.target, self.recorder)
-                self.app = DrivenApp(app, self.recorder)
+                self.app = DrivenApp(app, self.recorder, self.skip)
         except CannotTell as error:
             raise pytest.UsageError(f"session scoping: {error}") from None
         self.built = self.recorder.recording
@@ -45,7 +57,7 @@ class AppSuite:
         self, collector: pytest.Collector
     ) -> t.Generator[None, pytest.CollectReport, pytest.CollectReport]:
         report = yield
-        if isinstance(collector, pytest.Directory):
+        if isinstance(collector, FOLDER):
             self.folders[collector.path] = collector
         return report
 
@@ -58,7 +70,45 @@ class AppSuite:
             parent, path=parent.path, name=self.target, nodeid=self.target
         )
         node.suite = self
-        items.extend(session.genitems(node))
+        tests = [*session.genitems(node)]
+        beside = [] if self.alone else [*items]
+        chosen = [*beside, *(self._only_chosen(tests) if self.chosen else tests)]
+        if left_out := {*items, *tests} - {*chosen}:
+            session.config.hook.pytest_deselected(items=[*left_out])
+        items[:] = chosen
+
+    def _split(self, config: pytest.Config) -> tuple[list[str], list[str]]:
+        """Return the ids of the app's tests on the command line, and all else.
+
+        If nothing else is there, the suite is collected as without arguments: it has
+        the fixture that makes the client.
+        """
+        chosen = [
+            arg for arg in config.args if f"{arg}::".startswith(f"{self.target}::")
+        ]
+        others = [arg for arg in config.args if arg not in chosen]
+        self.alone = not others
+        if others:
+            return chosen, others
+        folder = config.invocation_params.dir
+        patterns = config.getini("testpaths") if folder == config.rootpath else []
+        paths = [path for pattern in patterns for path in sorted(glob(pattern))]
+        return chosen, paths or [str(folder)]
+
+    def _only_chosen(self, tests: list[pytest.Item]) -> list[pytest.Item]:
+        """Return the tests that the command line names."""
+        found = {
+            name: [test for test in tests if f"{test.nodeid}::".startswith(f"{name}::")]
+            for name in self.chosen
+        }
+        for name, named in found.items():
+            if not named:
+                raise pytest.UsageError(
+                    f"session scoping: there is no test {name}: --collect-only lists "
+                    "the tests"
+                )
+        chosen = {test for named in found.values() for test in named}
+        return [test for test in tests if test in chosen]
 
     def _beside(self, session: pytest.Session) -> pytest.Collector:
         """Return the folder of the conftest that has the client's fixture."""
@@ -81,18 +131,33 @@ class AppSuite:
             in_view[unique(str(task.operation), in_view)] = task
         return found
 
-    def judge_building(self) -> None:
-        """Fail the test if building the app has left a session open."""
-        fail_if_broken(on_views(judge(self.built), set()))
+    def judge_building(self, request: pytest.FixtureRequest) -> None:
+        """Fail the test if building the app has left a session open.
 
-    def judge(self, task: Task, client: MakeClient | None) -> None:
+        A view may keep it. No test of that view reports it: each has a recording of its
+        own operation, and some clients are not allowed to see the view.
+        """
+        verdict = judge(self.built)
+        views = range(len(self.built.views))
+        left = tuple(
+            violation
+            for violation in on_views(verdict, views).violations
+            if not violation.requests
+            and (violation.view is None or violation.rule == Rule.FRESH)
+        )
+        fail_if_broken(request.node, dataclasses.replace(verdict, violations=left))
+
+    def judge(self, item: pytest.Item, task: Task, client: MakeClient | None) -> None:
         """Drive an operation. Fail the test if it breaks a rule, or does not work.
 
         Skip the test if the client is not allowed to see it.
         """
-        recording = self.app.drive(task, client)
+        try:
+            recording = self.app.drive(task, client and checked(client, MAKES_CLIENT))
+        except CannotTell as error:
+            pytest.fail(str(error), pytrace=False)
         verdict = on_views(judge(recording), {task.view})
-        fail_if_broken(verdict)
+        fail_if_broken(item, verdict)
         if recording.unseen:
             pytest.skip(recording.unseen[0].why)
         if task.view not in verdict.seen and not task.absent:
@@ -112,7 +177,7 @@ class AppSuite:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
     def pytest_terminal_summary(
-        self, terminalreporter: pytest.TerminalReporter
+        self, terminalreporter: "pytest.TerminalReporter"
     ) -> None:
         if self.blind:
             terminalreporter.write_sep("=", "session scoping", red=True)
@@ -156,8 +221,10 @@ class ViewNode(pytest.Collector):
             yield OperationItem.from_parent(self, name=name, callobj=self._test(task))
 
     def _test(self, task: Task) -> t.Callable[..., None]:
-        def test(session_scoping_client: MakeClient | None) -> None:
-            self.suite.judge(task, session_scoping_client)
+        def test(
+            request: pytest.FixtureRequest, session_scoping_client: MakeClient | None
+        ) -> None:
+            self.suite.judge(request.node, task, session_scoping_client)
 
         return test
 

@@ -3,24 +3,32 @@
 import dataclasses
 import typing as t
 from contextlib import contextmanager
+from contextlib import nullcontext
 
 import flask
 import pytest
 
-from session_scoping.drive.crawler import MakeClient
-from session_scoping.drive.record import record
 from session_scoping.errors import CannotTell
+from session_scoping.pages import command
+from session_scoping.plugin.annotations import annotate
 from session_scoping.recording import Maker
 from session_scoping.recording import Recording
-from session_scoping.report.lines import headline
+from session_scoping.report.lines import headline_of
 from session_scoping.report.lines import nothing_seen
-from session_scoping.report.verdict import text
-from session_scoping.rules.causes import outer_context
+from session_scoping.report.summary import Section
+from session_scoping.report.terminal import plain_sections
+from session_scoping.report.verdict import lines_of
+from session_scoping.rules.causes.contexts import outer_context
 from session_scoping.rules.judge import judge
 from session_scoping.rules.verdict import count
+from session_scoping.rules.verdict import Label
 from session_scoping.rules.verdict import listed
 from session_scoping.rules.verdict import Verdict
+from session_scoping.watch.kept import stay_young
 from session_scoping.watch.recorder import Recorder
+
+if t.TYPE_CHECKING:
+    from session_scoping.drive.crawler import MakeClient
 
 T = t.TypeVar("T")
 FAILURE = (Exception, pytest.fail.Exception)  # of a test
@@ -30,24 +38,31 @@ ADVICE = (
     "let the fixture session_scoping_client return a function that makes a logged-in "
     "test client"
 )
+MAKES_CLIENT = "the function that session_scoping_client returns"
 
 
 class SessionScoping:
     """The value of the fixture ``session_scoping``."""
 
     def __init__(
-        self, item: pytest.Item, client: MakeClient | None, leave_alone: list[str]
+        self,
+        item: pytest.Item,
+        client: "MakeClient | None",
+        leave_alone: list[str],
+        skip: list[str],
     ) -> None:
         self._item = item
         self._client = client
         self._leave_alone = leave_alone
+        self._skip = skip
 
     def check(
         self,
         app: flask.Flask,
         *,
-        client: MakeClient | None = None,
+        client: "MakeClient | None" = None,
         faults: bool = False,
+        skip: t.Sequence[str] = (),
         leave_alone: t.Sequence[str] = (),
     ) -> Verdict:
         """Read all of the admin of ``app``, and return the verdict.
@@ -56,17 +71,22 @@ class SessionScoping:
         are those of ``session_scoping.record``; the default of ``client`` is the value
         of the fixture ``session_scoping_client``.
         """
+        from session_scoping.drive.record import record
+        from session_scoping.loading import checked
+
+        make, name = (client, "client") if client else (self._client, MAKES_CLIENT)
         try:
             recording = record(
                 app,
-                client=client or self._client,
+                client=make and checked(make, name),
                 faults=faults,
+                skip=[*self._skip, *skip],
                 leave_alone=[*self._leave_alone, *leave_alone],
             )
         except CannotTell as error:
             pytest.fail(str(error), pytrace=False)
         verdict = judge(recording)
-        fail_if_broken(verdict)
+        fail_if_broken(self._item, verdict)
         if not verdict.holds:
             pytest.fail(nothing_seen(verdict, ADVICE), pytrace=False)
         return verdict
@@ -88,7 +108,7 @@ class SessionScoping:
             except FAILURE:
                 add_report_section(self._item, verdict_of_test(recorder, failed=True))
                 raise
-        fail_if_broken(verdict_of_test(recorder))
+        fail_if_broken(self._item, verdict_of_test(recorder))
         if not recorder.recording.requests:
             pytest.fail("no request was made: there is nothing to judge", pytrace=False)
 
@@ -99,15 +119,23 @@ class Suite:
     With ``judges=False`` it only records where sessions are made, for later recorders.
     """
 
-    def __init__(self, leave_alone: list[str], judges: bool) -> None:
+    def __init__(
+        self, leave_alone: list[str], own_contexts: bool, judges: bool
+    ) -> None:
         self.judges = judges
+        self.own_contexts = own_contexts
         self.blind: list[str] = []  # tests that cannot be judged
-        self.recorder = Recorder(leave_alone)
+        self.recorder = Recorder(leave_alone, own_contexts and judges)
         self.recorder.start()
 
     def end(self) -> None:
         """Stop watching."""
         self.recorder.stop()
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_protocol(self) -> t.Generator[None, T, T]:
+        with stay_young() if self.judges else nullcontext():
+            return (yield)
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_setup(self) -> None:
@@ -125,7 +153,7 @@ class Suite:
         if verdict and in_outer_context(verdict):
             item.user_properties.append((BLIND, "in an app context"))
         elif verdict:
-            fail_if_broken(verdict)
+            fail_if_broken(item, verdict)
         return result
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
@@ -134,16 +162,27 @@ class Suite:
             self.blind.append(report.nodeid)
 
     def pytest_terminal_summary(
-        self, terminalreporter: pytest.TerminalReporter
+        self, terminalreporter: "pytest.TerminalReporter"
     ) -> None:
         if self.blind:
             terminalreporter.write_sep("=", "session scoping", yellow=True)
             terminalreporter.write_line(
                 f"nothing is known of {count(self.blind, 'test')} that made requests "
                 f"inside an app context. {outer_context.sentence}\n{outer_context.fix}"
+                f"\n{Label.MORE}: {command(outer_context.page)}"
+            )
+            terminalreporter.write_line(
+                "Or let --session-scoping-own-context run each request in a context of "
+                "its own."
             )
             names = [f"- {name}" for name in self.blind]
             terminalreporter.write_line(listed(names, FEW, "\n"))
+        if self.own_contexts and terminalreporter.stats.get("failed"):
+            terminalreporter.write_line(
+                "session scoping: each request ran in an app context of its own. A "
+                "test fails by that if it shares `flask.g`, such as a login, or rows "
+                "with its requests. Without the option it passes: see docs/own-app.md."
+            )
 
     def verdict(self, failed: bool = False) -> Verdict | None:
         """Return the verdict on the requests of a test, or ``None`` if it made none."""
@@ -161,14 +200,22 @@ class Suite:
 def verdict_of_test(recorder: Recorder, failed: bool = False) -> Verdict:
     """Return the verdict on a test. It ignores what only the test itself keeps.
 
-    ``failed``: the traceback of a failed test keeps its sessions.
+    ``failed``: the traceback of a failed test keeps its sessions. That of a request
+    that failed is kept by the record of the log, which pytest shows.
     """
     recording = recorder.stop()
+    logged = {
+        use.session
+        for request in recording.requests
+        if request.exception
+        for use in request.uses
+    }
     recording.kept_instances = [
         kept for kept in recording.kept_instances if kept.kept_by
     ]
     for session in recording.sessions:
-        thread_local = session.maker == Maker.SCOPED_SESSION and not failed
+        by_traceback = failed or session.number in logged
+        thread_local = session.maker == Maker.SCOPED_SESSION and not by_traceback
         session.kept = session.kept and bool(session.kept_by or thread_local)
     return judge(recording)
 
@@ -187,21 +234,26 @@ def on_views(verdict: Verdict, views: t.Container[int | None]) -> Verdict:
 def in_outer_context(verdict: Verdict) -> bool:
     """Is an app context around the requests of the test the only cause?"""
     causes = {violation.cause for violation in verdict.violations}
-    return causes == {outer_context} and not verdict.stopped
+    return causes == {outer_context}
 
 
-def fail_if_broken(verdict: Verdict) -> None:
-    """Fail the test if a rule is broken, or if opening a page tries to write."""
-    if verdict.findings or verdict.stopped:
+def fail_if_broken(item: pytest.Item, verdict: Verdict) -> None:
+    """Fail the test if a rule is broken."""
+    if verdict.findings:
+        annotate(item, verdict)
         pytest.fail(message(verdict), pytrace=False)
 
 
 def add_report_section(item: pytest.Item, verdict: Verdict) -> None:
     """Add broken rules to the report of a test that has failed by itself."""
-    if verdict.findings or verdict.stopped:
+    if verdict.findings:
+        annotate(item, verdict)
         item.add_report_section("call", "session scoping", message(verdict))
 
 
 def message(verdict: Verdict) -> str:
-    """Return the message of a failed test. The first line is for the summary."""
-    return f"{headline(verdict)}\n\n{text(verdict)}"
+    """Return the message of a failed test: its findings, and nothing that holds."""
+    return plain_sections(
+        Section(headline_of(verdict, finding), tuple(lines_of(verdict, finding)))
+        for finding in verdict.findings
+    )

@@ -1,19 +1,26 @@
 """What a command prints and saves, and what it shows while it works."""
 
 import json
+import os
 import typing as t
-from contextlib import contextmanager
 from pathlib import Path
 
-from rich import progress as columns
-from rich.console import Console
+import click
 
+from session_scoping.compare.progress import Progress
 from session_scoping.errors import CannotTell
 from session_scoping.report.page import page
+from session_scoping.report.progress import progress
+from session_scoping.report.run import Run
 from session_scoping.report.summary import Summary
 from session_scoping.report.terminal import show
 
-Doing = t.Callable[[str], object]  # takes what is being done
+Make = t.Callable[[], str]  # the content of a file, if it is wanted
+WHAT = {
+    "html": "the report",
+    "json": "all that was seen",
+    "sarif": "the findings for code scanning",
+}
 
 
 class Plain(t.Protocol):
@@ -23,29 +30,52 @@ class Plain(t.Protocol):
         """Return it as plain data."""
 
 
-class Files:
-    """The files to save: a report as HTML, and all that was seen as JSON."""
+class Output:
+    """The terminal of a command, and the files that it saves."""
 
-    def __init__(self, html: str | None, json: str | None) -> None:
-        """Raise ``CannotTell`` if they cannot be written, before the work is done."""
-        if html is not None and html == json:
-            raise CannotTell(f"--html and --json both name {html!r}: name two files")
-        self.html, self.json = html, json
-        for path in (html, json):
-            if path is not None:
-                _check_writable(path)
+    def __init__(self, no_color: bool = False, **paths: str | None) -> None:
+        """``paths``: by the name of the option, which is a key of ``WHAT``.
+
+        Raises ``CannotTell`` if a file cannot be written, before the work is done.
+        """
+        self.no_color = no_color
+        self.paths = {name: path for name, path in paths.items() if path is not None}
+        names: dict[str, str] = {}
+        for name, path in self.paths.items():
+            if not path:
+                raise CannotTell(f"--{name} needs a file, not ''")
+            if path.startswith("--"):
+                raise CannotTell(f"--{name} needs a file, not the option {path}")
+            other = names.setdefault(os.path.realpath(path), name)
+            if other != name:
+                raise CannotTell(
+                    f"--{other} and --{name} both name {path!r}: name two files"
+                )
+            _check_writable(path)
+
+    def progress(self, *titles: str) -> t.ContextManager[list[Progress]]:
+        """Show a bar for each title in a ``with`` block, if there is a terminal."""
+        return progress(*titles, no_color=self.no_color)
+
+    def show(self, summary: Summary) -> None:
+        """Print a summary."""
+        show(summary, self.no_color)
 
     def report(self, summary: Summary, found: Plain) -> None:
         """Print a summary, and save it. ``found`` is what it is about."""
-        show(summary)
-        self.save(lambda: page(summary), found)
+        self.show(summary)
+        self.save(html=lambda: page(summary, Run.now()), json=lambda: in_json(found))
 
-    def save(self, html: t.Callable[[], str], found: Plain) -> None:
-        """Save what was found. ``html`` makes the page, if it is wanted."""
-        if self.html is not None:
-            _write(self.html, html())
-        if self.json is not None:
-            _write(self.json, json.dumps(found.to_json()))
+    def save(self, **contents: Make) -> None:
+        """Save the files that are wanted, and say so."""
+        for name, path in self.paths.items():
+            _write(path, contents[name]())
+            click.echo(f"--{name} saved {WHAT[name]}: {path}", err=True)
+
+
+def in_json(found: Plain) -> str:
+    """Return what was found as JSON."""
+    return json.dumps(found.to_json())
 
 
 def _check_writable(path: str) -> None:
@@ -73,26 +103,3 @@ def _cannot_write(path: str, error: OSError) -> CannotTell:
     return CannotTell(
         f"cannot write {path!r}: {why}: name a file in a folder that exists"
     )
-
-
-@contextmanager
-def progress(*titles: str) -> t.Iterator[list[Doing]]:
-    """Show a line for each title on a terminal. Elsewhere show nothing.
-
-    Gives a function for each title, which takes what is being done.
-    """
-    console = Console(stderr=True)
-    with columns.Progress(
-        columns.SpinnerColumn(),
-        columns.TextColumn("{task.description}", markup=False),
-        columns.TimeElapsedColumn(),
-        console=console,
-        transient=True,
-        disable=not console.is_terminal,
-    ) as shown:
-
-        def line(title: str) -> Doing:
-            task = shown.add_task(title, total=None)
-            return lambda doing: shown.update(task, description=f"{title}: {doing}")
-
-        yield [line(title) for title in titles]

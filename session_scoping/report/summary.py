@@ -1,5 +1,6 @@
 """A report as data: ``terminal`` prints it, and ``page`` makes an HTML page of it."""
 
+import re
 import typing as t
 from dataclasses import dataclass
 
@@ -7,6 +8,7 @@ from session_scoping.recording import Word
 from session_scoping.rules.cells import Cell
 from session_scoping.rules.cells import State
 from session_scoping.rules.defects import word
+from session_scoping.status import Status
 
 
 class Style(Word):
@@ -21,6 +23,7 @@ class Style(Word):
     CODE = "code"  # is not wrapped, so that it can be copied
 
 
+NUMBERED = re.compile(r"\b(session|request) \d+\b")  # in a recording
 OF_STATE = {
     State.HOLDS: Style.GOOD,
     State.BROKEN: Style.BAD,
@@ -61,12 +64,16 @@ class Table:
 class Summary:
     """A report: what it is about, tables with their notes, details, a sentence."""
 
+    status: Status
     about: tuple[Line, ...]
     tables: tuple[Table, ...]
     notes: tuple[str, ...]  # on the tables
     sections: tuple[Section, ...]
     sentence: str
     remarks: tuple[Line, ...] = ()  # on the sentence
+    counts: tuple[Line, ...] = ()  # of the cells, at a glance
+    versions: Table | None = None  # of all packages: a page shows it
+    above: tuple[Section, ...] = ()  # the details that stand above the tables
 
 
 def of_cells(cells: t.Iterable[Cell]) -> tuple[Line, ...]:
@@ -77,3 +84,17 @@ def of_cells(cells: t.Iterable[Cell]) -> tuple[Line, ...]:
 def lines(*texts: str) -> tuple[Line, ...]:
     """Return plain lines."""
     return tuple(map(Line, texts))
+
+
+def distinct(seen: t.Iterable[str]) -> list[str]:
+    """Return the first of the lines that differ only in numbers of sessions."""
+    alike: dict[str, str] = {}
+    for line in seen:
+        alike.setdefault(NUMBERED.sub(r"\1", line), line)
+    return [*alike.values()]
+
+
+def shortened(seen: t.Sequence[str], few: int) -> list[str]:
+    """Return the first lines, and how many more there are."""
+    more = len(seen) - few
+    return [*seen[:few], *([f"and {more} more"] if more > 0 else [])]

@@ -2,10 +2,14 @@
 
 import typing as t
 
+from session_scoping import pages
 from session_scoping.compare.survey import Survey
+from session_scoping.report.summary import distinct
+from session_scoping.report.summary import Line
 from session_scoping.report.summary import lines
 from session_scoping.report.summary import of_cells
 from session_scoping.report.summary import Section
+from session_scoping.report.summary import shortened
 from session_scoping.report.summary import Style
 from session_scoping.report.summary import Summary
 from session_scoping.report.summary import Table
@@ -13,6 +17,7 @@ from session_scoping.rules.cells import State
 from session_scoping.rules.defects import notes
 from session_scoping.rules.handles import HANDLES
 from session_scoping.rules.rules import Rule
+from session_scoping.rules.verdict import Label
 from session_scoping.status import Status
 from session_scoping.watch.versions import STACK
 
@@ -31,11 +36,13 @@ def summarize(survey: Survey) -> Summary:
         for rule in Rule
     )
     return Summary(
+        status=survey.status,
         about=lines(_versions(survey)),
         tables=(Table("rule", HANDLES, tuple(rows)),),
         notes=tuple(_notes(survey)),
         sections=tuple(_sections(survey)),
         sentence=f"{_sentence(survey)}.",
+        versions=_table_of_versions(survey),
     )
 
 
@@ -46,6 +53,15 @@ def _versions(survey: Survey) -> str:
         for package in STACK
     ]
     return ", ".join([*found, f"Python {survey.python}"])
+
+
+def _table_of_versions(survey: Survey) -> Table:
+    found = {
+        **{package: survey.stack.get(package, "none") for package in STACK},
+        "Python": survey.python,
+    }
+    rows = tuple((name, (Line(version),)) for name, version in found.items())
+    return Table("package", ("release",), rows)
 
 
 def _sentence(survey: Survey) -> str:
@@ -69,12 +85,7 @@ def _sections(survey: Survey) -> t.Iterator[Section]:
     """Yield the violations that no known defect explains."""
     for cell in survey.cells:
         if cell.state == State.BROKEN:
-            seen = shortened(cell.seen, FEW)
+            seen = shortened(distinct(cell.seen), FEW)
             title = f"{cell.rule} is broken with {cell.subject}:"
-            yield Section(title, lines(*seen), Style.BAD)
-
-
-def shortened(seen: t.Sequence[str], few: int) -> list[str]:
-    """Return the first lines, and how many more there are."""
-    more = len(seen) - few
-    return [*seen[:few], *([f"and {more} more"] if more > 0 else [])]
+            more = Line(pages.command(cell.rule), Style.QUIET, f"{Label.MORE}:")
+            yield Section(title, (*lines(*seen), more), Style.BAD)

@@ -1,37 +1,55 @@
 """The summary of a comparison: what an upgrade breaks and fixes."""
 
 import typing as t
+from collections import Counter
 from dataclasses import dataclass
 from dataclasses import field
 
+from session_scoping import pages
 from session_scoping.compare.upgrade import Change
 from session_scoping.compare.upgrade import ChangeKind
 from session_scoping.compare.upgrade import Comparison
 from session_scoping.compare.upgrade import Culprit
+from session_scoping.recording import Word
+from session_scoping.report.summary import distinct
 from session_scoping.report.summary import Line
 from session_scoping.report.summary import lines
 from session_scoping.report.summary import Section
+from session_scoping.report.summary import shortened
 from session_scoping.report.summary import Style
 from session_scoping.report.summary import Summary
 from session_scoping.report.summary import Table
-from session_scoping.report.survey import shortened
+from session_scoping.rules.cells import State
 from session_scoping.rules.defects import notes
 from session_scoping.rules.defects import numbers
 from session_scoping.rules.defects import word
 from session_scoping.rules.handles import HANDLES
 from session_scoping.rules.rules import Rule
+from session_scoping.rules.verdict import Label
 from session_scoping.status import Status
 
+
+class Shown(Word):
+    """How a report names a change. What was broken before is not news."""
+
+    BROKEN = "newly broken"
+    FIXED = "no longer broken"
+    OLD = "broken before and after"
+    INCOMPARABLE = "cannot be compared"
+    HOLDS = "still holding"
+
+
 STYLES = {
-    ChangeKind.SAME: Style.PLAIN,
-    ChangeKind.BROKEN: Style.BAD,
-    ChangeKind.FIXED: Style.GOOD,
-    ChangeKind.INCOMPARABLE: Style.DOUBTFUL,
+    Shown.BROKEN: Style.BAD,
+    Shown.FIXED: Style.GOOD,
+    Shown.OLD: Style.DOUBTFUL,
+    Shown.INCOMPARABLE: Style.QUIET,
+    Shown.HOLDS: Style.PLAIN,
 }
-TITLES = {
-    ChangeKind.BROKEN: "Broken",
-    ChangeKind.FIXED: "No longer broken",
-    ChangeKind.INCOMPARABLE: "Cannot be compared",
+KINDS = {
+    ChangeKind.BROKEN: Shown.BROKEN,
+    ChangeKind.FIXED: Shown.FIXED,
+    ChangeKind.INCOMPARABLE: Shown.INCOMPARABLE,
 }
 FEW = 3  # the violations that are printed for a rule: --json has all
 
@@ -44,6 +62,7 @@ def summarize(found: Comparison | Culprit) -> Summary:
         cell for change in comparison.changes for cell in (change.before, change.after)
     ]
     return Summary(
+        status=comparison.status,
         about=(
             Line(
                 f"{comparison.package} {before.release} → {after.release}", Style.STRONG
@@ -53,12 +72,41 @@ def summarize(found: Comparison | Culprit) -> Summary:
                 for name, (old, new) in comparison.besides.items()
             ),
         ),
+        counts=tuple(_counts(comparison)),
+        versions=_versions(comparison),
         tables=tuple(_tables(comparison)),
         notes=tuple(notes(both)),
         sections=tuple(_sections(comparison)),
         sentence=_broke(comparison) if isinstance(found, Culprit) else sentence(found),
         remarks=tuple(_remarks(found)) if isinstance(found, Culprit) else (),
     )
+
+
+def shown(change: Change) -> Shown:
+    """Return how a report names a change."""
+    same = Shown.HOLDS if change.after.state == State.HOLDS else Shown.OLD
+    return KINDS.get(change.kind, same)
+
+
+def _counts(comparison: Comparison) -> t.Iterator[Line]:
+    """Yield how many cells have changed, and how."""
+    found = Counter(map(shown, comparison.changes))
+    for name, style in STYLES.items():
+        if found[name]:
+            yield Line(f"{found[name]} {name}", style)
+
+
+def _versions(comparison: Comparison) -> Table:
+    before, after = comparison.before, comparison.after
+
+    def row(name: str) -> tuple[Line, ...]:
+        both = [side.stack.get(name, "none") for side in (before, after)]
+        style = Style.PLAIN if both[0] == both[1] else Style.STRONG
+        return tuple(Line(version, style) for version in both)
+
+    names = dict.fromkeys([*before.stack, *after.stack])
+    rows = tuple((name, row(name)) for name in names)
+    return Table("package", ("before", "after"), rows)
 
 
 def sentence(comparison: Comparison) -> str:
@@ -102,7 +150,9 @@ def _tables(comparison: Comparison) -> t.Iterator[Table]:
         changes = (
             comparison.change(rule, subject) for rule in rules for subject in subjects
         )
-        return tuple(Line(_written(change), STYLES[change.kind]) for change in changes)
+        return tuple(
+            Line(_written(change), STYLES[shown(change)]) for change in changes
+        )
 
     handles = tuple(subject for subject in comparison.subjects if subject in HANDLES)
     rows = tuple((str(rule), row([rule], handles)) for rule in Rule)
@@ -121,8 +171,12 @@ def _written(change: Change) -> str:
 
 def _sections(comparison: Comparison) -> t.Iterator[Section]:
     for group in by_reason(comparison):
-        title = f"{TITLES[group.kind]}: "
-        yield Section(title, lines(*group.lines), STYLES[group.kind], group.title)
+        title = f"{group.shown[0].upper()}{group.shown[1:]}: "
+        found = lines(*group.lines)
+        if group.shown == Shown.BROKEN:
+            more = Line(pages.command(*group.rules), Style.QUIET, f"{Label.MORE}:")
+            found = (*found, more)
+        yield Section(title, found, STYLES[group.shown], group.title)
     if comparison.failures:
         title = "Worked before, and does not work now"
         yield Section(title, lines(*comparison.failures), Style.BAD)
@@ -132,7 +186,7 @@ def _sections(comparison: Comparison) -> t.Iterator[Section]:
 class Changes:
     """The changes of a kind that have the same reason."""
 
-    kind: ChangeKind
+    shown: Shown
     why: str
     rules: list[Rule] = field(default_factory=list)
     subjects: list[str] = field(default_factory=list)
@@ -150,26 +204,27 @@ class Changes:
         """The reason, and what was seen."""
         lines = [self.why] if self.why else []
         for rule, seen in self.seen.items():
-            lines += [f"{rule}: {line}" for line in shortened(seen, FEW)]
+            lines += [f"{rule}: {line}" for line in shortened(distinct(seen), FEW)]
         return lines
 
 
 def by_reason(comparison: Comparison) -> list[Changes]:
-    """Group the changes by kind and reason."""
-    groups: dict[tuple[ChangeKind, str], Changes] = {}
-    for kind in TITLES:
-        for change in comparison.of(kind):
-            cell = change.reason
-            why = word(cell)
-            if kind == ChangeKind.INCOMPARABLE:
-                why = f"{cell.why} {numbers(cell)}".strip()
-                if not why:
-                    continue  # the table says it all
-            group = groups.setdefault((kind, why), Changes(kind, why))
-            if cell.rule not in group.rules:
-                group.rules.append(cell.rule)
-                if cell.seen:
-                    group.seen[cell.rule] = [*cell.seen]
-            if cell.subject not in group.subjects:
-                group.subjects.append(cell.subject)
+    """Group the changes by kind and reason. What holds is in the table only."""
+    groups: dict[tuple[Shown, str], Changes] = {}
+    for change in sorted(
+        comparison.changes, key=lambda one: [*Shown].index(shown(one))
+    ):
+        kind, cell = shown(change), change.reason
+        why = word(cell)
+        if kind == Shown.INCOMPARABLE:
+            why = f"{cell.why} {numbers(cell)}".strip()
+        if kind == Shown.HOLDS or not why:
+            continue  # the table says it all
+        group = groups.setdefault((kind, why), Changes(kind, why))
+        if cell.rule not in group.rules:
+            group.rules.append(cell.rule)
+            if cell.seen and kind != Shown.OLD:
+                group.seen[cell.rule] = [*cell.seen]
+        if cell.subject not in group.subjects:
+            group.subjects.append(cell.subject)
     return [*groups.values()]

@@ -1,103 +1,160 @@
 """The summary of a verdict: a table of views and rules, and findings, worst first."""
 
 import typing as t
-from itertools import islice
+from collections import defaultdict
+from itertools import groupby
 
+from session_scoping.pages import command
 from session_scoping.recording import Request
 from session_scoping.report.summary import Line
 from session_scoping.report.summary import lines
 from session_scoping.report.summary import of_cells
 from session_scoping.report.summary import Section
+from session_scoping.report.summary import shortened
 from session_scoping.report.summary import Style
 from session_scoping.report.summary import Summary
 from session_scoping.report.summary import Table
 from session_scoping.report.terminal import plain
-from session_scoping.rules.defects import notes
+from session_scoping.rules.cells import State
 from session_scoping.rules.rules import Rule
 from session_scoping.rules.verdict import count
 from session_scoping.rules.verdict import Finding
+from session_scoping.rules.verdict import Label
 from session_scoping.rules.verdict import listed
 from session_scoping.rules.verdict import Verdict
 
+HINDERED = "Did not work because nothing is written while pages are read"
+FAILED = "Did not work"
+UNSEEN = "Not driven, so nothing is known about it"
 FEW = 4  # the places that are printed for a finding in several views
+MANY = 10  # views: if there are more, rows that are alike are counted
+BROKEN = (State.BROKEN, State.KNOWN)  # in this order at the top of the table
+LAST = (len(BROKEN), 0)  # the rank of views with no broken rule
 
 
 def text(verdict: Verdict) -> str:
-    """Return a verdict as plain text, for a log or the message of a test."""
+    """Return a verdict as plain text, for a log."""
     return plain(summarize(verdict))
 
 
 def summarize(verdict: Verdict) -> Summary:
     """Return the summary of a verdict."""
     recording = verdict.recording
-    cells = {view: [verdict.cell(rule, view) for rule in Rule] for view in verdict.rows}
-    rows = ((verdict.label(view), of_cells(row)) for view, row in cells.items())
+    findings = tuple(findings_of(verdict))
+    many = len(verdict.rows) > MANY
     return Summary(
+        status=verdict.outcome.status,
         about=lines(
             ", ".join(f"{name} {version}" for name, version in recording.stack.items()),
             f"{recording.app}: {count(recording.requests, 'request')}, "
             f"{count(recording.sessions, 'session')}",
         ),
-        tables=(Table("view", tuple(Rule), tuple(rows)),),
-        notes=tuple(notes(cell for row in cells.values() for cell in row)),
-        sections=tuple(_sections(verdict)),
+        above=findings if many else (),
+        tables=(Table("view", tuple(Rule), tuple(_rows(verdict, many))),),
+        notes=(),  # a finding explains each known defect
+        sections=(*(() if many else findings), *_other_sections(verdict)),
         sentence=f"{verdict.sentence}.",
     )
 
 
-def _sections(verdict: Verdict) -> t.Iterator[Section]:
+def _rows(verdict: Verdict, many: bool) -> t.Iterator[tuple[str, tuple[Line, ...]]]:
+    """Yield a row for each view. Where they are many, those alike share a row."""
+    alike: dict[t.Any, list[str]] = defaultdict(list)
+    for view in worst_first(verdict):
+        cells = of_cells(verdict.cell(rule, view) for rule in Rule)
+        alike[cells, None if many else view].append(verdict.label(view))
+    for (cells, _), names in alike.items():
+        if len(names) > FEW:
+            yield count(names, "view"), cells
+        else:
+            yield from ((name, cells) for name in names)
+
+
+def worst_first(verdict: Verdict) -> list[int | None]:
+    """Return the views: those with the most broken rules first.
+
+    Views with no broken rule are in the order of the app.
+    """
+
+    def rank(view: int | None) -> tuple[int, int]:
+        states = [verdict.cell(rule, view).state for rule in Rule]
+        broken = [state for state in BROKEN if state in states]
+        return (BROKEN.index(broken[0]), -states.count(broken[0])) if broken else LAST
+
+    return sorted(verdict.rows, key=rank)
+
+
+def findings_of(verdict: Verdict) -> t.Iterator[Section]:
+    """Yield a section for each finding, worst first."""
     for number, finding in enumerate(verdict.findings, 1):
+        defect = finding.cause.defect if finding.cause else None
+        known = f" [{defect.finding}]" if defect else ""
         yield Section(
-            f"{number}. {finding.title}",
-            tuple(_lines(verdict, finding)),
+            f"{number}. {finding.title}{known}",
+            tuple(lines_of(verdict, finding)),
             Style.BAD,
             f" ({verdict.names(finding)})",
         )
-    unseen = (
-        f"{verdict.label(unseen.view)}, {unseen.operation}: {unseen.why}"
-        for unseen in verdict.recording.unseen
-    )
+
+
+def _other_sections(verdict: Verdict) -> t.Iterator[Section]:
     for title, found in (
-        ("Tried to write, and was stopped", map(_stopped, verdict.stopped)),
-        ("Did not work", map(_failure, verdict.failures)),
-        ("Not driven, so nothing is known about it", unseen),
+        (HINDERED, [*_failures(verdict.hindered)]),
+        (FAILED, [*_failures(verdict.failures)]),
+        (UNSEEN, unseen_lines(verdict)),
     ):
-        if once := dict.fromkeys(found):
-            yield Section(title, lines(*once))
-    for note in verdict.recording.notes:
+        if found:
+            yield Section(title, lines(*shortened(found, MANY)))
+    for note in verdict.notes:
         yield Section(f"Note: {note}.", (), Style.PLAIN)
 
 
-def _lines(verdict: Verdict, finding: Finding) -> t.Iterator[Line]:
+def unseen_lines(verdict: Verdict) -> list[str]:
+    """Return a line for each operation that was not driven."""
+    found = (
+        f"{verdict.label(unseen.view)}, {unseen.operation}: {unseen.why}"
+        for unseen in verdict.recording.unseen
+    )
+    return list(dict.fromkeys(found))
+
+
+def lines_of(verdict: Verdict, finding: Finding) -> t.Iterator[Line]:
+    """Yield what is known of a finding: why, what was seen, where, what to change."""
     cause = finding.cause
     if cause:
-        yield Line(cause.sentence)
+        yield Line(cause.defect.explanation if cause.defect else cause.sentence)
     in_several = len(finding.views) > 1
+    if len(finding.views) > FEW:
+        yield Line(verdict.names(finding, len(finding.views)), label="in:")
     alike = {violation.rule: violation for violation in reversed(finding.violations)}
     # In several views it breaks the same rules: one violation of each rule is enough.
     seen = [*alike.values()] if in_several else [*finding.violations]
-    for violation in sorted(seen, key=lambda violation: [*Rule].index(violation.rule)):
-        operations = listed(violation.operations, separator="; ")
-        where = f", in {operations}" if operations else ""
-        if in_several:
-            where += f" of {verdict.label(violation.view)}, for example"
-        yield Line(f"{violation.what}{where}", label=f"{violation.rule}:")
-    places = dict.fromkeys(finding.places)
-    yield from map(Line, islice(places, FEW if in_several else None))
+    seen.sort(key=lambda violation: [*Rule].index(violation.rule))
+    for (names, view), group in groupby(
+        seen, lambda violation: (violation.operations, violation.view)
+    ):
+        for violation in group:
+            yield Line(violation.what, label=f"{violation.rule}:")
+        if names:
+            of = f" of {verdict.label(view)}, for example" if in_several else ""
+            where = listed([f'"{name}"' for name in names]) + of
+            yield Line(where, label=f"{Label.SEEN + ':':<10}")
+    for place in finding.places[: FEW if in_several else None]:
+        yield Line(place.text, label=f"{place.label + ':':<10}")
     if cause:
-        yield Line("", label="change:")
-        yield Line(cause.fix, Style.CODE)
-        if cause.link:
-            yield Line(f"see {cause.link}", Style.QUIET)
+        yield Line("", label=f"{Label.CHANGE}:")
+        yield Line(verdict.fix(finding), Style.CODE)
+    yield Line(command(*finding.pages), Style.QUIET, f"{Label.MORE}:")
 
 
-def _stopped(request: Request) -> str:
-    first = request.stopped[0]
-    return f"{_path(request)}: {first.sql[:60]} … at {first.own or first.place}"
-
-
-def _failure(request: Request) -> str:
-    return f"{_path(request)}: {request.failure}"
+def _failures(requests: t.Iterable[Request]) -> t.Iterator[str]:
+    """Yield each error once, with the requests that it has ended."""
+    paths: dict[str, list[str]] = defaultdict(list)
+    for request in requests:
+        if (path := _path(request)) not in paths[request.failure]:
+            paths[request.failure].append(path)
+    for failure, found in paths.items():
+        yield f"{listed(found, 1)}: {failure}"
 
 
 def _path(request: Request) -> str:
