@@ -8,7 +8,7 @@ WITH := $(VENV)/.with-
 unexport PYTHONDONTWRITEBYTECODE
 DROP_IN := flask_admin/tests/sqla/test_session_scoping.py
 
-.PHONY: help verdict test test-all coverage lint docs verdicts stacks fork fire faults mutants flakes bench clean
+.PHONY: help verdict test test-all coverage lint docs verdicts stacks fork fire faults mutants flakes repeat interrupts bench clean
 
 help:  ## This list.
 	@sed -n 's/^\([a-z-]*\):.*  ## /\1\t/p' Makefile | expand -t 12
@@ -29,7 +29,7 @@ test: $(WITH)test  ## The tests that need no server, no browser and no other rel
 test-all: $(WITH)test-all  ## All tests but the weekly ones.
 	$(BIN)/python -m pytest -n 2 -m "not weekly"
 
-PURE := $(addprefix tests/test_,rules.py report.py upgrade.py verdicts.py)
+PURE := $(addprefix tests/test_,recording.py rules.py causes.py findings.py verdict.py report.py upgrade.py verdicts.py)
 coverage: $(WITH)test-all  ## Do the tests reach every line and branch of the rules and causes?
 	$(BIN)/coverage run -m pytest -q -n 0 $(PURE)
 	$(BIN)/coverage report
@@ -38,7 +38,7 @@ lint: $(WITH)test-all  ## Format, lint, types, and which part imports which.
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/lint-imports --no-logo
-	$(BIN)/mypy reproduction_script.py session_scoping tests tools
+	$(BIN)/mypy reproduction_script.py session_scoping tests tools examples
 	@# From its own folder, where the folder flask_admin/ does not hide the package.
 	cd flask_admin/tests/sqla && $(abspath $(BIN))/mypy \
 		--config-file $(CURDIR)/pyproject.toml test_session_scoping.py
@@ -51,7 +51,7 @@ verdicts: $(WITH)upgrade  ## The bookshop on every release, in every environment
 
 SAMPLE ?=
 SOME := $(if $(SAMPLE),--sample $(SAMPLE))
-stacks: $(WITH)upgrade  ## The example apps on older stacks: SAMPLE=N, only some.
+stacks: $(WITH)upgrade  ## The example apps and the monitor on older stacks: SAMPLE=N, only some.
 	$(BIN)/python -m tools.stacks $(SOME)
 
 CHECKOUT ?=
@@ -75,8 +75,14 @@ RUNS ?= 1000
 flakes: $(WITH)test  ## The drop-in RUNS times: in random order, in parallel, without garbage collection.
 	$(BIN)/python -m tools.flakes $(RUNS)
 
+repeat: $(WITH)test  ## Some apps, ten times each: the same app gets the same report, word for word.
+	$(BIN)/python -m tools.repeat
+
+interrupts: $(WITH)test-all  ## Ctrl-C at 30 moments of each command: no accusation, no traceback.
+	$(BIN)/python -m tools.interrupts
+
 PART ?=
-bench: $(WITH)test-all  ## What the instruments cost, as ratios: all, or PART=guard, recording, crawl, report, upstream.
+bench: $(WITH)test-all  ## What the instruments cost, as ratios: all, or PART=guard, recording, crawl, monitor, report, suite, upstream.
 	$(BIN)/python -W ignore -m tools.bench $(PART)
 
 clean:  ## Remove the environment.

@@ -14,10 +14,12 @@ if the arguments are wrong or a package is missing.
 
 import argparse
 import os
+import signal
 import sys
 import typing as t
 import warnings
 from contextlib import contextmanager
+from contextlib import suppress
 from importlib import import_module
 from string import ascii_uppercase
 
@@ -229,5 +231,15 @@ def main() -> int:
     return 0 if good else 1
 
 
+def interrupted(*_: object) -> t.NoReturn:
+    """End the process with one line, whatever runs."""
+    with suppress(Exception):  # it may be written to at this moment
+        sys.stdout.flush()
+    os.write(2, b"reproduction_script.py: interrupted\n")
+    os._exit(130)
+
+
 if __name__ == "__main__":
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, interrupted)
     sys.exit(main())

@@ -1,7 +1,7 @@
 """The app under fire: an admin of authors and books, on a database of your choice.
 
 ``LIBRARY_URL``: the database.  ``LIBRARY_HANDLE``: ``db``, or ``never_removed`` for a
-``scoped_session`` that is never removed.
+``scoped_session`` that is never removed.  ``LIBRARY_POOL``: the size of the pool.
 """
 # mypy: allow-subclassing-any
 
@@ -10,6 +10,7 @@ import typing as t
 
 import flask
 import sqlalchemy as sa
+from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy import orm
 
 from flask_admin import Admin
@@ -18,7 +19,8 @@ from flask_admin import expose
 from flask_admin.contrib.sqla import ModelView
 from session_scoping.fixes import close_fails_and_is_kept
 
-db: t.Any = close_fails_and_is_kept.db
+db: t.Any = SQLAlchemy()
+close_fails_and_is_kept.fix(db)
 ROWS = 400  # books to begin with
 CHUNKS = 200_000  # of an export, at most
 NAP = {"postgresql": "pg_sleep(0.3)", "mysql": "SLEEP(0.3)", "sqlite": "1"}
@@ -85,6 +87,9 @@ def create_app() -> flask.Flask:
     app.secret_key = "library"
     app.config["SQLALCHEMY_DATABASE_URI"] = os.environ["LIBRARY_URL"]
     app.config["PROPAGATE_EXCEPTIONS"] = False
+    if size := os.environ.get("LIBRARY_POOL"):
+        pool = {"pool_size": int(size), "max_overflow": 0, "pool_timeout": 1}
+        app.config["SQLALCHEMY_ENGINE_OPTIONS"] = pool
     db.init_app(app)
     with app.app_context():
         engine = db.engine

@@ -1,10 +1,10 @@
-"""Run the guard on older stacks, each in an environment of its own.
+"""Run the guard and the monitor on older stacks, each in an environment of its own.
 
 The example apps must be judged as on the newest stack: a broken app by its rule and
-line, and a fixed app as clean.
+line, and a fixed app as clean. The tests of the monitor must pass.
 
 ``python -m tools.stacks [--sample N]``: with a number, it runs that many, which the
-current commit selects.  Exit status: 0 when all apps are judged right, 1 otherwise.
+current commit selects.  Exit status: 0 when all tests pass, 1 otherwise.
 """
 
 import argparse
@@ -29,6 +29,11 @@ STACKS = {
         "flask-sqlalchemy",
         *OLD_STACK,
     ),
+    "Flask-Admin 1.6.1, Flask-SQLAlchemy 2.5": (
+        "flask-admin==1.6.1",
+        "flask-sqlalchemy<3",
+        *OLD_STACK,
+    ),
     "Flask-Admin 2.0.2": ("flask-admin==2.0.2", *BOTH),
     "Flask-Admin 2.1.0": ("flask-admin==2.1.0", *BOTH),
     "Flask-Admin 2.2.0": ("flask-admin==2.2.0", *BOTH),
@@ -38,11 +43,12 @@ STACKS = {
 }
 
 
-def judge_apps(requirements: t.Sequence[str]) -> subprocess.CompletedProcess[str]:
-    """Judge the apps on a stack. Warnings of old packages are no failure."""
+def run_tests(requirements: t.Sequence[str]) -> subprocess.CompletedProcess[str]:
+    """Run the tests on a stack. Warnings of old packages are no failure."""
     options = ["-q", "-rfE", "-W", "ignore", "-o", "addopts=", "-o", "filterwarnings="]
     options += ["--noconftest", "-p", "no:cacheprovider"]
-    command = ("python", "-m", "pytest", *options, "tests/test_apps.py")
+    tests = "tests/test_apps.py", "tests/test_monitor.py"
+    command = ("python", "-m", "pytest", *options, *tests)
     return run_with([*requirements, *NEEDS, "pytest"], *command, folder=ROOT)
 
 
@@ -53,7 +59,7 @@ def main() -> int:
     uv_path()  # once, before two threads look for it
     status = 0
     with ThreadPoolExecutor(2) as pool:
-        all_done = pool.map(judge_apps, (STACKS[name] for name in names))
+        all_done = pool.map(run_tests, (STACKS[name] for name in names))
         for name, done in zip(names, all_done, strict=True):
             lines = (done.stdout.strip() or in_a_line(done)).splitlines()
             print(f"{name}: {lines[-1]}", flush=True)

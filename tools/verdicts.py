@@ -11,14 +11,12 @@ others.  ``--documents`` writes the tables and the picture from ``verdicts.json`
 
 import argparse
 import json
-import re
 import sys
 import typing as t
 from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
 from html import escape
 from itertools import product
-from pathlib import Path
 
 from packaging.version import Version
 
@@ -34,12 +32,12 @@ from session_scoping.rules.defects import not_importing
 from session_scoping.rules.defects import word
 from session_scoping.rules.handles import HANDLES
 from session_scoping.rules.rules import Rule
+from tools.links import finding
+from tools.links import ROOT
 
-ROOT = Path(__file__).parent.parent
 DATA = ROOT / "verdicts.json"
 PICTURE = ROOT / "docs" / "verdicts.svg"
 PAGE = ROOT / "docs" / "releases.md"  # with the tables
-INVESTIGATION = "SESSION_SCOPING_INVESTIGATION.md"
 AT_ONCE = 2  # environments
 
 # An environment's name: a release of Flask-Admin, and a key of each of these.
@@ -189,18 +187,6 @@ def _order(environment: Environment) -> tuple[t.Any, ...]:
 # ---------------------------------------------------------------------------- documents
 
 
-def finding(defect: Defect) -> str:
-    """Return a link to a finding, from the folder of the page and the picture."""
-    text = (ROOT / INVESTIGATION).read_text(encoding="utf-8")
-    [heading] = re.findall(rf"^### ({defect.finding}\. .*)$", text, re.MULTILINE)
-    return f"../{INVESTIGATION}#{anchor(heading)}"
-
-
-def anchor(heading: str) -> str:
-    """Return the anchor of a heading, as GitHub makes it."""
-    return re.sub(r"[^\w\- ]", "", heading).lower().replace(" ", "-")
-
-
 def link(defect: Defect) -> str:
     """Return a link to the finding of a defect, whose target ``links`` adds."""
     return f"[{defect.finding}]"
@@ -208,7 +194,7 @@ def link(defect: Defect) -> str:
 
 def links() -> str:
     """Return the targets of the links in the tables."""
-    return "\n".join(f"{link(defect)}: {finding(defect)}" for defect in DEFECTS)
+    return "\n".join(f"{link(defect)}: ../{finding(defect)}" for defect in DEFECTS)
 
 
 def verdict(runs: t.Sequence[Environment], handle: str) -> str:
@@ -416,8 +402,7 @@ def _square(
     }[kind]
     shapes = [f'<rect class="{"broken" if kind == "broken" else "holds"}" {box}/>']
     if kind == "some":
-        corner = f"M{x + 58} {y} V{y + SIZE - 12} H{x} Z"
-        shapes.append(f'<path class="broken" d="{corner}"/>')
+        shapes.append(_corner(x, y, 58, SIZE - 12))
     if gone:
         title += f"; does not import in {len(gone)}"
         shapes.append(f'<circle class="gone" cx="{x + 8}" cy="{y + 9}" r="3"/>')
@@ -429,16 +414,28 @@ def _square(
     }
     if not found:
         return f"<g>{drawn}</g>"
-    return f'<a href="{finding(found[min(found)])}">{drawn}</a>'
+    numbers = ", ".join(map(str, sorted(found)))
+    drawn += f'<text class="number" x="{x + 52}" y="{y + 13}">{numbers}</text>'
+    return f'<a href="../{finding(found[min(found)])}">{drawn}</a>'
+
+
+def _corner(x: int, y: int, width: int, height: int) -> str:
+    """Draw the lower right half of a rounded cell."""
+    right, below, round_ = x + width, y + height, "a3 3 0 0 1"
+    path = (
+        f"M{right - 1} {y + 1} {round_} 1 2 V{below - 3} {round_} -3 3 "
+        f"H{x + 3} {round_} -2 -1 Z"
+    )
+    return f'<path class="broken" d="{path}"/>'
 
 
 def _legend(y: int, width: int) -> list[str]:
     parts, x = [], 16
     for kind, words in (
         ("holds", State.HOLDS.value),
-        ("some", f"{State.KNOWN.value} in some environments"),
-        ("broken", f"{State.KNOWN.value} in all"),
+        ("broken", f"{State.KNOWN.value} in all environments"),
         ("none", State.NOT_TRIED.value),
+        ("some", f"{State.KNOWN.value} in some; a number is that of a finding"),
         ("gone", "does not import in some"),
     ):
         if x + 44 + 6.6 * len(words) > width:
@@ -446,9 +443,7 @@ def _legend(y: int, width: int) -> list[str]:
         box = f'x="{x}" y="{y - 11}" width="22" height="14" rx="3"'
         if kind == "some":
             parts.append(f'<rect class="holds" {box}/>')
-            parts.append(
-                f'<path class="broken" d="M{x + 22} {y - 11} V{y + 3} H{x} Z"/>'
-            )
+            parts.append(_corner(x, y - 11, 22, 14))
         elif kind == "gone":
             parts.append(f'<circle class="gone" cx="{x + 11}" cy="{y - 4}" r="3"/>')
         else:
@@ -464,10 +459,11 @@ STYLE = """
 .handle { text-anchor: end; fill: #58616a } .legend { fill: #58616a }
 .holds { fill: #8fc3a2 } .broken { fill: #b3261e } .none { fill: #eceef0 }
 .gone { fill: #1b1f23 }
+.number { fill: #ffffff; font-size: 10px; font-weight: 600; text-anchor: end }
 @media (prefers-color-scheme: dark) {
   .ground { fill: #15181b } text { fill: #e5e8ea } .handle, .legend { fill: #a0a9b1 }
   .holds { fill: #2f6b47 } .broken { fill: #f28b82 } .none { fill: #2a2f34 }
-  .gone { fill: #e5e8ea }
+  .gone { fill: #e5e8ea } .number { fill: #15181b }
 }
 """.strip()
 

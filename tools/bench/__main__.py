@@ -4,15 +4,19 @@ import sys
 
 from tools.bench import crawl
 from tools.bench import guard
+from tools.bench import monitor
 from tools.bench import recording
 from tools.bench import report
+from tools.bench import suite
 from tools.bench import upstream
 
 PARTS = {
     "guard": guard.main,
     "recording": recording.main,
     "crawl": crawl.main,
+    "monitor": monitor.main,
     "report": report.main,
+    "suite": suite.main,
     "upstream": upstream.main,
 }
 

@@ -17,8 +17,8 @@ from tempfile import TemporaryDirectory
 import flask
 import sqlalchemy as sa
 
-from session_scoping.bookshop import Book
-from session_scoping.bookshop import Bookshop
+from session_scoping.bookshop.models import Book
+from session_scoping.bookshop.shop import Bookshop
 from session_scoping.watch.recorder import Recorder
 from tests.apps.raw_session import fixed
 

@@ -14,6 +14,7 @@ from session_scoping import judge
 from session_scoping import record
 from session_scoping import Recording
 from session_scoping.report.html import html
+from session_scoping.report.run import Run
 from tests.apps.raw_session import fixed
 
 REQUESTS = (300, 5_000, 50_000)
@@ -42,7 +43,7 @@ def seconds(browser: t.Any, file: Path) -> float:
     page = browser.new_page()
     began = time.perf_counter()
     page.goto(file.as_uri())
-    page.wait_for_selector("svg rect, canvas, table")
+    page.wait_for_selector("#drawing g > .healthy[d]", state="attached")
     page.evaluate("() => new Promise(requestAnimationFrame)")
     taken = time.perf_counter() - began
     page.close()
@@ -56,10 +57,11 @@ def main() -> None:
     with TemporaryDirectory() as folder, sync_playwright() as playwright:
         launch = playwright.chromium.launch
         browser = launch(executable_path=chromium, args=["--no-sandbox"])
+        run = Run.now()
         for requests in REQUESTS:
             verdict = judge(recording_of(requests))
             began = time.process_time()
-            page = html(verdict)
+            page = html(verdict, run)
             written = time.process_time() - began
             file = Path(folder) / f"{requests}.html"
             file.write_text(page, encoding="utf-8")

@@ -2,17 +2,20 @@
 
 A mutant is a function that patches Flask-Admin, Flask-SQLAlchemy, Flask-SQLAlchemy-Lite
 or SQLAlchemy when it is called. Its name says what is broken, and its docstring how. A
-guard has to report at least one of its rules. ``python -m tools.mutants`` runs both
-guards on each mutant.
+guard has to report at least one of its rules. A mutant without a rule is a harmless
+change, which no guard may report. ``python -m tools.mutants`` runs both guards on each
+mutant.
 """
 
 import typing as t
 from contextlib import contextmanager
+from contextlib import nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import wraps
 from weakref import WeakKeyDictionary
 
+import flask
 from sqlalchemy import orm
 
 from flask_admin.contrib.sqla import _compat
@@ -29,8 +32,9 @@ class Mutant:
 
     name: str
     sentence: str
-    rules: tuple[str, ...]  # at least one has to be reported as broken
+    rules: tuple[str, ...]  # at least one has to be reported; none: it is harmless
     apply: t.Callable[[], None]
+    beyond: bool = False  # does no operation of the drop-in reach it?
 
 
 MUTANTS: dict[str, Mutant] = {}
@@ -42,23 +46,27 @@ def add(
     sentence: str,
     rules: t.Sequence[str],
     apply: t.Callable[[], None],
+    beyond: bool = False,
 ) -> None:
-    """Register a mutant."""
+    """Register a mutant. ``beyond``: no operation of the drop-in reaches it."""
     assert name not in MUTANTS, name
-    MUTANTS[name] = Mutant(name, sentence, tuple(rules), apply)
+    MUTANTS[name] = Mutant(name, sentence, tuple(rules), apply, beyond)
 
 
 def mutant(
-    *rules: str,
+    *rules: str, beyond: bool = False
 ) -> t.Callable[[t.Callable[[], None]], t.Callable[[], None]]:
     """Register a function that breaks one of these rules when it is called."""
 
     def register(apply: t.Callable[[], None]) -> t.Callable[[], None]:
         name = apply.__name__.replace("_", " ")
-        add(name, (apply.__doc__ or "").strip(), rules, apply)
+        add(name, (apply.__doc__ or "").strip(), rules, apply, beyond)
         return apply
 
     return register
+
+
+refactoring = mutant()  # registers a function that breaks no rule
 
 
 def around(owner: t.Any, name: str) -> t.Callable[[t.Callable[..., t.Any]], None]:
@@ -74,6 +82,15 @@ def around(owner: t.Any, name: str) -> t.Callable[[t.Callable[..., t.Any]], None
         setattr(owner, name, replaced)
 
     return patch
+
+
+def second_app() -> flask.Flask | None:
+    """Return the current app, if its extension object has an earlier app."""
+    extension = flask.current_app.extensions["sqlalchemy"]
+    is_lite = hasattr(extension, "_app_state")
+    apps = extension._app_state if is_lite else extension._app_engines
+    app = flask.globals.app_ctx.app
+    return app if next(iter(apps)) is not app else None
 
 
 # ------------------------------------------------------ the session that a handle gives
@@ -120,8 +137,16 @@ def choosing(choose: Choose) -> t.Iterator[None]:
         CHOOSE.reset(token)
 
 
-def choose_sessions(owner: t.Any, name: str, choose: Choose) -> None:
-    """While a function runs, let ``choose`` give the session of every handle."""
+def choose_sessions(
+    owner: t.Any,
+    name: str,
+    choose: Choose,
+    when: t.Callable[[t.Any], bool] = lambda self: True,
+) -> None:
+    """While a function runs, let ``choose`` give the session of every handle.
+
+    ``when``: takes the object whose method it is, and says if that is to be done.
+    """
     for module in (ajax, fields, form, validators, view):
         t.cast(t.Any, module)._get_deprecated_session = _chosen_session
 
@@ -129,5 +154,5 @@ def choose_sessions(owner: t.Any, name: str, choose: Choose) -> None:
     def replaced(
         original: t.Callable[..., t.Any], *args: t.Any, **more: t.Any
     ) -> t.Any:
-        with choosing(choose):
+        with choosing(choose) if when(args[0]) else nullcontext():
             return original(*args, **more)

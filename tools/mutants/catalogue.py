@@ -12,12 +12,19 @@ import flask_sqlalchemy.extension
 
 import flask_admin.contrib.sqla.view
 from tools import mutants
+from tools.mutants import clients
+from tools.mutants import elsewhere
+from tools.mutants import ends
 from tools.mutants import keeping
 from tools.mutants import MUTANTS
 from tools.mutants import operations
+from tools.mutants import outliving
 from tools.mutants import overlaps
 from tools.mutants import places
+from tools.mutants import rare_paths
+from tools.mutants import refactorings
 from tools.mutants import scopes
+from tools.mutants import shapes
 
 __all__ = ["MUTANTS"]
 
@@ -27,7 +34,14 @@ BROKEN: dict[ModuleType, ModuleType] = {
     operations: flask_admin.contrib.sqla.view,
     overlaps: flask_admin.contrib.sqla.view,
     keeping: flask_admin.contrib.sqla.view,
+    rare_paths: flask_admin.contrib.sqla.view,
+    shapes: flask_admin.contrib.sqla.view,
+    outliving: flask_admin.contrib.sqla.view,
+    elsewhere: flask_admin.contrib.sqla.view,
+    refactorings: flask_admin.contrib.sqla.view,
     scopes: flask_sqlalchemy.extension,
+    clients: flask_sqlalchemy.extension,
+    ends: flask_sqlalchemy.extension,
 }
 
 

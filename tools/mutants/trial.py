@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from session_scoping.bookshop import recorded
-from session_scoping.bookshop import WAYS
+from session_scoping.bookshop.shop import recorded
+from session_scoping.bookshop.shop import WAYS
 from session_scoping.rules.handles import HANDLES
 from session_scoping.rules.judge import judge
 from tools.mutants import Mutant
