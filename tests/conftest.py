@@ -32,6 +32,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
                 item.add_marker(MARKERS[fixture])
 
 
+@pytest.fixture(autouse=True)
+def no_annotations(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Print the same on GitHub as elsewhere."""
+    monkeypatch.delenv("GITHUB_ACTIONS", raising=False)
+
+
 def pytest_runtest_setup() -> None:
     gc.freeze()  # a recorder collects garbage: objects of other tests are skipped
 

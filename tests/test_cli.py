@@ -1,6 +1,7 @@
 """The command line: what it prints, what it saves, and its exit status."""
 
 import io
+import json
 import os
 import re
 import subprocess
@@ -11,10 +12,11 @@ from pathlib import Path
 
 import click
 import pytest
+from click.testing import CliRunner
 from flask.cli import FlaskGroup
 
 from session_scoping import __version__
-from session_scoping.cli import check
+from session_scoping.cli import in_flask
 from session_scoping.cli import main
 from session_scoping.recording import Recording
 from session_scoping.rules.judge import judge
@@ -23,6 +25,7 @@ from tests.apps import APPS
 
 ROOT = Path(__file__).parent.parent
 RAW = "tests.apps.raw_session"
+KEPT = "tests.apps.captured_at_startup"
 LEAK = next(app for app in APPS if app.target == f"{RAW}:broken")
 LEAKS_AT = f"tests/apps/raw_session.py:{LEAK.line} in __init__"
 LOGIN = "tests.apps.login:fixed"
@@ -73,7 +76,7 @@ def run_flask(capsys: pytest.CaptureFixture[str]) -> Run:
 
     def run(*arguments: str) -> Result:
         group = FlaskGroup(add_version_option=False, load_dotenv=False)
-        group.add_command(check, "session-scoping")
+        group.add_command(in_flask, "session-scoping")
         return Result(exit_status(group, arguments), *capsys.readouterr())
 
     return run
@@ -108,7 +111,7 @@ def test_a_broken_app_is_reported_with_rule_view_line_and_fix() -> None:
         "ReportView      broken     holds      broken",
         "1. A raw session given to a view (ReportView)",
         f"your code: {LEAKS_AT}",
-        "admin.add_view(UserView(User, session))",
+        "admin.add_view(ReportView(Product, session))",
         "Verdict: 3 of 7 rules are broken: handle, fresh, released.",
     ):
         assert part in result.out
@@ -241,12 +244,28 @@ def test_saved_reports_replace_older_reports(tmp_path: Path, run_command: Run) -
     assert LEAKS_AT in html
 
 
+def test_what_is_saved_is_printed(tmp_path: Path, run_command: Run) -> None:
+    """One line for each file, and not where a pipe takes the verdict."""
+    paths = {name: tmp_path / f"seen.{name}" for name in ("html", "json", "sarif")}
+    options = [
+        part for name, path in paths.items() for part in (f"--{name}", str(path))
+    ]
+    result = run_command(f"{RAW}:broken", *options)
+    assert result.lines == [
+        f"--html saved the report: {paths['html']}",
+        f"--json saved all that was seen: {paths['json']}",
+        f"--sarif saved the findings for code scanning: {paths['sarif']}",
+    ]
+    assert all(path.stat().st_size for path in paths.values())
+
+
 def test_a_report_can_be_written_to_a_pipe() -> None:
     code = "import json, sys; json.loads(sys.stdin.read().splitlines()[-1])"
     run = f"{sys.executable} -m session_scoping --app {RAW}:fixed --json /dev/stdout"
     shell = f'{run} | {sys.executable} -c "{code}"'
     result = subprocess.run(shell, shell=True, cwd=ROOT, capture_output=True, text=True)
-    assert (result.returncode, result.stderr) == (0, "")
+    saved = "--json saved all that was seen: /dev/stdout\n"
+    assert (result.returncode, result.stderr) == (0, saved)
 
 
 def test_a_session_made_at_a_named_line_is_left_alone(run_command: Run) -> None:
@@ -274,6 +293,21 @@ def test_a_logged_in_client_sees_more(run_command: Run) -> None:
     result = run_command(LOGIN, "--client", CLIENT)
     assert result.status == 0
     assert "not reached" not in result.out
+    assert "--client MODULE:FUNCTION" not in result.out
+
+
+def test_a_script_that_starts_its_server_is_only_loaded(
+    zoo: Path, run_command: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (zoo / "script.py").write_text("from zoo import *\napp = create_app()\napp.run()")
+    for before in None, "false":
+        sys.modules.pop("script", None)
+        monkeypatch.delenv("FLASK_RUN_FROM_CLI", raising=False)
+        if before:
+            monkeypatch.setenv("FLASK_RUN_FROM_CLI", before)
+        monkeypatch.setattr("werkzeug.serving.run_simple", lambda *_, **__: 1 / 0)
+        assert run_command("script").status == 0
+        assert os.environ.get("FLASK_RUN_FROM_CLI") == before
 
 
 def test_a_client_can_be_in_another_file_of_the_current_directory(zoo: Path) -> None:
@@ -299,7 +333,22 @@ def test_the_verdict_counts_the_views_that_were_seen(
     )
     result = run_command("half:create_app")
     assert "Closed, list: answers 403" in result.out
+    assert "--client MODULE:FUNCTION" in result.out
     assert "Verdict: sessions are request-scoped, in 1 of 2 views." in result.out
+
+
+def test_a_view_that_shows_its_list_needs_no_login(zoo: Path, run_command: Run) -> None:
+    (zoo / "odd.py").write_text(
+        "from zoo import *\n"
+        "class Odd(FishView):\n"
+        "    can_export, export_types = True, ['odd']\n"
+        "def create_app():\n"
+        "    return zoo(Odd(Fish, db.session))\n"
+        "from zoo import create_app as zoo\n"
+    )
+    result = run_command("odd:create_app")
+    assert "Odd, export odd: answers 302" in result.out
+    assert "--client MODULE:FUNCTION" not in result.out
 
 
 @pytest.mark.parametrize(("answer", "status"), [("y\n", 0), ("n\n", 2), ("", 2)])
@@ -316,8 +365,18 @@ def test_write_asks_first(
     assert result.lines[0] == (
         "--write makes, edits and deletes rows of its own in sqlite://"
     )
+    assert result.lines[1].endswith("is done: --skip ENDPOINT skips a page.")
     refused = "nothing was written: the answer was not yes (--yes answers it)"
     assert result.err.endswith(f"session-scoping: {refused}\n") == (status == 2)
+
+
+def test_the_question_names_what_is_skipped(
+    zoo: Path, run_command: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO("y\n"))
+    result = run_command("zoo:create_app", "--write", "--skip", "fish.*")
+    assert result.lines[1].endswith(" It skips fish.*.")
+    assert "FishView, list: skipped by fish.*" in result.out
 
 
 def test_yes_agrees_to_write(zoo: Path, run_command: Run) -> None:
@@ -327,9 +386,77 @@ def test_yes_agrees_to_write(zoo: Path, run_command: Run) -> None:
     assert "create" in {request.does for request in requests}
 
 
+FORM = """
+from zoo import *
+from flask import abort
+from flask_admin import expose
+
+class Form(FishView):
+    @expose("/new/", methods=("GET", "POST"))
+    def create_view(self):
+        {}
+
+app = create_app(Form(Fish, db.session))
+"""
+
+
+@pytest.mark.parametrize(
+    ("body", "why"),
+    [
+        (
+            "abort(403)",
+            "create form: answers 403: give a test client that may see it, with "
+            "--client MODULE:FUNCTION",
+        ),
+        (
+            "return 'no'",
+            "create form: the page has no form to post\n",
+        ),
+        ("no", "create form: NameError: name 'no' is not defined"),
+    ],
+)
+def test_a_run_that_has_written_nothing_says_why(
+    zoo: Path, run_command: Run, body: str, why: str
+) -> None:
+    (zoo / "form.py").write_text(FORM.format(body))
+    result = run_command("form:app", "--write", "--yes", "--json", "seen.json")
+    assert result.status == 2
+    error = result.err.partition("\n")[2]  # the first line says what is saved
+    assert error.startswith(f"session-scoping: nothing was written: Form, {why}")
+    assert judge(Recording.load("seen.json")).shown
+
+
 def test_a_terminal_without_arrows_gets_the_verdict() -> None:
-    result = run_process(*MODULE, f"{RAW}:broken", PYTHONIOENCODING="ascii")
+    result = run_process(*MODULE, f"{KEPT}:broken", PYTHONIOENCODING="ascii")
     assert (result.status, result.err) == (1, "")
+    assert "kept by:   Admin -> OpenOrderView -> reader" in result.out
+    assert result.out.isascii()
+
+
+def test_github_gets_annotations_and_code_scanning_gets_sarif(
+    zoo: Path, run_command: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The paths begin at the root of the repository, wherever the command runs."""
+    (zoo / ".git").mkdir()
+    (zoo / "web").mkdir()
+    (zoo / "web" / "kept.py").write_text(
+        (ROOT / "tests/apps/raw_session.py").read_text()
+    )
+    monkeypatch.chdir(zoo / "web")
+    monkeypatch.syspath_prepend(zoo / "web")
+    monkeypatch.setenv("GITHUB_ACTIONS", "true")
+    result = run_command("kept:broken", "--sarif", "seen.sarif", "--json", "/dev/null")
+    last = result.out.splitlines()[-1]
+    assert last.startswith(
+        f"::error file=web/kept.py,line={LEAK.line},title=A raw session given to a view"
+        "::ReportView breaks handle, fresh, released.%0A"
+    )
+    assert result.out.count("::error") == 1
+    [found] = json.loads(Path("seen.sarif").read_text())["runs"][0]["results"]
+    [location] = found["locations"]
+    place = location["physicalLocation"]
+    assert place["artifactLocation"]["uri"] == "web/kept.py"
+    assert place["region"]["startLine"] == LEAK.line
 
 
 # ------------------------------------------------------------ interrupts and failures
@@ -362,7 +489,7 @@ def test_ctrl_c_prints_and_saves_the_verdict_so_far(
 ) -> None:
     (zoo / "slow.py").write_text(CTRL_C)
     result = run_command("slow:slow", "--json", "seen.json", "--html", "seen.html")
-    assert (result.status, result.err) == (130, INTERRUPTED)
+    assert (result.status, result.lines[2:]) == (130, [INTERRUPTED.strip()])
     assert "Note: interrupted: this is the verdict so far." in result.out
     assert "Verdict: sessions are request-scoped, in 1 of 2 views." in result.out
     assert "Did not work" not in result.out
@@ -431,9 +558,9 @@ def test_a_failing_view_is_reported_and_the_other_views_are_judged(
     )
     result = run_command("ill:ill")
     assert result.status == 0
-    assert "GET /admin/fish/ (list): ValueError: no fish today" in result.out
+    assert "GET /admin/fish/ (list) and 3 more: ValueError: no fish today" in result.out
     assert re.search(r"^BirdView +holds +holds ", result.out, re.MULTILINE)
-    assert "request-scoped, in 1 of 2 views, but 6 requests did not work." in result.out
+    assert "request-scoped, in 1 of 2 views, but 8 requests did not work." in result.out
 
 
 def test_a_missing_table_is_reported_and_the_other_views_are_judged(
@@ -448,7 +575,7 @@ def test_a_missing_table_is_reported_and_the_other_views_are_judged(
     )
     result = run_command("bare:bare")
     assert result.status == 0
-    assert "(list): OperationalError: (sqlite3.OperationalError) no such table" in (
+    assert "and 3 more: OperationalError: (sqlite3.OperationalError) no such table" in (
         result.out
     )
     assert re.search(r"^BirdView +holds +holds ", result.out, re.MULTILINE)
@@ -487,6 +614,10 @@ BAD = {
         "Could not import 'nowhere': start in the folder that it is in, or name "
         "'path/to/app.py:app'",
         app="nowhere:app",
+    ),
+    "no such file": Bad(
+        "missing/zoo.py does not exist" + GIVE + ", or 'path/to/app.py'",
+        app="missing/zoo.py:app",
     ),
     "a missing module in its imports": Bad(
         f"{LOADS}ModuleNotFoundError: No module named 'nowhere' (bad.py:2)",
@@ -588,6 +719,16 @@ BAD = {
         "bad has an Admin without a SQLAlchemy view: there is no session to watch",
         WITH_ADMIN,
     ),
+    "views that are added under __main__": Bad(
+        "bad has an Admin without a SQLAlchemy view: bad.py:6 is under `if __name__ "
+        '== "__main__"`, which runs only where the file is started as a program: move',
+        f"{WITH_ADMIN}if __name__ == '__main__':\n    Admin.add_view(app, None)\n",
+    ),
+    "an Admin that is made under __main__": Bad(
+        "bad has no Admin: bad.py:5 is under `if __name__",
+        f"{THE_APP}if __name__ == '__main__':\n    from flask_admin import Admin\n"
+        "    Admin(app)\n",
+    ),
     "a database that the app cannot open": Bad(
         f"{LOADS}OperationalError: (sqlite3.OperationalError) unable to open database "
         "file (zoo.py:",
@@ -640,14 +781,53 @@ BAD = {
         "app = create_app(Closed(Fish, db.session))",
     ),
     "views that are closed to this client": Bad(
-        "nothing was seen: Closed, list answers 403: let bad:enter make a test client "
-        "that may see it",
+        "nothing was seen: Closed, list answers 403: check that bad:enter logs in, as "
+        "a user who is allowed to see it",
         f"{SEEN}class Closed(FishView):\n"
         "    def is_accessible(self): return False\n"
         "app = create_app(Closed(Fish, db.session))\n"
         "def enter(app): return app.test_client()",
         options=("--client", "bad:enter"),
     ),
+}
+
+BAD["all endpoints skipped"] = Bad(
+    "nothing was seen: FishView, list skipped by *: skip fewer endpoints\n",
+    SEEN,
+    app="zoo:create_app",
+    options=("--skip", "*"),
+)
+BAD["no file to save in"] = Bad("--json needs a file, not ''\n", options=("--json", ""))
+BAD["an endpoint to skip that is not there"] = Bad(
+    "no endpoint of zoo matches fsh.*, to skip: `flask routes` lists them",
+    f"{SEEN}app = create_app()\n",
+    options=("--skip", "fsh.*"),
+)
+
+BAD |= {
+    f"options: {' '.join(options)}": Bad(
+        message, f"{SEEN}app = create_app()\n", options=options
+    )
+    for options, message in [
+        (("--skip", ""), "--skip needs a pattern, not ''"),
+        (("--leave-alone", ""), "--leave-alone needs a pattern, not ''"),
+        (
+            ("--html", "a", "--json", "./a"),
+            "--html and --json both name './a': name two files",
+        ),
+        (
+            ("--html", "seen.html", "--sarif", "seen.html"),
+            "--html and --sarif both name 'seen.html': name two files",
+        ),
+        (("--json", "--html"), "--json needs a file, not the option --html"),
+        (("--json",), "Option '--json' requires an argument. See "),
+        (
+            ("--no-color=1",),
+            "Option '--no-color' does not take a value. See ",
+        ),
+        (("--colour",), "No such option"),
+        (("zoo:create_app",), "Got unexpected extra argument (zoo:create_app). See"),
+    ]
 }
 
 APP_OF_A_CLIENT = f"{SEEN}app = create_app()\n"
@@ -674,7 +854,8 @@ BAD |= {
             "no function",
             "bad:x",
             "x = 1",
-            "--client bad:x is no function: name a function that takes the app",
+            "--client bad:x is an object of type int: it has to be a function that "
+            "takes the app",
         ),
         (
             "takes nothing",
@@ -698,15 +879,15 @@ BAD |= {
             "returns nothing",
             "bad:enter",
             "def enter(app): pass",
-            "--client bad:enter returns a NoneType: it has to return a test client, as "
+            "--client bad:enter returns None: it has to return a test client, as "
             "app.test_client() does",
         ),
         (
             "returns the app",
             "bad:enter",
             "def enter(app): return app",
-            "--client bad:enter returns a Flask: it has to return a test client, as "
-            "app.test_client() does",
+            "--client bad:enter returns an object of type Flask: it has to return a "
+            "test client, as app.test_client() does",
         ),
     ]
 }
@@ -714,7 +895,6 @@ BAD |= {
 PATHS = {
     "nowhere/seen": "No such file or directory",
     ".": "Is a directory",
-    "": "Is a directory",
     "zoo.py/seen": "Not a directory",
     "x" * 300: "File name too long",
 }
@@ -739,7 +919,7 @@ def test_bad_input_is_an_error_of_one_line(
     (zoo / "seen.json").write_text("an older report")
     reports = [] if "--json" in bad.options else ["--json", "seen.json"]
     reports += [] if "--html" in bad.options else ["--html", "seen.html"]
-    result = run_command(bad.app, *bad.options, *reports)
+    result = run_command(bad.app, *reports, *bad.options)
     assert result.err.startswith(f"session-scoping: {bad.message}")
     assert (result.status, len(result.lines)) == (2, 1)
     assert "request-scoped" not in result.out
@@ -748,11 +928,62 @@ def test_bad_input_is_an_error_of_one_line(
     assert (zoo / "seen.json").read_text() == "an older report"
 
 
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("nothing",), "No such command 'nothing'. See main --help"),
+        (("zoo:app",), "An app is named with --app: --app zoo:app. See main --help"),
+        (("holding",), "it asks a running app: flask --app APP session-scoping"),
+        (("zoo.py",), "An app is named with --app: --app zoo.py. See main --help"),
+        (("check",), "name the app: --app MODULE:NAME"),
+        (("--faults",), "name the app: --app MODULE:NAME"),
+        (("verdict", "--app", "zoo"), "No such option"),
+        (("verdict", "now"), "Got unexpected extra argument (now). See main verdict"),
+        (("fork",), "Missing argument 'PATH'. See main fork --help"),
+        (
+            ("explain", "nothing"),
+            "there is no page 'nothing': `session-scoping explain",
+        ),
+    ],
+)
+def test_a_wrong_command_line_is_an_error_of_one_line(
+    arguments: tuple[str, ...], message: str
+) -> None:
+    result = CliRunner().invoke(main, arguments)
+    assert result.output.startswith(f"session-scoping: {message}")
+    assert (result.exit_code, result.output.count("\n")) == (2, 1)
+
+
+@pytest.mark.parametrize("arguments", [(), ("-h",), ("check", "-h"), ("fork", "-h")])
+def test_the_help_is_complete(arguments: tuple[str, ...]) -> None:
+    result = CliRunner().invoke(main, arguments)
+    assert result.exit_code == 0
+    assert result.stdout.startswith("Usage: main ")
+    assert "..." not in result.stdout.partition("\n")[2]
+
+
 def test_bad_input_in_a_process_is_an_error(zoo: Path) -> None:
     bad = BAD["an error in its import"]
     (zoo / "bad.py").write_text(bad.code)
     error = f"session-scoping: {bad.message}\n"
     assert run_process(*MODULE, "bad", folder=zoo) == Result(2, "", error)
+
+
+def test_holding_of_an_app_that_does_not_load_is_an_error(
+    zoo: Path, run_flask: Run
+) -> None:
+    bad = BAD["an error in its import"]
+    (zoo / "bad.py").write_text(bad.code)
+    result = run_flask("--app", "bad", "session-scoping", "holding")
+    assert (result.status, result.out, result.err.count("\n")) == (2, "", 1)
+    assert "the app does not load: " in result.err
+
+
+def test_help_in_flask_lists_the_commands(zoo: Path, run_flask: Run) -> None:
+    result = run_flask("session-scoping", "--help")
+    assert result.status == 0
+    assert "holding" in result.out
+    assert "session-scoping check --help" in " ".join(result.out.split())
 
 
 def test_bad_input_of_flask_is_an_error(zoo: Path, run_flask: Run) -> None:
@@ -787,9 +1018,11 @@ def test_a_function_that_makes_no_app_is_an_error(
     """An app can have a `flask.cli.FlaskGroup` with such a function."""
     make: t.Any = lambda: 1  # noqa: E731
     group = FlaskGroup(create_app=make, set_debug_flag=False, load_dotenv=False)
-    group.add_command(check, "session-scoping")
+    group.add_command(in_flask, "session-scoping")
     assert exit_status(group, ["session-scoping"]) == 2
-    error = f"session-scoping: not a Flask app, but a int{GIVE}\n"
+    error = (
+        f"session-scoping: the app is an object of type int, not a Flask app{GIVE}\n"
+    )
     assert capsys.readouterr().err == error
 
 

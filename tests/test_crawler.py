@@ -4,7 +4,6 @@
 
 import threading
 import typing as t
-from contextlib import suppress
 from pathlib import Path
 from uuid import UUID
 
@@ -22,10 +21,13 @@ from sqlalchemy.engine import Engine
 from sqlalchemy.orm import declarative_base
 from sqlalchemy.orm import relationship
 from sqlalchemy.orm import scoped_session
+from sqlalchemy.orm import Session
 from sqlalchemy.orm import sessionmaker
 from sqlalchemy.pool import QueuePool
+from werkzeug.wsgi import ClosingIterator
 
 from flask_admin import Admin
+from flask_admin import AdminIndexView
 from flask_admin import BaseView
 from flask_admin import expose
 from flask_admin.contrib.fileadmin import FileAdmin
@@ -33,8 +35,6 @@ from flask_admin.contrib.sqla import ModelView
 from session_scoping import judge
 from session_scoping import record
 from session_scoping import Verdict
-from session_scoping.drive.driven import READS
-from session_scoping.drive.driven import WriteStopped
 from session_scoping.drive.operations import absent_id
 from session_scoping.errors import CannotTell
 from session_scoping.recording import Recording
@@ -110,68 +110,6 @@ def make_shop(tmp_path: Path) -> t.Iterator[MakeShop]:
         shop.engine.dispose()
 
 
-def in_the_view(shop: Shop) -> str:
-    shop.write()
-    return "done"
-
-
-def on_a_thread(shop: Shop) -> str:
-    def work() -> None:
-        with suppress(Exception):
-            shop.write()
-
-    thread = threading.Thread(target=work)
-    thread.start()
-    thread.join()
-    return "done"
-
-
-def by_a_request_of_its_own(shop: Shop) -> str:
-    return shop.app.test_client().get("/write").get_data(as_text=True)
-
-
-def when_the_answer_is_sent(shop: Shop) -> flask.Response:
-    response = flask.Response("done")
-    response.call_on_close(shop.write)
-    return response
-
-
-@pytest.mark.parametrize(
-    "page",
-    [in_the_view, on_a_thread, by_a_request_of_its_own, when_the_answer_is_sent],
-    ids=lambda page: page.__name__,
-)
-def test_a_write_during_reading_is_stopped(
-    page: t.Callable[[Shop], t.Any], make_shop: MakeShop
-) -> None:
-    shop = make_shop(page)
-    verdict = shop.verdict()
-    assert shop.rows() == 0
-    assert verdict.stopped
-    assert not verdict.holds
-
-
-def test_a_statement_before_the_first_request_is_checked_too(
-    make_shop: MakeShop,
-) -> None:
-    """A thread of the app may send it."""
-    shop = make_shop()
-    rows: list[int] = []
-
-    class Client(FlaskClient):
-        def open(self, *args: t.Any, **options: t.Any) -> t.Any:
-            if not rows:
-                rows.append(shop.rows())
-                with pytest.raises(WriteStopped):
-                    shop.write()
-            return super().open(*args, **options)
-
-    recording = record(shop.app, client=lambda app: Client(app, flask.Response))
-    assert rows == [shop.rows()] == [0]
-    note = f"a write before the first request was stopped: {INSERT}"
-    assert recording.notes == [note]
-
-
 def test_the_error_of_a_client_that_does_not_reach_the_app_is_reported(
     make_shop: MakeShop,
 ) -> None:
@@ -185,42 +123,21 @@ def test_the_error_of_a_client_that_does_not_reach_the_app_is_reported(
         record(shop.app, client=lambda app: Client(app, flask.Response))
 
 
-@pytest.mark.parametrize(
-    "sql",
-    [
-        "INSERT INTO note VALUES (1)",
-        "  -- a remark\n UPDATE note SET id = 1",
-        "/* why */ DELETE FROM note",
-        "WITH one AS (SELECT 1) INSERT INTO note SELECT * FROM one",
-        "WITH one AS (SELECT 1) REPLACE INTO note SELECT * FROM one",
-        "PRAGMA user_version = 7",
-        "EXPLAIN ANALYZE DELETE FROM note",
-        "SELECT * INTO other FROM note",
-        "SELECT 1; DELETE FROM note",
-        "COMMIT; DROP TABLE note",
-        "CREATE TABLE other (id INTEGER)",
-        "CALL something()",
-    ],
-)
-def test_a_statement_that_can_write_does_not_count_as_reading(sql: str) -> None:
-    assert not READS.match(sql)
+def test_a_middleware_that_removes_the_session_at_the_end_is_sound(
+    make_shop: MakeShop,
+) -> None:
+    """It does so when the server closes the response, and not when the app returns."""
+    shop = make_shop()
+    shop.app.teardown_appcontext_funcs.clear()
+    before: t.Any = shop.app.wsgi_app
 
+    def middleware(environ: t.Any, start_response: t.Any) -> t.Any:
+        return ClosingIterator(before(environ, start_response), [shop.session.remove])
 
-@pytest.mark.parametrize(
-    "sql",
-    [
-        "SELECT * FROM note",
-        "SELECT 1;",
-        "(SELECT 1 LIMIT 1) UNION (SELECT 2 LIMIT 1)",
-        "WITH one AS (SELECT 'DELETE' AS word) SELECT * FROM one",
-        "PRAGMA foreign_keys",
-        "-- a remark\nSELECT 1",
-        "SHOW TABLES",
-        "EXPLAIN SELECT 1",
-    ],
-)
-def test_a_statement_that_reads_counts_as_reading(sql: str) -> None:
-    assert READS.match(sql)
+    shop.app.wsgi_app = middleware  # type: ignore[method-assign]
+    verdict = shop.verdict()
+    assert verdict.holds, verdict.sentence
+    assert all(request.ended for request in verdict.recording.requests)
 
 
 def test_a_page_that_logs_out_comes_last(make_shop: MakeShop) -> None:
@@ -229,6 +146,73 @@ def test_a_page_that_logs_out_comes_last(make_shop: MakeShop) -> None:
     names = [request.does for request in record(shop.app).requests]
     assert names[-1].startswith("page ")
     assert not any(name.startswith("page ") for name in names[: names.index("list")])
+
+
+class Members:
+    """An app whose views need a login, with pages that end it, and a leak."""
+
+    def __init__(self, folder: Path, ends_login: str) -> None:
+        """``ends_login``: the name of a page that ends the login."""
+        self.app = app = flask.Flask("members")
+        app.secret_key = "members"
+        engine = create_engine(f"sqlite:///{folder / 'members.db'}")
+        session: t.Any = scoped_session(sessionmaker(engine))
+        Base.metadata.create_all(engine)
+        app.teardown_appcontext(lambda error: session.remove())
+        tickets: set[str] = set()  # of those who are logged in
+        self.tickets = tickets
+
+        class Private:
+            def is_accessible(self) -> bool:
+                return flask.session.get("ticket") in tickets
+
+        class Leaves:
+            @expose(f"/{ends_login}")
+            def leave(self) -> str:
+                tickets.clear()  # everywhere
+                return "Bye"
+
+        class Index(Leaves, AdminIndexView):
+            pass
+
+        class NoteView(Private, ModelView):
+            def on_model_change(self, form: t.Any, model: t.Any, created: bool) -> None:
+                Session(engine).query(Note).all()
+
+        class Stats(Leaves, Private, BaseView):
+            @expose("/")
+            def index(self) -> str:
+                return str(Session(engine).query(Note).count())
+
+        admin = Admin(app, index_view=Index(name="Members"))
+        admin.add_view(NoteView(Note, session, endpoint="note"))
+        admin.add_view(Stats(name="Stats", endpoint="stats"))
+
+    def enter(self, app: flask.Flask) -> FlaskClient:
+        client = app.test_client()
+        with client.session_transaction() as kept:
+            kept["ticket"] = str(len(self.tickets))
+            self.tickets.add(kept["ticket"])
+        return client
+
+
+@pytest.mark.parametrize("ends_login", ["logout/", "sign-off", "bye"])
+def test_a_page_that_ends_the_login_hides_nothing(
+    tmp_path: Path, ends_login: str
+) -> None:
+    members = Members(tmp_path, ends_login)
+    recording = record(members.app, client=members.enter, write=True)
+    verdict = judge(recording)
+    found = {
+        verdict.label(view): request.does
+        for violation in verdict.violations
+        for view in [violation.view]
+        for request in [recording.requests[violation.requests[0]]]
+    }
+    assert found == {"NoteView": "create", "Stats": "page index"}
+    done = [request.does for request in recording.requests]
+    is_last = done.index("page leave") > done.index("create")
+    assert is_last == (ends_login != "bye")
 
 
 def test_a_missing_row_is_opened(make_shop: MakeShop) -> None:

@@ -6,26 +6,31 @@ import re
 import shlex
 import subprocess
 import sys
+from importlib.metadata import metadata
 from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 
+from session_scoping.rules.causes import CAUSES
 from session_scoping.rules.rules import Rule
-from tests.apps import APPS
-from tools.documents import anchors
+from tests.test_wheel import EXPECTED as OF_UPGRADES
 from tools.documents import Block
 from tools.documents import blocks
-from tools.documents import broken_links
-from tools.documents import causes
 from tools.documents import code
-from tools.documents import DOCUMENTS
-from tools.documents import FIRST
-from tools.documents import links
-from tools.documents import ROOT
 from tools.documents import same
-from tools.documents import text_of
+from tools.links import anchors
+from tools.links import broken_links
+from tools.links import DOCUMENTS
+from tools.links import FIRST
+from tools.links import INVESTIGATION
+from tools.links import links
+from tools.links import ROOT
+from tools.links import text_of
+from tools.pages import pages
+from tools.pages import regions
 from tools.screenshots import fingerprint
+from tools.screenshots import fingerprint_of_monitor
 from tools.screenshots import FINGERPRINTS
 from tools.screenshots import report
 
@@ -85,16 +90,46 @@ def test_all_code_is_python(document: str) -> None:
     assert broken == []
 
 
-def test_the_page_of_causes_lists_the_causes_of_the_code() -> None:
-    text = text_of("docs/causes.md")
-    assert causes(text) == text, "run `make docs`"
+def test_the_pages_of_rules_and_causes_are_made_of_the_code() -> None:
+    made = pages()
+    stale = [
+        path.name
+        for path, text in made.items()
+        if not path.exists() or path.read_text(encoding="utf-8") != text
+    ]
+    assert stale == [], "run `make docs`"
+    folders = (ROOT / "docs" / "rules", ROOT / "docs" / "causes")
+    there = {path for folder in folders for path in folder.iterdir()}
+    assert there == {*made} - {ROOT / "docs" / "causes.md"}, "delete the others"
 
 
-@pytest.mark.parametrize("document", DOCUMENTS)
-def test_links_inside_the_repository_have_a_target(document: str) -> None:
-    text = text_of(document)
-    assert links(text)
-    assert broken_links(document, text) == []
+def test_the_page_of_a_cause_shows_the_code_that_breaks() -> None:
+    shown = [page for _, page in regions()]
+    assert sorted(shown) == sorted({cause.page for cause in CAUSES} - {"flask-admin"})
+
+
+@pytest.mark.parametrize("document", [INVESTIGATION, "docs/causes.md"])
+def test_a_document_says_the_sentence_of_each_rule(document: str) -> None:
+    for rule in Rule:
+        assert rule.sentence in text_of(document)
+
+
+@pytest.mark.parametrize("rule", Rule)
+def test_the_page_of_a_rule_shows_it_broken_and_fixed(rule: Rule) -> None:
+    page = f"docs/rules/{rule}.md"
+    assert f"**Right:** {rule.sentence}\n" in text_of(page)
+    [block] = blocks(page)
+    broken, fixed = block.output.splitlines()
+    assert rule in broken.partition("broken")[2]
+    assert "sessions are request-scoped" in fixed
+
+
+def test_links_inside_the_repository_have_a_target() -> None:
+    assert all(links(text_of(document)) for document in FIRST)
+    broken = {
+        document: broken_links(document, text_of(document)) for document in DOCUMENTS
+    }
+    assert {name: targets for name, targets in broken.items() if targets} == {}
 
 
 def test_a_document_links_to_every_document() -> None:
@@ -141,6 +176,28 @@ def test_a_picture_shows_the_report(name: str) -> None:
     assert fingerprint(report(name)) == known[name], "run `make docs`"
 
 
+@on_another_stack
+def test_a_picture_shows_the_page_of_the_monitor() -> None:
+    """The monitor would stay in this process, and watch the other tests."""
+    known = json.loads(FINGERPRINTS.read_text(encoding="utf-8"))
+    code = (
+        "from tools.screenshots import fingerprint_of_monitor, leaking_shop\n"
+        "print(fingerprint_of_monitor(leaking_shop()[1]))"
+    )
+    command = [sys.executable, "-W", "ignore", "-c", code]
+    printed = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert printed.stdout.strip() == known["monitor"], "run `make docs`"
+
+
+def test_a_changed_page_of_the_monitor_has_another_fingerprint() -> None:
+    page = "<h1>Sessions</h1> Process 7 of the app <td>0.5</td> x='12.5' 0.001 s: shop"
+    same = page.replace("7", "8").replace("0.5", "1.25").replace("0.001", "0.002")
+    assert fingerprint_of_monitor(page) == fingerprint_of_monitor(same)
+    for old, new in (("12.5", "25.0"), ("of the app", "of it"), ("shop", "shelf")):
+        changed = page.replace(old, new)
+        assert fingerprint_of_monitor(page) != fingerprint_of_monitor(changed)
+
+
 def test_a_changed_report_has_another_fingerprint() -> None:
     page = (
         '<style>a { width: 1.5em }</style>\n<script id="data">{"ended": 1.5}</script>'
@@ -173,19 +230,54 @@ COMMANDS = {
 }
 
 
+# The other commands, and a file that runs them.
+ELSEWHERE = {
+    "make verdict": ".ci/run",
+    "make test": ".ci/run",
+    "python reproduction_script.py": "SUMMARY.md",
+    "session-scoping verdict": "Makefile",
+    "pytest": "Makefile",
+}
+# tests/test_wheel.py installs the package so, with uv.
+INSTALLING = [
+    "pip install '.[test]'",
+    "pip freeze --exclude-editable > ../have.txt; pip install . -c ../have.txt",
+    "pip install '.[upgrade]'",
+]
+FORK = [
+    "cp flask_admin/tests/sqla/test_session_scoping.py "
+    "YOUR-CHECKOUT/flask_admin/tests/sqla/",
+    "cd YOUR-CHECKOUT && pytest flask_admin/tests/sqla/test_session_scoping.py",
+]
+
+
 def readme_commands() -> list[str]:
     scripts = re.findall(r"^```sh\n(.*?)^```$", text_of("README.md"), re.M | re.S)
     lines = [line for script in scripts for line in script.splitlines()]
-    known = "flask ", "pytest -"
-    return [
-        shlex.join(shlex.split(line, comments=True))
-        for line in lines
-        if line.startswith(known)
-    ]
+    return [" ".join(re.split(r" +#", line)[0].split()) for line in lines]
 
 
-def test_the_commands_of_the_readme_on_an_app_are_run() -> None:
-    assert readme_commands() == [*COMMANDS]
+def test_every_command_of_the_readme_is_run() -> None:
+    known = [*COMMANDS, *OF_UPGRADES, *ELSEWHERE, *INSTALLING, *FORK]
+    assert sorted(readme_commands()) == sorted(known)
+    for command, file in ELSEWHERE.items():
+        assert command in text_of(file)
+    extras = re.findall(r"\.\[([\w-]+)\]", " ".join(known))
+    assert {*extras} <= {
+        *metadata("flask-admin-session-scoping").get_all("Provides-Extra", [])
+    }
+
+
+def test_the_module_runs_where_the_readme_copies_it(tmp_path: Path) -> None:
+    (tmp_path / "flask_admin/tests/sqla").mkdir(parents=True)
+    copy, run = [line.replace("YOUR-CHECKOUT", str(tmp_path)) for line in FORK]
+    python = f"{sys.executable} -m pytest"
+    run = run.replace("&& pytest", f"&& {python} -q -p no:randomly -k three_requests")
+    done = subprocess.run(
+        ["sh", "-c", f"{copy} && {run}"], cwd=ROOT, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "passed" in done.stdout
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -212,19 +304,18 @@ def test_a_command_on_an_app_runs_with_the_login_client_of_the_readme(
     assert message in done.stdout + done.stderr
 
 
-@pytest.mark.parametrize("rule", Rule)
-def test_the_example_of_a_rule_breaks_it(rule: str) -> None:
-    """Try the examples that the investigation names."""
-    text = text_of("SESSION_SCOPING_INVESTIGATION.md")
-    [described] = re.findall(rf"^### `{rule}`\n(.*?)^##", text, re.M | re.S)
-    [app] = re.findall(r"\]\((tests/apps/\w+\.py)\)", described)
-    breaks = {
-        name
-        for example in APPS
-        if example.rule and example.file == ROOT / app
-        for name in (example.rule, *example.also)
-    }
-    assert rule in breaks
+@pytest.mark.parametrize("document", ["README.md", "CONTRIBUTING.md"])
+def test_the_files_that_a_document_names_exist(document: str) -> None:
+    named = re.findall(
+        r"`([\w.-]+(?:/[\w.-]+)*(?:/|\.(?:py|html|css|js)))`", text_of(document)
+    )
+    ours = [name for name in named if name not in {"__init__.py", "shop_login.py"}]
+    homes = ROOT, ROOT / "session_scoping"
+    missing = [
+        name for name in ours if not any((home / name).exists() for home in homes)
+    ]
+    assert len(ours) > 5
+    assert missing == []
 
 
 def test_every_make_target_is_described() -> None:

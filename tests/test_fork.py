@@ -75,9 +75,9 @@ def test_what_fails_in_a_checkout_is_printed(sdist: Sdist) -> None:
     (checkout / HOME / "conftest.py").write_text("raise ValueError('no fixtures')")
     result = run_fork(checkout)
     assert result.exit_code == 1, result.output
-    assert "ruff check   FAILS" in result.output
+    assert "ruff check   fails" in result.output
     assert "D103" in result.output
-    assert "pytest       FAILS" in result.output
+    assert "pytest       fails" in result.output
     assert "no fixtures" in result.output
 
 

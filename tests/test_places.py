@@ -268,6 +268,17 @@ def test_calls_within_this_package_do_not_move_the_line(calls: int) -> None:
     assert found == ((place, place), place, (Maker.HAND, place, place))
 
 
+def test_a_line_is_forgotten_with_its_code() -> None:
+    """A template that is compiled for each request has new code each time."""
+    known = Places(call.__code__)
+    for _ in range(3):
+        names: dict[str, t.Any] = {"here": known.here}
+        exec(compile("place = here()", __file__, "exec"), names)
+        assert names["place"][0].line == 1
+        del names
+    assert len(known.known) < 3
+
+
 def test_a_search_on_other_threads_keeps_no_frame_alive() -> None:
     """Its variables can be sessions, which live until garbage is collected."""
 
@@ -299,3 +310,8 @@ def test_a_method_of_this_package_can_be_extracted(
     after = verdict_on(tmp_path / "again", code, where).violations
     assert before
     assert after == before
+
+
+def test_the_tests_of_flask_admin_are_not_flask_admin() -> None:
+    assert Place("flask_admin/contrib/sqla/view.py", 1, "get_list").of_flask_admin
+    assert not Place("flask_admin/tests/conftest.py", 35, "begin").of_flask_admin

@@ -1,5 +1,6 @@
 """The pytest plugin, tried in suites of the tests."""
 
+import gc
 import os
 import subprocess
 import sys
@@ -13,6 +14,7 @@ import pytest
 import session_scoping.plugin.app_suite  # noqa: F401  (once: a suite of a test forgets its imports)
 from session_scoping import Recorder
 from tests.apps import APPS
+from tests.apps import captured_at_startup as shop
 from tests.apps import CONTEXT
 
 pytest_plugins = ["pytester"]
@@ -410,10 +412,267 @@ def test_a_test_in_an_app_context_is_not_judged(
     assert_printed(
         result,
         "nothing is known of 1 test that made requests inside an app context",
+        "more: session-scoping explain outer-context",
         "::test_in_a_context",
         "each request brings an app context of its own",
     )
     assert "test_fixed" not in result.stdout.str().partition("nothing is known")[2]
+
+
+IN_CONTEXT = """\
+    import flask
+    import pytest
+    from conftest import shop
+    @pytest.fixture(scope="module", autouse=True)
+    def pages(app):
+        @app.get("/rows")
+        def rows():
+            flask.g.name = "of the request"
+            def read():
+                for order in shop.db.session.query(shop.Order):
+                    yield str(order.id)
+                yield flask.g.name + flask.request.path
+            return flask.Response(flask.stream_with_context(read()))
+        @app.get("/login")
+        def login():
+            flask.session["user"] = 1
+            return str("test" in flask.g)
+    @pytest.fixture(autouse=True)
+    def context(app, broken):
+        with broken.app_context(), app.app_context():
+            flask.g.test = True
+            yield
+            assert flask.g.test
+    def test_lists(app):
+        client = app.test_client()
+        for _ in range(2):
+            assert client.get("/admin/order/").status_code == 200
+            assert shop.db.session.query(shop.Order).count()
+    def test_sees_its_request(app):
+        with app.test_client() as client:
+            assert client.get("/login").text == "False"
+            assert flask.session["user"] == 1 and flask.request.path == "/login"
+            assert "test" not in flask.g
+            assert shop.db.session.query(shop.Order).count()
+            assert client.get("/admin/order/").status_code == 200
+        assert flask.g.test
+    def test_reads_a_stream(app):
+        assert app.test_client().get("/rows").text.endswith("of the request/rows")
+        with app.test_client() as client:
+            assert client.get("/rows").text.endswith("of the request/rows")
+    def test_drops_a_stream(app):
+        with app.test_client() as client:
+            response = client.get("/rows")
+            next(response.response)
+            response.close()
+    def test_leaks(broken):
+        with broken.app_context():
+            assert broken.test_client().get("/admin/order/").status_code == 200
+"""
+
+
+@pytest.mark.parametrize("more", ["", "-p xdist -n 2", "ini"])
+def test_a_request_has_a_context_of_its_own(
+    pytester: pytest.Pytester, run_suite: Run, more: str
+) -> None:
+    """The tests of a suite that holds an app context are judged, too."""
+    pytester.makeconftest(SHOP)
+    pytester.makepyfile(IN_CONTEXT)
+    blind = run_suite("--session-scoping", "-W", "ignore")
+    assert_printed(blind, "nothing is known of", "--session-scoping-own-context")
+    if more == "ini":
+        pytester.makeini("[pytest]\nsession_scoping_own_context = true")
+    options = more.split() if more != "ini" else []
+    if more != "ini":
+        options.append("--session-scoping-own-context")
+    result = run_suite("--session-scoping", "-W", "ignore", *options)
+    result.assert_outcomes(passed=4, failed=1)
+    assert_printed(result, "OpenOrderView breaks single, fresh, released", LINE)
+    assert "nothing is known of" not in result.stdout.str()
+
+
+def test_a_test_case_may_push_a_context_and_keep_what_a_template_was_given(
+    pytester: pytest.Pytester, run_suite: Run
+) -> None:
+    """Its base class may be in a file of the app, which is not named as a test."""
+    pytester.makepyfile(
+        support="""
+        import unittest
+        from flask import template_rendered
+        from tests.apps import captured_at_startup as shop
+        class Case(unittest.TestCase):
+            @classmethod
+            def setUpClass(cls):
+                cls.app = shop.fixed()
+                template_rendered.connect(cls.keep, cls.app, weak=False)
+            @classmethod
+            def tearDownClass(cls):
+                template_rendered.disconnect(cls.keep, cls.app)
+            @classmethod
+            def keep(cls, app, context, **_):
+                cls.given = context
+            def setUp(self):
+                self.context = self.app.test_request_context()
+                self.context.push()
+            def tearDown(self):
+                self.context.pop()
+        """,
+        test_cases="""
+        from support import Case
+        class TestOrders(Case):
+            def test_list(self):
+                assert self.app.test_client().get("/admin/order/").status_code == 200
+                assert self.given["data"]
+        """,
+    )
+    result = run_suite("--session-scoping", "-W", "ignore")
+    result.assert_outcomes(passed=1)
+    assert_printed(result, "nothing is known of 1 test")
+    own = "--session-scoping-own-context"
+    result = run_suite("--session-scoping", "-W", "ignore", own)
+    result.assert_outcomes(passed=1)
+    assert "nothing is known of" not in result.stdout.str()
+
+
+def test_what_a_test_shares_with_its_request_is_hinted_at_if_it_fails(
+    pytester: pytest.Pytester, run_suite: Run
+) -> None:
+    pytester.makepyfile("""
+        import flask
+
+        def test_shares_g():
+            app = flask.Flask("shop")
+            app.add_url_rule("/", "page", lambda: flask.g.get("name", "nobody"))
+            with app.app_context():
+                flask.g.name = "Ada"
+                assert app.test_client().get("/").text == "Ada"
+    """)
+    options = "--session-scoping", "--session-scoping-own-context"
+    result = run_suite(*options)
+    result.assert_outcomes(failed=1)
+    assert_printed(result, "A test fails by that if it shares `flask.g`")
+    result = run_suite("--session-scoping")
+    result.assert_outcomes(passed=1)
+    assert "of its own" not in result.stdout.str()
+
+
+def test_plain_tests_may_push_a_context_and_keep_what_a_template_was_given(
+    pytester: pytest.Pytester, run_suite: Run
+) -> None:
+    """A base class and a fixture may be in a file which is not named as a test."""
+    pytester.makeconftest('pytest_plugins = ["support"]')
+    pytester.makepyfile(
+        support="""
+        import pytest
+        from tests.apps import captured_at_startup as shop
+        class Base:
+            def setup_method(self):
+                self.app = shop.fixed()
+                self.context = self.app.app_context()
+                self.context.push()
+            def teardown_method(self):
+                self.context.pop()
+        @pytest.fixture
+        def pushed(request):
+            app = shop.fixed()
+            context = app.app_context()
+            context.push()
+            request.addfinalizer(context.pop)
+            return app
+        """,
+        test_plain="""
+        from flask import template_rendered
+        from support import Base
+        from tests.apps import captured_at_startup as shop
+        KEPT = []
+        class TestOrders(Base):
+            def test_list(self):
+                for _ in range(2):
+                    with self.app.test_client() as client:
+                        assert client.get("/admin/order/").status_code == 200
+        class TestTemplates:
+            @classmethod
+            def keep(cls, app, context, **_):
+                cls.given = context
+            def test_list(self):
+                app = shop.fixed()
+                with template_rendered.connected_to(self.keep, app):
+                    app.test_client().get("/admin/order/")
+                assert self.given["data"]
+        def test_of_a_module():
+            app = shop.fixed()
+            def keep(app, context, **_):
+                KEPT.append(context)
+            with template_rendered.connected_to(keep, app):
+                app.test_client().get("/admin/order/")
+            assert KEPT[0]["data"]
+        def test_fixture(pushed):
+            for _ in range(2):
+                pushed.test_client().get("/admin/order/")
+        """,
+    )
+    result = run_suite("--session-scoping", "-W", "ignore", "-p", "no:randomly")
+    result.assert_outcomes(passed=4)
+    assert_printed(result, "nothing is known of 2 tests")
+
+
+def test_a_session_that_only_the_log_of_an_error_keeps_is_not_reported(
+    pytester: pytest.Pytester, run_suite: Run
+) -> None:
+    pytester.makepyfile("""
+        from tests.apps.scopes import teardown_skipped_fixed
+
+        def test_error_page():
+            client = teardown_skipped_fixed().test_client()
+            assert client.get("/admin/page/").status_code == 500
+    """)
+    run_suite("--session-scoping").assert_outcomes(passed=1)
+
+
+def test_a_healthy_suite_is_watched_without_a_full_garbage_collection(
+    pytester: pytest.Pytester, run_suite: Run
+) -> None:
+    """It looks at every object of the process, and would take most of the time."""
+    pytester.makeconftest(SHOP)
+    pytester.makepyfile("""
+        import gc
+        import pytest
+        from conftest import shop
+        full = []
+        def count(phase, info):
+            if phase == "start" and info["generation"] > 0:
+                full.append(info)
+        @pytest.fixture(scope="module", autouse=True)
+        def counted(app):
+            app.test_client().get("/admin/order/")
+            gc.collect()
+            gc.callbacks.append(count)
+            yield
+            gc.callbacks.remove(count)
+        def get(app):
+            assert app.test_client().get("/admin/order/").status_code == 200
+        @pytest.mark.parametrize("n", range(5))
+        def test_fixed(app, n):
+            get(app)
+        @pytest.fixture
+        def context(app):
+            with app.app_context():
+                yield
+        @pytest.fixture
+        def rows(context):
+            return shop.db.session.query(shop.Order).all()
+        def test_in_a_context(app, context):
+            get(app)
+        def test_with_rows(app, rows):
+            get(app)
+            shop.db.session.remove()
+            assert rows
+        def test_none_was_made():
+            assert not full
+    """)
+    before = gc.get_threshold()
+    run_suite("--session-scoping").assert_outcomes(passed=8)
+    assert gc.get_threshold() == before
 
 
 def test_a_session_that_conftest_opens_when_it_is_imported_is_reported(
@@ -499,6 +758,105 @@ def test_only_the_tests_of_a_broken_view_fail(run_suite: Run) -> None:
     assert_printed(alone, LINE)
 
 
+def test_a_failing_test_prints_its_own_finding(run_suite: Run) -> None:
+    """Once, and nothing of other views and of what holds."""
+    result = run_suite(f"{LEAK}::OpenOrderView::list, searched")
+    output = result.stdout.str()
+    assert output.count("a session kept beyond its request") == 1
+    assert output.count("Something in the app keeps a session") == 1
+    for noise in "AdminIndexView", "not reached", "holds", "Note: two", "Verdict:":
+        assert noise not in output
+
+
+@pytest.mark.parametrize("more", ["", "-p xdist -n 2", "-p pytest_randomly"])
+def test_the_id_of_a_test_runs_that_test_alone(
+    pytester: pytest.Pytester, run_suite: Run, more: str
+) -> None:
+    """It names the app, too. An id of a view names all its tests."""
+    pytester.makepyfile("def test_beside(): pass")
+    all_tests = run_suite(f"--session-scoping-app={LEAK}", "-rA", *more.split())
+    words = (line.partition(" ")[::2] for line in all_tests.outlines)
+    ids = [
+        name.partition(" - ")[0]
+        for outcome, name in words
+        if outcome in {"PASSED", "FAILED"} and name.startswith(LEAK)
+    ]
+    assert len(ids) == 12
+    for name in ids[0], ids[-1]:
+        alone = run_suite(name, "-rA", *more.split())
+        outcomes = alone.parseoutcomes()
+        assert outcomes.get("passed", 0) + outcomes.get("failed", 0) == 1
+        assert name in alone.stdout.str()
+    view = run_suite(f"{LEAK}::OpenOrderView", *more.split())
+    assert view.parseoutcomes().items() >= {"passed": 3, "failed": 7}.items()
+    beside = pytester.path.name.rstrip("0123456789") + ".py"
+    both = run_suite(f"{LEAK}::AdminIndexView", beside, *more.split())
+    assert both.parseoutcomes()["passed"] == 2
+
+
+def test_the_id_of_a_test_has_the_client_of_the_suite(
+    pytester: pytest.Pytester, run_suite: Run
+) -> None:
+    pytester.makeini("[pytest]\ntestpaths = tests_of_login")
+    tests = pytester.mkdir("tests_of_login")
+    (tests / "conftest.py").write_text(dedent(LOGGED_IN))
+    (tests / "test_beside.py").write_text("def test_beside(): pass")
+    result = run_suite("tests.apps.login:fixed::UserView::list")
+    assert result.parseoutcomes()["passed"] == 1
+
+
+def test_the_id_of_no_test_is_a_usage_error(run_suite: Run) -> None:
+    result = run_suite(f"{LEAK}::OpenOrderView::lists")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(
+        [f"ERROR: session scoping: there is no test {LEAK}::OpenOrderView::lists: *"]
+    )
+
+
+@pytest.mark.parametrize("more", ["", "-p xdist -n 2"])
+def test_github_gets_an_annotation_for_each_finding(
+    pytester: pytest.Pytester,
+    run_suite: Run,
+    monkeypatch: pytest.MonkeyPatch,
+    more: str,
+) -> None:
+    """Also for a finding beside a failure, but not for a failure that is expected."""
+    source = Path(shop.__file__).read_text()
+    pytester.makepyfile(shop=source, known=source, beside=source)
+    pytester.makepyfile("""
+        import beside, known, pytest, shop
+        def get(app, status=200):
+            assert app.test_client().get("/admin/order/").status_code == status
+        def test_leaks(session_scoping):
+            session_scoping.check(shop.broken())
+        def test_leaks_again():
+            get(shop.broken())
+        def test_leaks_and_fails():
+            get(beside.broken(), 201)
+        @pytest.mark.xfail
+        def test_is_known_to_leak():
+            get(known.broken())
+    """)
+    options = ("--session-scoping", "--session-scoping-app=shop:broken", *more.split())
+    assert "::error" not in run_suite(*options).stdout.str()
+    monkeypatch.setenv("GITHUB_ACTIONS", "true")
+    found = [line for line in run_suite(*options).outlines if "::error" in line]
+    number = LINE.rpartition(":")[2]
+    beyond = f"line={number},title=A session kept beyond its request::"
+    for file in "shop.py", "beside.py":
+        assert any(line.startswith(f"::error file={file},{beyond}") for line in found)
+    assert not any("known.py" in line for line in found)
+    assert len(found) == len({line.split("::")[1] for line in found})
+
+
+def test_an_option_without_effect_is_a_usage_error(run_suite: Run) -> None:
+    result = run_suite("--session-scoping-own-context")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(
+        ["ERROR: session scoping: --session-scoping-own-context has no effect without*"]
+    )
+
+
 def test_building_the_app_is_a_test(run_suite: Run) -> None:
     [known] = [app for app in APPS if app.name == "seeded_at_start:broken"]
     result = run_suite(f"--session-scoping-app={known.target}", "-v")
@@ -506,6 +864,77 @@ def test_building_the_app_is_a_test(run_suite: Run) -> None:
     assert_printed(
         result, "::building the app FAILED", f"{known.file.name}:{known.line}"
     )
+
+
+def test_what_a_closed_view_keeps_since_the_start_fails_the_building(
+    pytester: pytest.Pytester, run_suite: Run
+) -> None:
+    """No request reaches the view, and so no other test can fail."""
+    pytester.makepyfile(
+        keeping_shop="""
+        from flask import url_for
+        from flask_admin import Admin
+        from tests.apps import login
+
+        class KeepingView(login.UserView):
+            def __init__(self, *given, **named):
+                super().__init__(*given, **named)
+                self.reader = login.db.session()
+
+        def create_app():
+            app = login.fixed()
+            with app.app_context():
+                view = KeepingView(login.User, login.db.session, endpoint="kept")
+            app.extensions["admin"][0].add_view(view)
+            return app
+    """
+    )
+    for conftest, closed in ("", True), (LOGGED_IN, False):
+        pytester.makeconftest(dedent(conftest))
+        result = run_suite("--session-scoping-app=keeping_shop:create_app", "-v")
+        output = result.stdout.str()
+        assert result.parseoutcomes()["failed"] == 1
+        assert "::building the app FAILED" in output
+        assert "KeepingView breaks fresh: a session kept since the app" in output
+        assert ("nothing was seen of keeping_shop:create_app" in output) is closed
+
+
+@pytest.mark.parametrize(
+    ("made", "says"),
+    [
+        ("app.test_client()", "is an object of type FlaskClient: it has to be a "),
+        ("lambda app: None", "returns None: it has to return a test client, as "),
+        ("lambda app: 1 / 0", "fails: ZeroDivisionError: division by zero (conftest"),
+        ("lambda: app.test_client()", "has to take the app: too many positional "),
+    ],
+)
+def test_a_wrong_client_is_named_in_a_line(
+    pytester: pytest.Pytester, run_suite: Run, made: str, says: str
+) -> None:
+    pytester.makeconftest(
+        f"""
+        import pytest
+        from tests.apps.login import fixed
+
+        app = fixed()
+
+        @pytest.fixture(scope="session")
+        def session_scoping_client():
+            return {made}
+    """
+    )
+    pytester.makepyfile("""
+        def test_check(session_scoping):
+            from conftest import app
+            session_scoping.check(app)
+    """)
+    result = run_suite(
+        "--session-scoping-app=tests.apps.login:fixed", "-k", "list or check"
+    )
+    output = result.stdout.str()
+    assert f"the function that session_scoping_client returns {says}" in output
+    assert "Traceback" not in output
+    assert "site-packages" not in output
 
 
 def test_a_suite_and_an_app_are_judged_together(
@@ -574,6 +1003,7 @@ def context(app):
         ("tests.apps.login:create_app", "missing 1 required positional argument"),
         ("tests.apps.login:USERS", "A valid Flask application was not obtained"),
         ("plain:app", "plain has no Admin"),
+        ("", "name an app"),
     ],
 )
 def test_an_app_that_cannot_be_loaded_is_a_usage_error(
@@ -587,6 +1017,26 @@ def test_an_app_that_cannot_be_loaded_is_a_usage_error(
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines([f"ERROR: session scoping: *{message}*"])
     assert len(result.stderr.str().strip().splitlines()) == 1
+
+
+def test_endpoints_are_skipped(pytester: pytest.Pytester, run_suite: Run) -> None:
+    pytester.makeini(f"""
+        [pytest]
+        session_scoping_app = {LEAK}
+        session_scoping_skip = order.edit_view
+    """)
+    pytester.makepyfile(f"""
+        from {LEAK.replace(":", " import ")} as make
+
+        def test_check(session_scoping):
+            session_scoping.check(make(), skip=["order.index_view"])
+    """)
+    result = run_suite("-k", "OpenOrderView or test_check", "-rs")
+    assert_printed(
+        result,
+        "skipped by order.edit_view",
+        "nothing was seen: OpenOrderView, list skipped by order.index_view",
+    )
 
 
 def test_the_ini_file_names_an_app_and_sessions_to_leave_alone(

@@ -1,16 +1,43 @@
 """Recorders: starting, pausing and stopping them, and what they keep."""
+# mypy: allow-subclassing-any
 
 import gc
+import threading
+import typing as t
+from collections.abc import Iterator
+from contextlib import nullcontext
 from contextlib import suppress
+from functools import lru_cache
+from types import SimpleNamespace
 from weakref import ref
 
 import pytest
 import sqlalchemy as sa
+from flask import flash
+from flask import Flask
+from flask import g
+from flask import Response
+from sqlalchemy.orm import declarative_base
+from sqlalchemy.orm import relationship
+from sqlalchemy.orm import scoped_session
 from sqlalchemy.orm import Session
+from sqlalchemy.orm import sessionmaker
+from werkzeug.local import LocalProxy
 
+from flask_admin.contrib.sqla import ModelView
+from flask_admin.contrib.sqla.filters import BaseSQLAFilter
+from session_scoping import judge
 from session_scoping import record
 from session_scoping import Recorder
+from session_scoping.recording import STATEMENT
+from session_scoping.watch.keepers import keepers
+from tests import apps
 from tests.apps import raw_session
+from tests.apps.blog import blog
+from tests.apps.blog import db
+from tests.apps.blog import HANDLE
+from tests.apps.blog import User
+from tests.endings import Turns
 from tests.test_faults import make_app
 
 
@@ -76,6 +103,30 @@ def test_a_stopped_recorder_can_continue() -> None:
         assert count_requests(recorder) == expected
 
 
+def test_the_line_of_a_connection_is_that_of_the_connection_that_is_out() -> None:
+    """Another connection was taken before it, and is returned."""
+    app = Flask("ponds")
+    engine = sa.create_engine("sqlite://", poolclass=sa.pool.NullPool)
+    taken = []
+
+    def take() -> None:
+        taken.append(engine.connect())
+
+    @app.get("/")
+    def page() -> str:
+        with engine.connect():
+            take()
+        return "one is out"
+
+    with Recorder() as recorder:
+        app.test_client().get("/")
+    for connection in taken:
+        connection.close()
+    [unreturned] = recorder.recording.unreturned
+    assert unreturned.place is not None
+    assert unreturned.place.function == "take"
+
+
 def test_building_marks_the_sessions_that_are_made_in_its_block() -> None:
     engine = sa.create_engine("sqlite://")
     with Recorder() as recorder:
@@ -89,14 +140,65 @@ def test_building_marks_the_sessions_that_are_made_in_its_block() -> None:
     ]
 
 
-def test_refusing_prevents_statements_that_nothing_drives() -> None:
-    def check(sql: str) -> None:
-        raise PermissionError(sql)
+def test_a_session_names_its_registry_in_a_later_recording_too() -> None:
+    """Each ``scoped_session`` has a number, and a session made by hand has none."""
+    first, second = [scoped_session(sessionmaker()) for _ in range(2)]
+    with Recorder() as recorder:
+        sessions = [first(), second(), Session()]
+        seen = [session.registry for session in recorder.recording.sessions]
+        recorder.clear()
+        first.remove()
+        for session in [*sessions, first()]:
+            session.add(User())
+        later = [session.registry for session in recorder.recording.sessions]
+    assert seen == [0, 1, None]
+    assert sorted(later, key=str) == [0, 0, 1, None]
+    second.remove()
+    first.remove()
 
-    with Recorder() as recorder, sa.create_engine("sqlite://").connect() as connection:
-        with pytest.raises(PermissionError, match="SELECT 1"), recorder.refusing(check):
-            connection.execute(sa.text("SELECT 1"))
-        assert connection.execute(sa.text("SELECT 1")).scalar() == 1
+
+class OfNames(BaseSQLAFilter):
+    def get_options(self, view: object) -> list[tuple[str, str]]:
+        return names()
+
+    def apply(self, query: t.Any, value: str, alias: object = None) -> t.Any:
+        return query.filter(User.name == value)
+
+    def operation(self) -> str:
+        return "is"
+
+
+def names() -> list[tuple[str, str]]:
+    return [(user.name, user.name) for user in db.session.query(User).all()]
+
+
+def add_filtered(admin: t.Any) -> None:
+    """Add a view whose filter has options, and which counts rows as it is defined."""
+    assert db.session.query(User).count() == 6
+
+    class View(ModelView):
+        column_filters = [OfNames(User.name, "name")]
+        column_labels = {"name": str(db.session.query(User).count())}
+        table = sa.Table("user", sa.MetaData(), autoload_with=db.engine)
+
+    admin.add_view(View(User, HANDLE))
+
+
+def test_building_notes_the_queries_whose_answer_a_view_may_keep() -> None:
+    """The seeding of the database is not noted, nor what a view does not keep."""
+    with Recorder() as recorder:
+        with recorder.building():
+            app = blog(add_filtered)()
+        seen = recorder.recording.startup_queries
+        assert [query.own.function for query in seen] == ["View", "names"]
+        app.add_url_rule("/names", view_func=lambda: dict(names()))
+        app.test_client().get("/admin/user/")
+        assert [query.repeated for query in seen] == [False, False]
+        app.test_client().get("/names")
+        assert [query.repeated for query in seen] == [False, True]
+    with Recorder() as recorder:
+        blog(add_filtered)()
+    assert recorder.recording.startup_queries == []
 
 
 @pytest.mark.filterwarnings("ignore:Passing a session object")
@@ -110,3 +212,381 @@ def test_a_recorder_does_not_keep_the_session_of_a_view() -> None:
         gc.collect()
         assert session() is None
     assert recorder.recording.views[1].replaced
+
+
+def test_a_recorder_never_asks_a_handle_that_is_a_proxy_or_a_property() -> None:
+    asked = []
+
+    def ask() -> Session:
+        asked.append(True)
+        return Session()
+
+    class View:
+        name = endpoint = "user"
+        model = Recorder
+
+        @property
+        def session(self) -> Session:
+            return ask()
+
+    app, asking = Flask("proxies"), View()
+    proxied = type("ProxiedView", (View,), {"session": LocalProxy(ask)})()
+    app.extensions["admin"] = [SimpleNamespace(_views=[asking, proxied])]
+    with Recorder() as recorder:
+        recorder.learn(app)
+    handles = [(view.handle, view.session) for view in recorder.recording.views]
+    assert handles == [
+        ("builtins.property", None),
+        ("werkzeug.local.LocalProxy", None),
+    ]
+    assert asked == []
+
+
+def new_session() -> Session:
+    return Session()
+
+
+@pytest.mark.parametrize("maker", [new_session, Session], ids=["a function", "a class"])
+def test_a_session_is_made_by_the_proxy_that_is_the_handle(
+    maker: t.Callable[[], Session],
+) -> None:
+    proxy, other = LocalProxy(maker), LocalProxy(maker)
+    view = ModelView(User, HANDLE)
+    with Recorder() as recorder:
+        app = blog(lambda admin: admin.add_view(view))()
+        t.cast(t.Any, view).session = proxy
+        recorder.learn(app)
+        made = [t.cast(Session, each).info for each in (proxy, other)]
+    sessions = recorder.recording.sessions[-len(made) :]
+    assert [session.handle_of for session in sessions] == [1, None]
+
+
+def test_a_search_for_keepers_never_asks_a_proxy() -> None:
+    session, asked = Session(), []
+
+    def ask(kept: Session = session) -> Session:
+        asked.append(kept)
+        return kept
+
+    proxies = [LocalProxy(ask)]
+    view = SimpleNamespace(proxies=proxies)
+    del ask
+    [(path, number)] = keepers([session], [view])
+    assert "LocalProxy" in path, path
+    assert number == 0
+    assert asked == []
+
+
+def test_a_session_on_the_connection_of_another_session_is_part_of_it() -> None:
+    engine = sa.create_engine("sqlite://")
+    app = Flask("parts")
+
+    @app.get("/")
+    def page() -> str:
+        with Session(engine) as owner:
+            connection = owner.connection()
+            with Session(connection) as part:
+                part.execute(sa.text("SELECT 1"))
+            owner.execute(sa.text("SELECT 2"))
+        with engine.connect() as connection, Session(connection) as alone:
+            alone.execute(sa.text("SELECT 3"))
+        return "done"
+
+    with Recorder() as recorder:
+        assert app.test_client().get("/").status_code == 200
+    [request] = recorder.recording.requests
+    assert [use.session for use in request.uses] == [0, 2]
+
+
+def test_a_kept_session_on_a_connection_of_its_own_serves_each_request() -> None:
+    engine = sa.create_engine("sqlite://", poolclass=sa.pool.StaticPool)
+    app = Flask("shop")
+    kept: list[Session] = []
+
+    @app.get("/")
+    def page() -> str:
+        if not kept:
+            kept.append(Session(engine.connect()))
+        kept[0].connection().execute(sa.text("SELECT 1"))
+        return "done"
+
+    with Recorder() as recorder:
+        for _ in range(2):
+            app.test_client().get("/").close()
+    used = [[use.session for use in each.uses] for each in recorder.recording.requests]
+    assert used == [[0], [0]]
+    kept[0].close()
+
+
+def test_sessions_on_the_connection_of_a_test_are_not_part_of_each_other() -> None:
+    """A test rolls all back at the end, as SQLAlchemy's documentation describes it."""
+    engine = sa.create_engine("sqlite://")
+    app = Flask("joined")
+
+    @app.get("/")
+    def page() -> str:
+        with Session(connection) as own:
+            own.execute(sa.text("SELECT 1"))
+        return "done"
+
+    with engine.connect() as connection, connection.begin():
+        connection.begin_nested()  # so that each session begins with a statement
+        with Recorder() as recorder, Session(connection) as of_test:
+            for _ in range(2):
+                of_test.execute(sa.text("SELECT 2"))
+                assert app.test_client().get("/").status_code == 200
+    engine.dispose()
+    requests = recorder.recording.requests
+    assert [[use.session for use in request.uses] for request in requests] == [[1], [2]]
+    assert judge(recorder.recording).violations == ()
+
+
+def test_a_path_says_that_a_module_is_installed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    kept = Session()
+    for module in (sa, apps):
+        monkeypatch.setattr(module, "sessions", [kept], raising=False)
+        [(path, _)] = keepers([kept], [])
+        monkeypatch.undo()
+        of_app = module is apps
+        assert path[0] == f"module {module.__name__}{'' if of_app else ' (installed)'}"
+
+
+def test_a_path_names_the_variable_of_a_closure_that_keeps_the_session() -> None:
+    """A function of a view's class has several: the first is not meant."""
+    alpha, kept, zulu = object(), Session(), object()
+
+    class View:
+        def get_query(self) -> object:
+            return alpha, kept, zulu
+
+    target = [kept]
+    [(path, _)] = keepers(target, [View()])
+    assert path[-1].endswith("get_query (its variable kept)"), path
+
+
+def test_an_error_page_ends_the_request_although_nothing_reads_it() -> None:
+    app = Flask("errors")
+
+    @app.get("/stream")
+    def stream() -> Response:
+        return Response(iter("abc"), 503)
+
+    client = app.test_client()
+    with Recorder() as recorder:
+        page, streamed = client.get("/missing"), client.get("/stream")
+        ends = [request.ended > 0 for request in recorder.recording.requests]
+    assert ends == [True, False]
+    assert (page.status_code, streamed.status_code) == (404, 503)
+
+
+@pytest.mark.parametrize(
+    ("catching", "line", "by_query"),
+    [
+        (lambda: db.session.query(User).count(), "<lambda>", True),
+        (lambda: db.session.flush(), "<lambda>", False),
+        (lambda: db.session.commit(), "<lambda>", False),
+        (lambda: db.session.rollback(), None, False),
+    ],
+    ids=["a query", "a flush", "a commit", "a rollback"],
+)
+@pytest.mark.parametrize("left_alone", [False, True])
+def test_a_failed_flush_is_recorded(
+    catching: t.Callable[[], object], line: str | None, by_query: bool, left_alone: bool
+) -> None:
+    app = blog(lambda admin: None)()
+
+    @app.get("/nameless")
+    def nameless() -> str:
+        db.session.add(User())
+        with suppress(sa.exc.IntegrityError):
+            catching()
+        db.session.rollback()
+        return "caught"
+
+    with Recorder(leave_alone=["*"] if left_alone else []) as recorder:
+        assert app.test_client().get("/nameless").status_code == 200
+    [request] = recorder.recording.requests
+    found = request.flush_failed_at and request.flush_failed_at.function
+    assert found == (None if left_alone else line)
+    assert request.autoflush_failed == (by_query and not left_alone)
+
+
+def test_a_message_that_names_an_error_of_a_session_is_recorded() -> None:
+    app = Flask("messages")
+    app.secret_key = "messages"
+
+    @app.get("/")
+    def page() -> str:
+        flash(
+            "Failed. Object '<User at 0x7f>' is already attached to session '2'\nMore"
+        )
+        flash("Failed.")
+        return "done"
+
+    with Recorder() as recorder:
+        app.test_client().get("/")
+    [request] = recorder.recording.requests
+    assert request.said == [
+        "Failed. Object '<User>' is already attached to session '2'"
+    ]
+
+
+def test_the_answer_to_head_is_over_when_it_is_closed() -> None:
+    """A server does not iterate over it, and closes it."""
+    engine = sa.create_engine("sqlite://")
+    app = Flask(__name__)
+
+    @app.get("/")
+    def stream() -> Response:
+        session = Session(engine)
+        session.execute(sa.text("SELECT 1"))
+
+        def chunks() -> Iterator[bytes]:
+            try:
+                yield b"begun"
+                yield b"a chunk"
+            finally:
+                session.close()
+
+        begun = chunks()
+        next(begun)
+        return Response(begun)
+
+    with Recorder() as recorder:
+        app.test_client().head("/").close()
+    [request] = recorder.recording.requests
+    assert request.ended
+    assert [use.closed for use in request.uses] == [True]
+
+
+@pytest.mark.parametrize(("nested", "commits"), [(True, 0), (False, 1)])
+def test_the_end_of_a_savepoint_is_no_commit(nested: bool, commits: int) -> None:
+    engine = sa.create_engine("sqlite://")
+    app = Flask(__name__)
+
+    @app.get("/")
+    def index() -> str:
+        g.session = Session(engine)
+        g.session.execute(sa.text("SELECT 1"))
+        return ""
+
+    @app.teardown_request
+    def end(error: BaseException | None) -> None:
+        with g.session.begin_nested() if nested else nullcontext():
+            g.session.execute(sa.text("SELECT 1"))
+        if not nested:
+            g.session.commit()
+        g.session.close()
+
+    with Recorder() as recorder:
+        app.test_client().get("/")
+    assert len(recorder.recording.late_commits) == commits
+
+
+def test_a_thread_at_work_is_not_accused() -> None:
+    """It may close its session later. A thread that has ended cannot."""
+    engine = sa.create_engine(
+        "sqlite://",
+        poolclass=sa.pool.StaticPool,
+        connect_args={"check_same_thread": False},
+    )
+    turns, sessions = Turns(), []
+
+    def work() -> None:
+        sessions.append(Session(engine))
+        sessions[0].execute(sa.text("SELECT 1"))
+        turns.wait(60)
+
+    with Recorder() as recorder, turns.of(work):
+        recorder.stop()
+    [session] = recorder.recording.sessions
+    assert [outside.at_work for outside in session.outside] == [True]
+    assert not session.closed
+    assert judge(recorder.recording).violations == ()
+
+
+def test_what_only_a_compiled_statement_keeps_is_not_kept() -> None:
+    """A comparison with a row keeps what the row has loaded, in SQLAlchemy's cache."""
+    Base: t.Any = declarative_base()
+
+    class Picture(Base):
+        __tablename__ = "picture"
+        id = sa.Column(sa.Integer, primary_key=True)
+
+    class Owner(Base):
+        __tablename__ = "owner"
+        id = sa.Column(sa.Integer, primary_key=True)
+        picture_id = sa.Column(sa.Integer, sa.ForeignKey("picture.id"))
+        picture = relationship(Picture)
+
+    class Work(Base):
+        __tablename__ = "work"
+        id = sa.Column(sa.Integer, primary_key=True)
+        owner_id = sa.Column(sa.Integer, sa.ForeignKey("owner.id"))
+        owner = relationship(Owner)
+
+    engine = sa.create_engine("sqlite://")
+    Base.metadata.create_all(engine)
+    with Session(engine) as session:
+        owner = Owner(picture=Picture())
+        session.add(owner)
+        session.commit()
+        picture = ref(owner.picture)
+        assert session.query(Work).filter(Work.owner == owner).all() == []
+    del owner
+    gc.collect()
+    kept = picture()
+    assert kept is not None
+    assert keepers([kept], []) == [([STATEMENT], None)]
+    engine.dispose()
+
+
+def test_a_path_names_the_line_of_a_cached_function() -> None:
+    kept = Session()
+    line = test_a_path_names_the_line_of_a_cached_function.__code__.co_firstlineno + 4
+
+    @lru_cache
+    def cached() -> Session:
+        return kept
+
+    cached()
+    [(path, _)] = keepers([kept], [SimpleNamespace(cached=cached)])
+    assert f"decorated tests/test_recorder.py:{line} in cached" in path, path
+
+
+def test_garbage_that_opens_a_session_is_collected_while_one_is_recorded() -> None:
+    """The finalizer runs on the thread that records, in the middle of it."""
+    made: list[Session] = []
+
+    class Collecting(list[t.Any]):
+        def append(self, item: t.Any) -> None:
+            gc.collect()
+            super().append(item)
+            gc.collect()
+
+    class Log:
+        def __init__(self) -> None:
+            self.itself = self
+
+        def __del__(self) -> None:
+            made.append(Session())
+
+    def work() -> None:
+        made.append(Session())
+
+    gc.disable()
+    try:
+        with Recorder() as recorder:
+            recorder.recording.sessions = Collecting()
+            Log()
+            thread = threading.Thread(target=work, daemon=True)
+            thread.start()
+            thread.join(60)  # without end, if the lock is taken twice
+            assert not thread.is_alive()
+    finally:
+        gc.enable()
+    numbers = [session.number for session in recorder.recording.sessions]
+    assert len(made) == 2
+    assert numbers == [0, 1]

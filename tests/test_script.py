@@ -1,6 +1,7 @@
 """The script of the README: what it prints, and its exit status."""
 
 import runpy
+import signal
 import sys
 
 import pytest
@@ -20,12 +21,14 @@ pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def run_script(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> Run:
-    """Run the script in this process."""
+    """Run the script in this process. Its handler of Ctrl-C is taken back."""
 
     def run(*arguments: str) -> Result:
         monkeypatch.setattr(sys, "argv", [SCRIPT, *arguments])
+        before = signal.getsignal(signal.SIGINT)
         with pytest.raises(SystemExit) as ended:
             runpy.run_path(str(ROOT / SCRIPT), run_name="__main__")
+        signal.signal(signal.SIGINT, before)
         assert isinstance(ended.value.code, int)
         return Result(ended.value.code, *capsys.readouterr())
 

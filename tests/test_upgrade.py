@@ -1,5 +1,6 @@
 """``upgrade`` and ``bisect``: what is compared, printed and refused."""
 
+import re
 import subprocess
 import typing as t
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 from click.testing import Result
+from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 from session_scoping.cli import main
@@ -16,6 +18,8 @@ from session_scoping.compare.environments import FIRST_NEW
 from session_scoping.compare.environments import in_a_line
 from session_scoping.compare.environments import name_of
 from session_scoping.compare.environments import only_before
+from session_scoping.compare.environments import quietly
+from session_scoping.compare.progress import Progress
 from session_scoping.compare.upgrade import bisect
 from session_scoping.compare.upgrade import ChangeKind
 from session_scoping.compare.upgrade import Comparison
@@ -32,6 +36,7 @@ from session_scoping.rules.cells import Cell
 from session_scoping.rules.cells import State
 from session_scoping.rules.rules import Rule
 from tests.conftest import Sdist
+from tests.runs import RUN
 
 
 def side(*cells: Cell, release: str = "1.0", failures: t.Sequence[str] = ()) -> Side:
@@ -39,6 +44,9 @@ def side(*cells: Cell, release: str = "1.0", failures: t.Sequence[str] = ()) -> 
     other = {(cell.rule, cell.subject) for cell in cells}
     rest = [Cell(rule, "db", State.HOLDS) for rule in Rule if (rule, "db") not in other]
     return Side(release, {"Shop": release}, [*cells, *rest], [*failures])
+
+
+ANY_APP = Job(app="shop:app")  # it may use any package
 
 
 def comparison(before: Side, after: Side) -> Comparison:
@@ -52,6 +60,7 @@ def cell(state: State, why: str = "", *defects: str, seen: str = "") -> Cell:
 LEAK = cell(State.BROKEN, seen="session 1 is not closed (shop.py:3)")
 DEFECT = cell(State.KNOWN, "", "unique-keeps-session", seen="session 1 is not closed")
 TWO_DEFECTS = cell(State.KNOWN, "", "unique-keeps-session", "streams-too-late")
+EXPORT = Cell(Rule.ALIVE, "db", State.KNOWN, "", ("streams-too-late",), ("seen",))
 UNTRIED = cell(State.NOT_TRIED, "needs Shop-DB")
 NOT_IMPORTED = Side(
     "2.0",
@@ -123,14 +132,64 @@ def test_the_report_names_rule_handle_and_defect() -> None:
     assert "released  holds →\n          known broken [4]" in text
     assert text.count("[4] With Flask-SQLAlchemy-Lite the form's `Unique`") == 1
     assert "Fixed in Flask-Admin 2.2.1. https://github.com" in " ".join(text.split())
-    assert "Broken: released: db\n   known broken [4]\n   released: session 1" in text
+    assert (
+        "Newly broken: released: db\n   known broken [4]\n   released: session 1"
+        in text
+    )
     assert text.endswith("Verdict: shop 1.0 → 2.0 breaks released.")
+
+
+def test_violations_that_differ_only_in_numbers_are_printed_once() -> None:
+    """Each handle has sessions and requests of its own."""
+    seen = [
+        f"session {one} is used beside session {other} ({place})"
+        for place in ("shop.py:3", "shop.py:30")
+        for one, other in ((1, 2), (1, 20), (11, 2))
+    ]
+    leak = Cell(Rule.SINGLE, "db", State.BROKEN, seen=tuple(seen))
+    text = plain(summarize(comparison(side(), side(leak, release="2.0"))))
+    assert text.count("single: session 1 is used beside session 2 (shop.py:3)") == 1
+    assert text.count("session 1 is used beside session 2 (shop.py:30)") == 1
+    assert text.count("is used beside") == 2
+    assert "more:" in text
+    assert "and 4 more" not in text
 
 
 def test_a_fixed_rule_is_printed_with_its_old_violation() -> None:
     text = plain(summarize(comparison(side(LEAK), side(release="2.0"))))
     assert "No longer broken: released: db\n   broken\n   released: session 1" in text
     assert text.endswith("Verdict: shop 1.0 → 2.0 fixes released.")
+
+
+def test_what_was_broken_before_is_not_news() -> None:
+    found = comparison(side(EXPORT), side(EXPORT, LEAK, release="2.0"))
+    text = plain(summarize(found))
+    assert "1 newly broken, 1 broken before and after, 5 still holding" in text
+    assert "Newly broken: released: db\n   broken\n" in text
+    assert "Broken before and after: alive: db\n   known broken [1]\n" in text
+    html = page(summarize(found), RUN)
+    assert '<td class="bad">holds →\nbroken</td>' in html
+    assert '<td class="doubtful">known broken [1]</td>' in html
+    assert '<li class="doubtful">1 broken before and after</li>' in html
+
+
+def test_the_page_has_the_versions_of_both_sides() -> None:
+    before, after = side(), side(release="2.0")
+    before.stack.update({"Flask": "3.0"})
+    after.stack.update({"Flask": "3.0", "New": "1"})
+    html = page(summarize(comparison(before, after)), RUN)
+    versions = re.findall(
+        r'<th scope="row">(\w+)</th><td class="(\w+)">(.*?)</td>'
+        r'<td class="\w+">(.*?)</td>',
+        html,
+    )
+    assert versions[-3:] == [
+        ("Shop", "strong", "1.0", "2.0"),
+        ("Flask", "plain", "3.0", "3.0"),
+        ("New", "strong", "none", "1"),
+    ]
+    assert "session-scoping --html report.html" in html
+    assert "3 February 2026, 14:05 UTC" in html
 
 
 def test_a_failed_import_is_printed_once() -> None:
@@ -153,14 +212,19 @@ def test_a_request_that_stops_working_is_printed() -> None:
     found = comparison(side(), side(release="2.0", failures=FAILURES))
     text = plain(summarize(found))
     assert "Worked before, and does not work now\n   db, merge: TypeError" in text
-    assert FAILURES[0] in page(summarize(found))
+    assert FAILURES[0] in page(summarize(found), RUN)
+
+
+def test_nothing_has_worked_before_where_nothing_was_tried() -> None:
+    found = comparison(NOT_IMPORTED, side(failures=FAILURES))
+    assert found.failures == []
 
 
 def test_the_page_loads_nothing_and_escapes_text() -> None:
     leak = cell(State.BROKEN, seen="<script> at https://a.test/b")
-    html = page(summarize(comparison(side(), side(leak, release="2.0"))))
-    assert "<script>" not in html
-    assert "&lt;script&gt;" in html
+    html = page(summarize(comparison(side(), side(leak, release="2.0"))), RUN)
+    assert "<script> at" not in html
+    assert "&lt;script&gt; at" in html
     assert '<a href="https://a.test/b">' in html
     assert "src=" not in html
 
@@ -180,14 +244,14 @@ def test_the_page_loads_nothing_and_escapes_text() -> None:
 def test_a_side_is_a_requirement(
     sides: tuple[str, str], package: str, installs: tuple[str, ...]
 ) -> None:
-    found, *both = requirements(*sides)
+    found, *both = requirements(*sides, ANY_APP)
     assert found == package
     assert both[: len(installs)] == [*installs]
 
 
 def test_a_checkout_is_a_side(tmp_path: Path) -> None:
     (tmp_path / "pyproject.toml").touch()
-    _, _, found = requirements("a==1", str(tmp_path))
+    _, _, found = requirements("a==1", str(tmp_path), ANY_APP)
     assert found == f"a @ {tmp_path.as_uri()}"
 
 
@@ -197,8 +261,29 @@ def test_a_checkout_is_a_side(tmp_path: Path) -> None:
         (("latest", "latest"), "name the package on at least one side"),
         (("a==1", "b==2"), "a and b are two packages"),
         (("a=1", "a==2"), "'a=1' cannot be compared"),
-        (("a==1", "./nowhere"), "./nowhere is no checkout of a"),
+        (("", "a==2"), "'' cannot be compared"),
+        (("a==1", "git+nowhere"), "'git+nowhere' cannot be compared"),
+        (("flask", "3.1"), "3.1 names no package: write flask==3.1\n"),
+        (("flask==3.1.1", "3.1.2"), "3.1.2 names no package: write flask==3.1.2\n"),
+        (("2.2.0", "2.2.1"), "2.2.0 names no package: write flask-admin==2.2.0\n"),
+        (
+            ("a==1", "a==2; python_version > '3'"),
+            "python_version > '3'\" has a condition",
+        ),
+        (
+            ("requests==1", "latest"),
+            "the bookshop does not use requests: compare Flask",
+        ),
+        (("a",), "Missing argument 'AFTER'. See main "),
+        (("a", "b", "c"), "Got unexpected extra argument (c). See main "),
+        (("a==1", "latest", "--colour"), "No such option"),
+        (
+            ("a==1", "latest", "--json"),
+            "Option '--json' requires an argument. See main ",
+        ),
+        (("flask==1", "./nowhere"), "there is no folder ./nowhere: name that"),
         (("a==1", "a==2", "--client", "b:c"), "--client has no effect without --app"),
+        (("a==1", "a==2", "--skip", "b"), "--skip has no effect without --app"),
         (("a==1", "a==1"), "both sides are a==1: name two releases"),
         (
             ("a==1", "a==2", "--without", "Flask"),
@@ -218,6 +303,12 @@ def test_bad_input_is_refused_with_an_error_of_one_line(
     result = invoke(name, *arguments)
     assert message in result.output
     assert (result.exit_code, result.output.count("\n")) == (2, 1)
+
+
+@pytest.mark.parametrize("package", ["Werkzeug", "markupsafe", "asgiref", "tablib"])
+def test_what_the_bookshop_needs_can_be_compared(package: str) -> None:
+    """Also what its packages need."""
+    assert canonicalize_name(package) in environments.bookshop_needs()
 
 
 @pytest.mark.parametrize(
@@ -261,6 +352,11 @@ def test_a_requirement_of_an_old_release_is_recognised(
             "error: nothing fits\n  cause: Because a\n  b\n",
             "nothing fits cause: Because a b",
         ),
+        (
+            "error: No solution found when resolving `--with` dependencies\n"
+            "  cause: Because shop==2 needs flask<3\n",
+            "does not install: Because shop==2 needs flask<3",
+        ),
         ("x\nTraceback (most recent call last):\n  File\nKeyError: 1\n", "KeyError: 1"),
         ("", "it ended with status 3 and said nothing"),
     ],
@@ -282,12 +378,14 @@ def hundred(monkeypatch: pytest.MonkeyPatch) -> t.Callable[..., list[str]]:
     def releases(leaks_from: int, unknown: t.Container[int] = ()) -> list[str]:
         tried: list[str] = []
 
-        def attempt(package: str, wanted: str, *_: object) -> Side:
+        def attempt(package: str, wanted: str, job: Job, progress: Progress) -> Side:
+            progress("installing", None)
             release = wanted.rpartition("==")[2]
             tried.append(release)
             number = int(release)
             if number in unknown:
                 raise CannotTell("does not install")
+            progress("driving the bookshop", 1)
             return side(*([LEAK] if number >= leaks_from else []), release=release)
 
         monkeypatch.setattr(upgrade, "attempt", attempt)
@@ -299,16 +397,17 @@ def hundred(monkeypatch: pytest.MonkeyPatch) -> t.Callable[..., list[str]]:
     return releases
 
 
-def quietly(doing: str) -> None:
-    pass
-
-
 @pytest.mark.parametrize("first", [1, 37, 50, 99])
 def test_bisect_finds_the_first_release_that_breaks(
     first: int, hundred: t.Callable[..., list[str]]
 ) -> None:
     tried = hundred(leaks_from=first)
-    found = bisect("shop==0", "shop<100", Job(), quietly)
+    parts: list[float] = []
+    found = bisect(
+        "shop==0", "shop<100", ANY_APP, lambda doing, part: parts.append(part or 0)
+    )
+    assert parts == sorted(parts)
+    assert 0.75 < parts[-1] <= 1
     assert isinstance(found, Culprit)
     assert found.comparison.after.release == str(first)
     assert found.comparison.before.release == str(first - 1)
@@ -320,7 +419,7 @@ def test_bisect_skips_releases_that_cannot_be_tried(
     hundred: t.Callable[..., list[str]],
 ) -> None:
     hundred(leaks_from=50, unknown={48, 49, 51})
-    found = bisect("shop==0", "shop==99", Job(), quietly)
+    found = bisect("shop==0", "shop==99", ANY_APP, quietly)
     assert isinstance(found, Culprit)
     assert found.comparison.after.release == "50"
     assert found.untried == ("48", "49")
@@ -334,7 +433,7 @@ def test_bisect_finds_nothing_where_nothing_breaks(
     hundred: t.Callable[..., list[str]],
 ) -> None:
     tried = hundred(leaks_from=1000)
-    found = bisect("shop==0", "shop==99", Job(), quietly)
+    found = bisect("shop==0", "shop==99", ANY_APP, quietly)
     assert isinstance(found, Comparison)
     assert (found.status, len(tried)) == (0, 2)
 
@@ -353,7 +452,7 @@ def test_an_invalid_range_of_releases_is_refused(
 ) -> None:
     tried = hundred(leaks_from=5)
     with pytest.raises(CannotTell, match=message.replace("+", r"\+")):
-        bisect(first, last, Job(), quietly)
+        bisect(first, last, ANY_APP, quietly)
     assert tried == []
 
 
@@ -377,12 +476,8 @@ needs_index = pytest.mark.usefixtures("index")
 )
 def test_an_unknown_release_is_refused(arguments: tuple[str, ...]) -> None:
     result = invoke(*arguments)
-    message = {
-        "upgrade": "Because there is no version of flask-admin==99 and you require "
-        "flask-admin==99, we can conclude that your requirements are unsatisfiable.\n",
-        "bisect": "no release of flask-admin is flask-admin==99: the newest is 2.",
-    }
-    assert message[arguments[0]] in result.output
+    message = "no release of flask-admin is flask-admin==99: the newest is 2."
+    assert message in result.output
     assert (result.exit_code, result.output.count("\n")) == (2, 1)
 
 
@@ -406,9 +501,25 @@ def test_an_app_that_does_not_load_is_refused() -> None:
 
 
 @needs_index
+@pytest.mark.parametrize("name", ["upgrade", "bisect"])
+def test_the_pages_to_skip_are_those_of_the_app(name: str) -> None:
+    sides, app = ("flask==3.1.2", "flask==3.1.3"), "tests.apps.raw_session:fixed"
+    result = invoke(name, *sides, "--app", app, "--skip", "admin.*", "--skip", "mail.*")
+    assert "no endpoint of tests.apps.raw_session matches mail.*" in result.output
+    assert (result.exit_code, result.output.count("\n")) == (2, 1)
+
+
+@needs_index
 def test_only_the_named_package_changes_around_an_app() -> None:
-    seen = environments.drive("flask==3.1.1", "tests.apps.raw_session:fixed", "")
+    parts: list[float | None] = []
+    seen = environments.drive(
+        "flask==3.1.1",
+        "tests.apps.raw_session:fixed",
+        "",
+        progress=lambda doing, part: parts.append(part),
+    )
     assert seen.stack["Flask"] == "3.1.1"
+    assert (parts[0], parts[-1]) == (None, 1)  # installing, and then driving
 
 
 @pytest.mark.weekly
@@ -441,7 +552,7 @@ def test_a_checkout_and_a_git_address_are_compared(sdist: Sdist) -> None:
     assert "name the package" in result.output
     result = invoke("upgrade", "flask-admin==2.2.1", str(checkout))
     assert result.exit_code == 1, result.output
-    assert "Broken: single" in result.output
+    assert "Newly broken: single" in result.output
     assert "is made by Flask-Admin itself" in " ".join(result.output.split())
     result = invoke("upgrade", git, "flask-admin==2.2.1")
     assert result.exit_code == 0, result.output

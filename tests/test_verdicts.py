@@ -17,16 +17,16 @@ from session_scoping.rules.handles import HANDLES
 from session_scoping.rules.handles import missing
 from session_scoping.rules.rules import Rule
 from tools import verdicts
+from tools.links import INVESTIGATION
+from tools.links import ROOT
 from tools.verdicts import changed
 from tools.verdicts import DATA
 from tools.verdicts import Environment
-from tools.verdicts import INVESTIGATION
 from tools.verdicts import load
 from tools.verdicts import NAMES_OF_ALL
 from tools.verdicts import PAGE
 from tools.verdicts import PICTURE
 from tools.verdicts import picture
-from tools.verdicts import ROOT
 from tools.verdicts import run
 from tools.verdicts import save
 from tools.verdicts import verdict
@@ -138,8 +138,23 @@ def test_the_investigation_describes_every_defect(defect: Defect) -> None:
     found = re.search(rf"^### {defect.finding}\. .*?(?=^### |^## )", text, re.M | re.S)
     assert found, f"there is no finding {defect.finding}"
     assert defect.link in found[0]
-    for rule in defect.rules:
-        assert f"`{rule}`" in found[0]
+    [about] = re.findall(r"^\*(.*?)\*$", found[0], re.M | re.S)
+    state = f"Fixed in {defect.fixed_in}" if defect.fixed_in else "Open"
+    assert state in " ".join(about.split())
+    assert {*re.findall(r"`(\w+)`", about)} - {"scoped_session"} == {*defect.rules}
+    for release in first_and_last_release(defect):
+        assert release in about
+
+
+def first_and_last_release(defect: Defect) -> list[str]:
+    """Return the releases of Flask-Admin in which a defect shows, if any does."""
+    found = [
+        environment.release
+        for environment in FOUND
+        if defect in not_importing(environment.versions)
+        or any(defect.id in cell.defects for cell in environment.cells.values())
+    ]
+    return found[:1] + found[-1:]
 
 
 @pytest.mark.parametrize("defect", DEFECTS, ids=lambda defect: defect.id)

@@ -13,8 +13,11 @@ from pathlib import Path
 
 import pytest
 
+from session_scoping import pages
 from session_scoping.compare.environments import uv_path
-from tools.verdicts import ROOT
+from session_scoping.rules.causes import CAUSES
+from session_scoping.rules.rules import Rule
+from tools.links import ROOT
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```sh\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
@@ -127,6 +130,13 @@ def installed(
     return make
 
 
+def test_the_wheel_has_each_package() -> None:
+    settings = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    listed = {*re.findall(r'^    "(session_scoping[.\w]*)",$', settings, re.MULTILINE)}
+    folders = (init.parent for init in (ROOT / "session_scoping").rglob("__init__.py"))
+    assert listed >= {".".join(folder.relative_to(ROOT).parts) for folder in folders}
+
+
 def test_the_commands_of_the_readme_are_run() -> None:
     assert [*EXPECTED] == COMMANDS
 
@@ -157,7 +167,10 @@ def test_a_command_of_the_readme_prints_its_verdict(
     seen = (result.returncode, calls)
     assert seen == (outcome.status, outcome.calls), result.stdout + result.stderr
     assert outcome.message in result.stdout
-    assert result.stderr == ""
+    saved = [line.rpartition(": ")[2] for line in result.stderr.splitlines()]
+    assert sorted(saved) == (
+        ["seen.html", "seen.json"] if " upgrade " in command else []
+    )
     if " upgrade " in command:
         assert (
             json.loads((tmp_path / "seen.json").read_text())["status"]
@@ -190,3 +203,47 @@ def test_the_wheel_has_the_drop_in(
     result = run(python, "-c", code, cwd=tmp_path, check=True)
     guard = ROOT / "flask_admin/tests/sqla/test_session_scoping.py"
     assert result.stdout == guard.read_text(encoding="utf-8") + "\n"
+
+
+def test_the_wheel_has_the_pages_of_rules_and_causes(
+    installed: t.Callable[[str], Installed], tmp_path: Path
+) -> None:
+    names = [*Rule, *(cause.page for cause in CAUSES)]
+    result, _ = installed("")(f"session-scoping explain {' '.join(names)}", tmp_path)
+    titles = {pages.text(name).partition("\n")[0] for name in names}
+    assert result.returncode == 0, result.stderr
+    assert titles <= {*result.stdout.splitlines()}
+
+
+# The pins of an app that runs in production.
+OLD = (
+    "flask-admin==1.6.1",
+    "flask-sqlalchemy==3.0.5",
+    "flask==2.2.5",
+    "rich==12.6.0",
+    "setuptools<80",
+    "sqlalchemy==1.4.52",
+    "werkzeug==2.2.3",
+    "wtforms==3.0.1",
+)
+
+
+@pytest.mark.parametrize(("extra", "fits"), [("[upgrade]", True), ("[verdict]", False)])
+def test_installing_it_beside_an_app_replaces_nothing(
+    extra: str, fits: bool, wheel: Path, tmp_path: Path
+) -> None:
+    """Lite needs SQLAlchemy 2: with constraints, what needs Lite is refused."""
+    run(uv_path(), "venv", "-q", "--clear", tmp_path, check=True)
+    pip = (uv_path(), "pip")
+    python = ("--python", tmp_path / "bin" / "python")
+    run(*pip, "install", "-q", *python, *OLD, check=True)
+    before = run(*pip, "freeze", *python, check=True).stdout
+    constraints = tmp_path / "constraints.txt"
+    constraints.write_text(before)
+    # Without constraints, as many install it, where it fits.
+    options: list[str | Path] = [] if fits else ["-c", constraints]
+    result = run(*pip, "install", "-q", *python, f"{wheel}{extra}", *options)
+    assert (result.returncode == 0) == fits, result.stderr
+    after = run(*pip, "freeze", *python, check=True).stdout
+    assert {*before.splitlines()} <= {*after.splitlines()}
+    assert ("session-scoping" in after) == fits

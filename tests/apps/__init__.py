@@ -8,6 +8,13 @@ from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 
+from session_scoping import judge
+from session_scoping import record
+from session_scoping import Recorder
+from session_scoping import Verdict
+from session_scoping.loading import load
+from session_scoping.loading import load_client
+
 
 class Example(t.NamedTuple):
     """An app, and what the guard has to find in it."""
@@ -55,6 +62,15 @@ class Example(t.NamedTuple):
         return number
 
 
+def verdict_on(example: Example) -> Verdict:
+    """Drive an app, and judge it."""
+    with Recorder() as recorder:
+        app = load(example.target, recorder)
+        client = load_client(example.client) if example.client else None
+        record(app, client=client, recorder=recorder, write=example.saving)
+    return judge(recorder.recording)
+
+
 FSA = ("flask_sqlalchemy",)
 LITE = ("flask_sqlalchemy_lite",)
 
@@ -67,11 +83,26 @@ BY_HAND = "a session made by hand"
 ROWS = "rows kept beyond their request"
 COMMITS = "a teardown that commits"
 MIDDLE = "`db.session.remove()` or `close()` in the middle of a request"
+EACH_TIME = "a handle that makes a session each time it is asked"
 SMALL_SCOPE = "a scope that is smaller than a request"
-THREAD = "a session used by a background thread"
+THREAD = "a session that a background thread makes and does not close"
+OTHER_THREAD = "a `scoped_session` that is used on another thread than its request's"
+OWN_STREAM = "a stream that uses rows or the session after the view has answered"
+CONNECTION = "a connection that is taken by hand and not returned"
+REMOVED_IF_IT_WORKS = "a `scoped_session` that is removed only where no error occurs"
+REMOVED_BY_SOME = "a `scoped_session` that is removed only by some requests"
 EXPORT = "Flask 3.1.2 and newer: a streamed export outlives its session"
 CONTEXT = "an app context around the test client"
 LEFT_IN_REGISTRY = "a lost connection leaves its session in the registry"
+LEFT_IN_SCOPED = (
+    "a lost connection leaves a session in the registry of a `scoped_session`"
+)
+PUSHED = "an app context that was pushed while the app was built"
+NESTED = "an app context inside a request"
+TWO_HANDLES = "two handles or two engines for one database"
+CACHED = "rows kept by a cache of `lru_cache` or `cachetools`"
+SINCE_START = "a session kept since the app was built"
+DEFAULT_ROW = "a row kept by a form since the app was built"
 KEPT = "a session kept beyond its request"
 UNIQUE = (
     "Flask-Admin 2.1.0 and 2.2.0: the Unique validator keeps a session from startup"
@@ -128,7 +159,12 @@ APPS: list[Example] = [
     ),
     *pair("captured_at_startup", "fresh", KEPT, "OpenOrderView", needs=FSA),
     *pair(
-        "thread_session", "released", THREAD, "LooseCountView", needs=FSA, fix="thread"
+        "thread_session",
+        "released",
+        THREAD,
+        "LooseCountView",
+        needs=FSA,
+        fix="own_thread",
     ),
     *pair(
         "lazy_export",
@@ -144,7 +180,7 @@ APPS: list[Example] = [
     *pair(
         "streamed_page",
         "alive",
-        EXPORT,
+        OWN_STREAM,
         "LazyDownloadView",
         since_flask=(3, 1, 2),
         needs=FSA,
@@ -170,8 +206,9 @@ APPS: list[Example] = [
     *pair(
         "async_view",
         "released",
-        NEVER_REMOVED,
+        OTHER_THREAD,
         "StatusView",
+        fix="other_thread",
         needs=("asgiref",),
         since=(2,),
     ),
@@ -193,11 +230,12 @@ APPS: list[Example] = [
     *kept("choices_function", "fresh", KEPT, "EagerChoosingView"),
     *kept("query_factory", "fresh", KEPT, "PostView"),
     *kept("ajax_lookup", "fresh", KEPT, "PostView"),
-    *kept("seeded_at_start", "fresh", KEPT, ""),
+    *kept("default_row", "released", DEFAULT_ROW, "PostView", fix="default_row"),
+    *kept("seeded_at_start", "fresh", SINCE_START, "", fix="kept_since_start"),
     *kept(
         "row_cache", "released", ROWS, "CachedView", marked=False, fix="kept_instance"
     ),
-    *kept("connection_kept", "released", "", "FastSizeView"),
+    *kept("connection_kept", "released", CONNECTION, "FastSizeView", fix="connection"),
     *by_hand(
         "by_hand_query",
         "single",
@@ -224,11 +262,18 @@ APPS: list[Example] = [
     *midway(
         "pushed_context",
         "fresh",
-        CONTEXT,
+        PUSHED,
         "UserView",
         also=("released",),
-        marked=False,
         alone=True,
+        fix="pushed_context",
+    ),
+    *midway("second_handle", "single", TWO_HANDLES, "StoreView", fix="two_handles"),
+    *midway(
+        "cached_rows", "released", CACHED, "CachedView", marked=False, fix="cached_rows"
+    ),
+    *midway(
+        "context_in_request", "single", NESTED, "ContextView", fix="nested_context"
     ),
     *scopes(
         "raw_session_given",
@@ -240,7 +285,17 @@ APPS: list[Example] = [
     ),
     *scopes("closed_not_removed", "fresh", NEVER_REMOVED, "UserView", marked=False),
     *scopes("teardown_commits", "isolated", COMMITS, "UserView", fix="commits"),
-    *scopes("teardown_skipped", "recovers", NEVER_REMOVED, "AverageView"),
+    *scopes("teardown_skipped", "recovers", REMOVED_IF_IT_WORKS, "AverageView"),
+    *scopes("removed_by_a_page", "fresh", REMOVED_BY_SOME, "UserView"),
+    *scopes("one_of_two_removed", "fresh", NEVER_REMOVED, "UserView", marked=False),
+    *scopes(
+        "session_each_time",
+        "single",
+        EACH_TIME,
+        "UserView",
+        also=("released",),
+        fix="raw_session",
+    ),
     *scopes(
         "scope_per_call",
         "single",
@@ -259,6 +314,7 @@ APPS: list[Example] = [
         at_once=("isolated",),
         marked=False,
     ),
+    *scopes("context_removes", "single", NESTED, "ContextView"),
     *scopes("nested_request", "alive", MIDDLE, "StatusView"),
     *scopes("replaced_handle", "handle", "", "SwitchingView", marked=False),
     *scopes(

@@ -7,7 +7,6 @@ The page runs on another thread, and the teardown removes the session of its own
 import typing as t
 
 from flask import Flask
-from flask.globals import app_ctx
 from sqlalchemy import Column
 from sqlalchemy import Integer
 from sqlalchemy import String
@@ -20,6 +19,7 @@ from flask_admin import Admin
 from flask_admin import BaseView
 from flask_admin import expose
 from flask_admin.contrib.sqla import ModelView
+from session_scoping.fixes import other_thread
 from tests.apps.engines import connect
 
 Base: t.Any = declarative_base()
@@ -40,8 +40,12 @@ class StatusView(BaseView):
     async def index(self) -> str:
         return f"{await self.count()} signals"
 
+    # begin other-thread
+    # An async view runs on another thread than the teardown.
     async def count(self) -> int:
         return int(self.session.query(Signal).count())  # broken here
+
+    # end
 
 
 def create_app(broken: bool) -> Flask:
@@ -53,9 +57,10 @@ def create_app(broken: bool) -> Flask:
         seeding.add_all(Signal(name=f"Signal {letter}") for letter in "ABCDEF")
         seeding.commit()
 
-    current: t.Any = app_ctx
-    scope = None if broken else current._get_current_object
-    session: t.Any = scoped_session(sessionmaker(engine), scopefunc=scope)
+    # begin other-thread
+    broken_session: t.Any = scoped_session(sessionmaker(engine))
+    # end
+    session = broken_session if broken else other_thread.fix(engine)
 
     @app.teardown_appcontext
     def remove_session(error: BaseException | None) -> None:

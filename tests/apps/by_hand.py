@@ -29,14 +29,18 @@ class UserView(ModelView):
     column_editable_list = ("name",)
 
 
+# begin session-by-hand
 class OwnQueryView(UserView):
     def get_query(self) -> t.Any:
         return Session(db.engine).query(User)  # broken: by_hand_query
 
 
+# end
+
+
 by_hand_query_broken = blog(of_users(OwnQueryView))
 by_hand_query_fixed = blog(
-    lambda admin: of_users(by_hand.fix(UserView, User))(admin),
+    lambda admin: of_users(by_hand.fix(db, UserView, User))(admin),
 )
 
 

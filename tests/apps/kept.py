@@ -3,6 +3,7 @@
 
 import typing as t
 
+from flask import current_app
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 from wtforms import SelectField
@@ -14,8 +15,11 @@ from flask_admin import expose
 from flask_admin.contrib.sqla import ModelView
 from flask_admin.contrib.sqla.ajax import QueryAjaxModelLoader
 from session_scoping.fixes import called_session
+from session_scoping.fixes import connection
+from session_scoping.fixes import default_row
 from session_scoping.fixes import kept_instance
 from session_scoping.fixes import kept_session
+from session_scoping.fixes import kept_since_start
 from tests.apps.blog import blog
 from tests.apps.blog import db
 from tests.apps.blog import HANDLE
@@ -35,10 +39,14 @@ class UserView(ModelView):
     page_size = 5
 
 
+# begin called-session
 class CallingView(UserView):
     def __init__(self, model: t.Any, session: t.Any) -> None:
         super().__init__(model, session)
         self.session = session()  # broken: called_session
+
+
+# end
 
 
 called_session_broken = blog(of_users(CallingView))
@@ -79,6 +87,7 @@ first_use_global_broken = blog(page(CountOnceView))
 first_use_global_fixed = blog(page(CountView))
 
 
+# begin kept-session
 # A class attribute keeps the session that the first request has opened. Two admins
 # share it: an error in one admin rolls back an edit in the other.
 
@@ -91,6 +100,9 @@ class FastUserView(UserView):
         if cls.reader is None:
             cls.reader = db.session()  # broken: class_attribute
         return cls.reader.query(User)
+
+
+# end
 
 
 def add_twice(desk: Admin, view: t.Any) -> None:
@@ -185,17 +197,46 @@ ajax_lookup_broken = blog(
 ajax_lookup_fixed = blog(lambda admin: admin.add_view(with_look_up(db.session)))
 
 
+# The default of a field is a row, which the class of the form keeps.
+
+
+def add_posts(admin: Admin) -> None:
+    # begin default-row
+    class PostView(ModelView):
+        form_args: t.Any = {
+            "user": {"default": db.session.query(User).first()}  # broken: default_row
+        }
+
+    # end
+
+    admin.add_view(PostView(Post, db.session))
+
+
+default_row_broken = blog(add_posts)
+default_row_fixed = blog(
+    lambda admin: admin.add_view(default_row.fix(db, ModelView, User)(Post, db.session))
+)
+
+
 # The tables are filled through a session that the module keeps. It serves no request,
 # but its connection is never given back.
 
 _seeding: t.Any = None
 
 
+# begin kept-since-start
+# A variable of the module keeps the session that fills the tables.
 def seed_and_keep() -> None:
     global _seeding
     _seeding = Session(db.engine)  # broken: seeded_at_start
+    # end
     seed(_seeding)
     assert _seeding.query(User).count()
+
+
+def seed_and_close() -> None:
+    seed(db.session)
+    assert kept_since_start.fix(current_app, db, User)
 
 
 def add_users(admin: Admin) -> None:
@@ -203,7 +244,7 @@ def add_users(admin: Admin) -> None:
 
 
 seeded_at_start_broken = blog(add_users, seed_and_keep)
-seeded_at_start_fixed = blog(add_users)
+seeded_at_start_fixed = blog(add_users, seed_and_close)
 
 
 # A formatter keeps the rows that it has seen: memory grows, and the cache goes on
@@ -221,10 +262,13 @@ class FormattedView(ModelView):
     }
 
 
+# begin kept-rows
+# SEEN is a dictionary of the module: it keeps each row.
 class CachedView(FormattedView):
     column_formatters = {
         "name": lambda view, context, user, name: str(SEEN.setdefault(user.id, user))
     }
+    # end
 
     def __init__(self, model: t.Any, session: t.Any) -> None:
         SEEN.clear()
@@ -238,19 +282,20 @@ row_cache_fixed = blog(of_users(FormattedView))
 # A page takes a connection, past all sessions, and keeps it: the pool has a connection
 # less, and the database a transaction without end.
 
-COUNT = text("SELECT count(*) FROM post")
+COUNT = text("SELECT count(*) FROM user")
 
 
 class SizeView(BaseView):
     def size(self) -> t.Any:
-        with db.engine.connect() as connection:
-            return connection.execute(COUNT).scalar()
+        return len(connection.fix(db.engine, User)())
 
     @expose("/")
     def index(self) -> str:
-        return f"{self.size()} posts"
+        return f"{self.size()} users"
 
 
+# begin kept-connection
+# The view keeps the connection that it has taken.
 class FastSizeView(SizeView):
     connection: t.Any = None
 
@@ -258,6 +303,9 @@ class FastSizeView(SizeView):
         if self.connection is None:
             self.connection = db.engine.connect()  # broken: connection_kept
         return self.connection.execute(COUNT).scalar()
+
+
+# end
 
 
 connection_kept_broken = blog(page(FastSizeView))

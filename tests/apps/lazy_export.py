@@ -32,6 +32,8 @@ class Writer(db.Model):
     posts = db.relationship(Post, backref="writer")
 
 
+# begin streamed-export
+# The posts of a row are loaded when the row is written to the stream.
 class WriterView(ModelView):
     column_list = ("name",)
     column_details_list: t.Any = ("name", "posts")
@@ -39,6 +41,9 @@ class WriterView(ModelView):
     column_searchable_list = ("name",)
     can_view_details = True
     can_export = True
+
+
+# end
 
 
 def create_app(broken: bool) -> Flask:

@@ -66,11 +66,16 @@ def app_with(add_views: t.Callable[[Admin], object]) -> t.Callable[[], Flask]:
 # and no handle: two people at once work in the same transaction.
 
 
+# begin lite-session
+# The view is built in an app context: this is the session of that context.
 class HoldingView(UserView):
     def __init__(self, model: type[User], db: SQLAlchemy) -> None:
         session: t.Any = db.session  # broken: lite_session
         super().__init__(model, db)
         self.session = session
+
+
+# end
 
 
 lite_session_broken = app_with(lambda admin: admin.add_view(HoldingView(User, db)))
@@ -99,9 +104,14 @@ closed_in_count_query_fixed = app_with(lambda admin: admin.add_view(UserView(Use
 # its row is deleted.
 
 
+# begin unique-validator
+# The name is unique in the model, so the form has a Unique validator.
 class LabelView(ModelView):
     column_searchable_list = ("name",)
     column_editable_list = ("name",)
+
+
+# end
 
 
 lite_unique = app_with(lambda admin: admin.add_view(LabelView(Label, db)))

@@ -40,7 +40,10 @@ def create_app(broken: bool) -> Flask:
     app = Flask(__name__)
     app.secret_key = "tasks"
     engine = connect()
+    # begin never-removed
+    # No teardown calls session.remove().
     session: t.Any = scoped_session(sessionmaker(engine))
+    # end
 
     Base.metadata.create_all(engine)
     if session.query(Task).count() == 0:
@@ -52,8 +55,10 @@ def create_app(broken: bool) -> Flask:
     if not broken:
         never_removed.fix(app, session)
 
+    # begin never-removed
     admin = Admin(app, name="Tasks")
     admin.add_view(TaskView(Task, session))
+    # end
     return app
 
 

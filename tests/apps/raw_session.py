@@ -37,10 +37,15 @@ class ProductView(ModelView):
     can_view_details = True
 
 
+# begin raw-session
+# The view keeps its own session.
 class ReportView(ProductView):
     def __init__(self, model: t.Any, session: t.Any, engine: Engine) -> None:
         super().__init__(model, session)
         self.session: t.Any = Session(engine)  # broken here
+
+
+# end
 
 
 def create_app(broken: bool) -> Flask:

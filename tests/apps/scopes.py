@@ -138,25 +138,30 @@ class AverageView(BaseView):
     @expose("/")
     def index(self) -> str:
         old = self.session.query(User).filter(User.age > 99)
-        ages = [user.age for user in old]  # broken: teardown_skipped
+        ages = [user.age for user in old]
         return f"{sum(ages) / len(ages)} years"
 
 
-def add_page(admin: Admin, view: t.Any, session: t.Any) -> t.Any:
+def add_page(
+    admin: Admin, view: t.Any, session: t.Any, of_users: t.Any = None
+) -> t.Any:
     page = view(name="Page", endpoint="page")
     page.session = session
     admin.add_view(page)
-    return add_users(admin, session)
+    return add_users(admin, of_users or session)
 
 
 @app_with
 def teardown_skipped_broken(app: Flask, admin: Admin, engine: Engine) -> None:
     session = add_page(admin, AverageView, scoped(engine))
 
+    # begin removed-without-error
     @app.teardown_appcontext
     def end_session(error: BaseException | None) -> None:
         if error is None:
-            session.remove()
+            session.remove()  # broken: teardown_skipped
+
+    # end
 
 
 @app_with
@@ -170,12 +175,60 @@ def teardown_skipped_fixed(app: Flask, admin: Admin, engine: Engine) -> None:
 
 @app_with
 def scope_per_call_broken(app: Flask, admin: Admin, engine: Engine) -> None:
-    never_removed.fix(app, add_users(admin, scoped(engine, uuid4)))
+    # begin small-scope
+    # Each call has another scope, and so another session.
+    session: t.Any = scoped_session(sessionmaker(engine), scopefunc=uuid4)
+    admin.add_view(UserView(User, session))
+    # end
+    never_removed.fix(app, session)
 
 
 @app_with
 def scope_per_call_fixed(app: Flask, admin: Admin, engine: Engine) -> None:
     never_removed.fix(app, add_users(admin, small_scope.fix(engine)))
+
+
+# begin removed-by-some-requests
+# A page removes the session when it is done. No other view does.
+
+
+class TidyView(BaseView):
+    session: t.Any
+
+    @expose("/")
+    def index(self) -> str:
+        number = self.session.query(User).count()
+        self.session.remove()  # broken: removed_by_a_page
+        return f"{number} users"
+
+
+# end
+
+
+@app_with
+def removed_by_a_page_broken(app: Flask, admin: Admin, engine: Engine) -> None:
+    add_page(admin, TidyView, scoped(engine))
+
+
+@app_with
+def removed_by_a_page_fixed(app: Flask, admin: Admin, engine: Engine) -> None:
+    never_removed.fix(app, add_page(admin, CountingView, scoped(engine)))
+
+
+# There are two handles, and a teardown for one of them.
+
+
+@app_with
+def one_of_two_removed_broken(app: Flask, admin: Admin, engine: Engine) -> None:
+    session = scoped(engine)
+    add_page(admin, CountingView, session, scoped(engine))
+    never_removed.fix(app, session)
+
+
+@app_with
+def one_of_two_removed_fixed(app: Flask, admin: Admin, engine: Engine) -> None:
+    session = add_page(admin, CountingView, scoped(engine))
+    never_removed.fix(app, session)
 
 
 # All requests share a scope, which never ends. Two people at once are in the same
@@ -261,10 +314,44 @@ def replaced_handle_fixed(app: Flask, admin: Admin, engine: Engine) -> None:
     never_removed.fix(app, add_users(admin, scoped(engine)))
 
 
+# A handle of the app that makes a session for each attribute. What is added to one is
+# not committed by another.
+
+
+# begin session-each-time
+class NewSession:
+    """A handle that passes everything on to a new session."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.make_session = sessionmaker(engine)
+
+    @property
+    def session(self) -> "NewSession":
+        """Flask-Admin 2.1 and newer use this attribute."""
+        return self
+
+    def __getattr__(self, name: str) -> t.Any:
+        return getattr(self.make_session(), name)  # broken: session_each_time
+
+
+# end
+
+
+@app_with
+def session_each_time_broken(app: Flask, admin: Admin, engine: Engine) -> None:
+    add_users(admin, NewSession(engine))
+
+
+@app_with
+def session_each_time_fixed(app: Flask, admin: Admin, engine: Engine) -> None:
+    raw_session.fix(app, admin, engine, User, UserView)
+
+
 # A session in g for each request, given to the views by a handle of the app. It is
 # never closed: its connection comes back when garbage is collected.
 
 
+# begin never-closed
 class CurrentSession:
     """A handle that passes everything on to the session of the request."""
 
@@ -282,6 +369,9 @@ class CurrentSession:
         return getattr(g.session, name)
 
 
+# end
+
+
 @app_with
 def unclosed_broken(app: Flask, admin: Admin, engine: Engine) -> None:
     add_users(admin, CurrentSession(engine))
@@ -291,3 +381,36 @@ def unclosed_broken(app: Flask, admin: Admin, engine: Engine) -> None:
 def unclosed_fixed(app: Flask, admin: Admin, engine: Engine) -> None:
     add_users(admin, CurrentSession(engine))
     never_closed.fix(app)
+
+
+# A page opens an app context. At its end the teardown removes the session of the
+# thread, which the request still uses.
+
+
+class CountingView(BaseView):
+    session: t.Any
+
+    def count(self) -> int:
+        return int(self.session.query(User).count())
+
+    @expose("/")
+    def index(self) -> str:
+        oldest = self.session.query(User).order_by(User.age).first()
+        number = self.count()
+        return f"{oldest.name}, of {number}: {self.session.query(User).count()}"
+
+
+class ContextView(CountingView):
+    def count(self) -> int:
+        with current_app.app_context():  # broken: context_removes
+            return super().count()
+
+
+@app_with
+def context_removes_broken(app: Flask, admin: Admin, engine: Engine) -> None:
+    never_removed.fix(app, add_page(admin, ContextView, scoped(engine)))
+
+
+@app_with
+def context_removes_fixed(app: Flask, admin: Admin, engine: Engine) -> None:
+    never_removed.fix(app, add_page(admin, CountingView, scoped(engine)))

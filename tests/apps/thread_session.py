@@ -16,7 +16,7 @@ from flask_admin import Admin
 from flask_admin import BaseView
 from flask_admin import expose
 from flask_admin.contrib.sqla import ModelView
-from session_scoping.fixes import thread
+from session_scoping.fixes import own_thread
 from tests.apps.engines import URL
 
 db: t.Any = SQLAlchemy()
@@ -29,7 +29,7 @@ class Bird(db.Model):
 
 class CountView(BaseView):
     def work(self, app: Flask, counts: list[int]) -> t.Callable[[], None]:
-        return thread.fix(app, db, Bird, counts)
+        return own_thread.fix(db.engine, Bird, counts)
 
     @expose("/")
     def index(self) -> str:
@@ -45,9 +45,13 @@ class LooseCountView(CountView):
     def work(self, app: Flask, counts: list[int]) -> t.Callable[[], None]:
         engine = db.engine
 
+        # begin session-in-thread
+        # This runs on a thread.
         def count() -> None:
             session = Session(engine)
             counts.append(session.query(Bird).count())  # broken here
+
+        # end
 
         return count
 

@@ -13,6 +13,7 @@ import typing as t
 from pathlib import Path
 
 from session_scoping import Recorder
+from tools.library import create_app as create_app  # gunicorn asks for it here
 
 recorder = Recorder()
 
@@ -37,14 +38,18 @@ def worker_exit(server: object, worker: t.Any) -> None:
 
 
 def main(kind: str, descriptor: int, folder: str) -> None:
-    from tools.library import create_app
+    recorder.start()
+    serve(kind, descriptor, create_app())
+    save(folder)
+
+
+def serve(kind: str, descriptor: int, app: t.Any) -> None:
+    """Serve an app until this process is asked to end."""
 
     def end(*_: object) -> None:
         raise SystemExit
 
     signal.signal(signal.SIGTERM, end)
-    recorder.start()
-    app = create_app()
     try:
         if kind == "werkzeug":
             from werkzeug.serving import make_server
@@ -59,8 +64,8 @@ def main(kind: str, descriptor: int, folder: str) -> None:
 
             listening = socket.socket(fileno=descriptor)
             waitress.serve(app, sockets=[listening], threads=16)
-    finally:
-        save(folder)
+    except SystemExit:
+        return
 
 
 if __name__ == "__main__":

@@ -23,20 +23,18 @@ from tools.library import prepare
 
 ROOT = Path(__file__).parents[2]
 CLIENTS = 16
+SERVE = "tests.fire.serve"  # with a recorder inside
 GUNICORN = (
     "gunicorn",
-    "--config",
-    "python:tests.fire.serve",
     "--graceful-timeout",
     "20",
 )
 SERVERS: dict[str, tuple[str, ...]] = {
-    "werkzeug": ("tests.fire.serve", "werkzeug"),
-    "waitress": ("tests.fire.serve", "waitress"),
+    "werkzeug": ("werkzeug",),
+    "waitress": ("waitress",),
     "gunicorn with threads": (*GUNICORN, "--threads", "8"),
     "gunicorn with gevent": (*GUNICORN, "--worker-class", "gevent"),
 }
-APP = "tools.library:create_app()"
 
 
 @dataclass
@@ -47,7 +45,8 @@ class Serving:
     port: int
     folder: Path
     process: "subprocess.Popen[bytes]"
-    recordings: list[Recording] = field(default_factory=list)  # once it has ended
+    load: t.Callable[[Path], t.Any] = Recording.load
+    recordings: list[t.Any] = field(default_factory=list)  # once it has ended
     answered: int = 0
     change: threading.Condition = field(default_factory=threading.Condition)
     clients: list["Client"] = field(default_factory=list)
@@ -78,24 +77,35 @@ class Serving:
         self.process.send_signal(signal.SIGTERM)
         self.process.wait(60)
         files = sorted(self.folder.glob("*.json"))
-        self.recordings = [Recording.load(file) for file in files]
+        self.recordings = [self.load(file) for file in files]
 
 
 @contextmanager
-def serving(kind: str, url: str, workers: int = 1, **more: str) -> t.Iterator[Serving]:
-    """Serve the library on a free port.  Its recordings are loaded at the end."""
+def serving(
+    kind: str,
+    url: str,
+    workers: int = 1,
+    serve: str = SERVE,
+    load: t.Callable[[Path], t.Any] = Recording.load,
+    **more: str,
+) -> t.Iterator[Serving]:
+    """Serve the library on a free port.  Its recordings are loaded at the end.
+
+    ``serve`` is the module that serves it, and ``load`` reads what that module saves.
+    """
     prepare(url)
-    module, *arguments = SERVERS[kind]
+    server_name, *arguments = SERVERS[kind]
     with socket.socket() as listening, tempfile.TemporaryDirectory() as folder:
         listening.bind(("127.0.0.1", 0))
         listening.listen(128)  # an early client waits
         descriptor = listening.fileno()
-        command = [sys.executable, "-W", "ignore", "-m", module, *arguments]
-        if module == "gunicorn":
+        command = [sys.executable, "-W", "ignore", "-m"]
+        if server_name == "gunicorn":
+            command += [server_name, "--config", f"python:{serve}", *arguments]
             bind = ("--bind", f"fd://{descriptor}", "--workers", str(workers))
-            command += [*bind, "--log-level", "error", APP]
+            command += [*bind, "--log-level", "error", f"{serve}:create_app()"]
         else:
-            command += [str(descriptor), folder]
+            command += [serve, server_name, str(descriptor), folder]
         environment = {"LIBRARY_URL": url, "SERVE_FOLDER": folder, **more}
         process = subprocess.Popen(
             command,
@@ -105,7 +115,8 @@ def serving(kind: str, url: str, workers: int = 1, **more: str) -> t.Iterator[Se
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
-        server = Serving(kind, listening.getsockname()[1], Path(folder), process)
+        port = listening.getsockname()[1]
+        server = Serving(kind, port, Path(folder), process, load)
         listening.close()  # or clients of a dead server would wait
         try:
             yield server
