@@ -8,7 +8,7 @@ WITH := $(VENV)/.with-
 unexport PYTHONDONTWRITEBYTECODE
 DROP_IN := flask_admin/tests/sqla/test_session_scoping.py
 
-.PHONY: help verdict test test-all coverage lint docs verdicts stacks fork fire faults mutants flakes repeat interrupts bench clean
+.PHONY: help verdict test test-rest test-all coverage lint docs verdicts stacks fork fire faults mutants flakes repeat interrupts bench clean
 
 help:  ## This list.
 	@sed -n 's/^\([a-z-]*\):.*  ## /\1\t/p' Makefile | expand -t 12
@@ -26,8 +26,10 @@ verdict: $(WITH)verdict  ## Does Flask-Admin hold one session? Answered on what 
 test: $(WITH)test  ## The tests that need no server, no browser and no other release.
 	$(BIN)/python -m pytest -n 2
 
-test-all: $(WITH)test-all  ## All tests but the weekly ones.
-	$(BIN)/python -m pytest -n 2 -m "not weekly"
+test-rest: $(WITH)test-all  ## The tests that make test leaves out, but for the weekly ones.
+	$(BIN)/python -m pytest -n 2 -m "(server or browser or releases or extra) and not weekly"
+
+test-all: test test-rest  ## Both.
 
 PURE := $(addprefix tests/test_,recording.py rules.py causes.py findings.py verdict.py report.py upgrade.py verdicts.py)
 coverage: $(WITH)test-all  ## Do the tests reach every line and branch of the rules and causes?

@@ -198,6 +198,7 @@ def test_a_finding_without_a_line_is_a_result_of_the_app(repository: Path) -> No
     assert location["physicalLocation"]["artifactLocation"]["uri"] == "shop.py"
 
 
+@pytest.mark.extra
 @pytest.mark.parametrize("name", ["healthy", "leaking", "hostile", "no line"])
 def test_the_file_has_the_schema_of_sarif(name: str, repository: Path) -> None:
     jsonschema = pytest.importorskip("jsonschema", reason="it checks the schema")

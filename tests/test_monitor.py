@@ -1591,6 +1591,7 @@ def test_the_page_is_as_closed_as_the_index_of_the_admin(clock: Clock) -> None:
 # ------------------------------------------------------------------------ for machines
 
 
+@pytest.mark.extra
 def test_figures_are_offered_to_prometheus(
     clock: Clock, engine: sa.engine.Engine
 ) -> None:
@@ -1619,6 +1620,7 @@ def test_figures_are_offered_to_prometheus(
     assert 'state="in use"} 2.0' in said
 
 
+@pytest.mark.extra
 def test_two_apps_of_one_name_are_summed_and_an_error_stays_in_the_monitor(
     clock: Clock, engine: sa.engine.Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -1648,6 +1650,7 @@ def test_two_apps_of_one_name_are_summed_and_an_error_stays_in_the_monitor(
     assert safety.off == {safety.Part.METRICS}
 
 
+@pytest.mark.extra
 def test_figures_are_offered_to_opentelemetry(
     clock: Clock, engine: sa.engine.Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
