@@ -692,6 +692,36 @@ def test_a_pool_that_is_empty_is_logged_with_what_holds_its_connections(
     assert len(logged) == 2
 
 
+def test_two_requests_that_find_a_pool_empty_are_logged_once(
+    clock: Clock,
+    small_pool: sa.engine.Engine,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The second request overtakes the first one while that lists what holds them."""
+    kept: list[orm.Session] = []
+    listed = connections.listed
+
+    def page() -> str:
+        kept.append(orm.Session(small_pool))
+        return str(kept[-1].execute(ONE).scalar())
+
+    def overtaken() -> tuple[str, ...]:
+        monkeypatch.setattr(connections, "listed", listed)
+        with ThreadPoolExecutor(1) as other:
+            other.submit(shop.visit).result()
+        return listed()
+
+    shop = Shop(page)
+    shop.visit(3)
+    monkeypatch.setattr(connections, "listed", overtaken)
+    shop.visit()
+    logged = [text for text in records(caplog) if text.startswith("pool: the pool has")]
+    assert len(logged) == 1
+    [empty] = [each for each in shop.monitor.findings if "left" in each.finding.what]
+    assert empty.count == 2
+
+
 def test_a_connection_that_is_held_too_long_is_reported(
     clock: Clock, engine: sa.engine.Engine
 ) -> None:

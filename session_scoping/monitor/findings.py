@@ -177,11 +177,13 @@ class Findings:
         if source is None or now >= source.again_at:
             finding = make()
             with self._lock:
+                source = self._by_key.get(key)  # another thread may have made it now
                 if source is None:
                     source = self._by_key[key] = Source(finding)
                     self.sources.append(source)
-                source.finding, source.again_at = finding, now + SUMMARY_AFTER
-                self._new.append(finding)
+                if now >= source.again_at:
+                    source.finding, source.again_at = finding, now + SUMMARY_AFTER
+                    self._new.append(finding)
         self.count(source, request)
 
     def due(self, now: float) -> bool:
