@@ -639,16 +639,18 @@ def test_a_healthy_suite_is_watched_without_a_full_garbage_collection(
         import pytest
         from conftest import shop
         full = []
-        def count(phase, info):
-            if phase == "start" and info["generation"] > 0:
-                full.append(info)
+        collect = gc.collect
+        def counting(generation=2):
+            if generation > 0:
+                full.append(generation)
+            return collect(generation)
         @pytest.fixture(scope="module", autouse=True)
         def counted(app):
             app.test_client().get("/admin/order/")
             gc.collect()
-            gc.callbacks.append(count)
+            gc.collect = counting
             yield
-            gc.callbacks.remove(count)
+            gc.collect = collect
         def get(app):
             assert app.test_client().get("/admin/order/").status_code == 200
         @pytest.mark.parametrize("n", range(5))
