@@ -29,8 +29,10 @@ from flask_admin.contrib.sqla.filters import BaseSQLAFilter
 from session_scoping import judge
 from session_scoping import record
 from session_scoping import Recorder
+from session_scoping.recording import Place
 from session_scoping.recording import STATEMENT
 from session_scoping.watch.keepers import keepers
+from session_scoping.watch.places import Places
 from tests import apps
 from tests.apps import raw_session
 from tests.apps.blog import blog
@@ -125,6 +127,100 @@ def test_the_line_of_a_connection_is_that_of_the_connection_that_is_out() -> Non
     [unreturned] = recorder.recording.unreturned
     assert unreturned.place is not None
     assert unreturned.place.function == "take"
+
+
+@pytest.fixture
+def shared() -> Iterator[sa.engine.Engine]:
+    """An engine that gives all threads the same connection."""
+    engine = sa.create_engine(
+        "sqlite://",
+        poolclass=sa.pool.StaticPool,
+        connect_args={"check_same_thread": False},
+    )
+    yield engine
+    engine.dispose()
+
+
+def query(engine: sa.engine.Engine) -> str:
+    with Session(engine) as session:
+        return str(session.execute(sa.text("SELECT 1")).scalar())
+
+
+def on_a_thread(work: t.Callable[[], object]) -> None:
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+
+
+def test_a_request_returns_a_connection_that_its_sessions_share(
+    shared: sa.engine.Engine,
+) -> None:
+    app = Flask("ponds")
+
+    @app.get("/")
+    def page() -> str:
+        with Session(shared) as session:
+            session.execute(sa.text("SELECT 1"))
+            return query(shared)
+
+    with Recorder() as recorder:
+        app.test_client().get("/")
+    assert recorder.recording.requests[0].taken == 2
+    assert judge(recorder.recording).violations == ()
+
+
+@pytest.mark.parametrize("overtaken_at", ["its query", "its checkout"])
+def test_concurrent_requests_return_the_connection_that_they_share(
+    shared: sa.engine.Engine, overtaken_at: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = Flask("ponds")
+    near = Places.near
+
+    def overtake() -> None:
+        monkeypatch.setattr(Places, "near", near)
+        on_a_thread(lambda: app.test_client().get("/fast"))
+
+    def overtaken(places: Places) -> Place | None:
+        overtake()
+        return near(places)
+
+    @app.get("/slow")
+    def slow() -> str:
+        if overtaken_at == "its checkout":
+            monkeypatch.setattr(Places, "near", overtaken)
+        with Session(shared) as session:
+            session.execute(sa.text("SELECT 1"))
+            if overtaken_at == "its query":
+                overtake()
+        return "done"
+
+    @app.get("/fast")
+    def fast() -> str:
+        return query(shared)
+
+    with Recorder() as recorder:
+        app.test_client().get("/slow")
+    assert [request.taken for request in recorder.recording.requests] == [1, 1]
+    assert judge(recorder.recording).violations == ()
+
+
+@pytest.mark.parametrize("by_hand", [True, False])
+def test_a_connection_that_is_shared_can_be_left_out(
+    shared: sa.engine.Engine, by_hand: bool
+) -> None:
+    app, left = Flask("ponds"), []
+
+    @app.get("/")
+    def page() -> str:
+        left.append(shared.connect() if by_hand else Session(shared).connection())
+        return "one is out"
+
+    with Recorder() as recorder:
+        app.test_client().get("/")
+    left[0].close()
+    [violation] = judge(recorder.recording).violations
+    said = "connections taken: 1, returned: 0" if by_hand else "is not closed"
+    assert said in violation.what
 
 
 def test_building_marks_the_sessions_that_are_made_in_its_block() -> None:

@@ -38,21 +38,31 @@ class Connections:
                 running.request.number, self.places.near(), not in_session
             )
             running.taken.append(taken)
-        record.info.setdefault(TAKERS, []).append((running, taken))
         record.info[MODE] = mode(connection)
+        with self.tape.lock:
+            record.info.setdefault(TAKERS, []).append((running, taken))
+        if not record.in_use:  # it is shared, and was returned meanwhile
+            self.on_checkin(connection, record)
 
     def on_checkin(self, connection: object, record: "ConnectionPoolEntry") -> None:
-        """Record that a connection is returned, and if its transaction is open."""
-        takers: list[tuple[Running | None, Unreturned]] = record.info.get(TAKERS, [])
-        if not takers:
-            return
-        running, taken = takers.pop()
-        if running is not None:
+        """Record that a connection is returned, and if its transaction is open.
+
+        Several may have taken it, as of a ``StaticPool``. SQLAlchemy says only once
+        that it is returned, and not by which of them.
+        """
+        with self.tape.lock:
+            takers: list[tuple[Running | None, Unreturned]] = record.info.pop(
+                TAKERS, []
+            )
+        for running, taken in takers:
+            if running is None:
+                continue
             request = running.request
-            if in_transaction(connection):
-                request.left_in_transaction = True
-            before, now = record.info.get(MODE, {}), mode(connection)
-            request.left_changed = request.left_changed or changed(before, now)
+            if len(takers) == 1:
+                if in_transaction(connection):
+                    request.left_in_transaction = True
+                before, now = record.info.get(MODE, {}), mode(connection)
+                request.left_changed = request.left_changed or changed(before, now)
             if running.preserved or not request.ended:
                 request.returned += 1
                 running.taken.remove(taken)
