@@ -46,6 +46,7 @@ if t.TYPE_CHECKING or importlib.util.find_spec("playwright"):
 def browser(chromium: str) -> t.Iterator["Browser"]:
     if importlib.util.find_spec("playwright") is None:
         skip_or_fail("playwright is not installed: nothing to open the report with")
+    expect.set_options(timeout=60_000)  # of a machine that is busy
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
             executable_path=chromium, args=["--no-sandbox"]

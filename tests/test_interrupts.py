@@ -23,6 +23,14 @@ from tools.interrupts import wrong
 NOTE = "interrupted: this is the verdict so far"
 
 
+@pytest.fixture(autouse=True)
+def ctrl_c() -> t.Iterator[None]:
+    """Handle Ctrl-C. A script that runs in the background may ignore it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @pytest.mark.parametrize("command", BY_STATEMENT, ids=lambda command: command.name)
 @pytest.mark.parametrize("number", [1, 60])
 def test_ctrl_c_at_a_statement_accuses_no_app(command: Command, number: int) -> None:

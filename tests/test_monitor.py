@@ -84,6 +84,9 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> t.Iterator[Clock]:
     extension._listening = False
     extension.watched.clear()
     sockets.stop()
+    for thread in threading.enumerate():
+        if thread.name == "session_scoping":
+            thread.join()
     connections.taken_now.clear()
     connections.strays.clear()
     safety.off.clear()
@@ -94,7 +97,8 @@ def engine(tmp_path: Path) -> t.Iterator[sa.engine.Engine]:
     engine = sa.create_engine(
         f"sqlite:///{tmp_path}/shop.db",
         poolclass=sa.pool.QueuePool,
-        connect_args={"check_same_thread": False},  # SQLAlchemy 1.4 does check it
+        # SQLAlchemy 1.4 checks the thread. The threads of a test write in turns.
+        connect_args={"check_same_thread": False, "timeout": 60},
     )
     yield engine
     engine.dispose()

@@ -262,7 +262,7 @@ def test_a_terminal_shows_what_is_done_and_the_time_left(terminal: Terminal) -> 
     shown = terminal.read()
     assert "shop: installing" in shown
     assert "bar: driving it" in shown
-    assert re.search("it .*━.* 0:00, 0:00 left *\r", shown)  # on the same line
+    assert re.search("it .*━.* 0:0., 0:0. left *\r", shown)  # on the same line
 
 
 def test_a_pipe_gets_no_progress(monkeypatch: pytest.MonkeyPatch) -> None:

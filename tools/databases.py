@@ -4,6 +4,7 @@ PostgreSQL comes with a package; MariaDB has to be installed.  Both listen on a 
 in their folder and on no port.
 """
 
+import fcntl
 import shutil
 import subprocess
 import tempfile
@@ -52,7 +53,12 @@ def postgresql() -> t.Iterator[Server]:
         running: list[t.Any] = []
 
         def start() -> None:
-            running.append(pgserver.get_server(folder, cleanup_mode="stop"))
+            # The first one adds a user to the system. Two at once would fail.
+            with (Path(tempfile.gettempdir()) / "guard-postgresql.lock").open(
+                "w"
+            ) as turn:
+                fcntl.flock(turn, fcntl.LOCK_EX)
+                running.append(pgserver.get_server(folder, cleanup_mode="stop"))
 
         def stop() -> None:
             running.pop().cleanup()

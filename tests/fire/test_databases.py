@@ -111,7 +111,7 @@ def test_an_idle_admin_answers(
         pytest.skip("MariaDB has idle_transaction_timeout in whole seconds only")
     monitor.ask(
         f"ALTER DATABASE {sa.engine.make_url(url).database} "
-        "SET idle_in_transaction_session_timeout = '500ms'"
+        "SET idle_in_transaction_session_timeout = '2s'"
     )
     idle, answers = {}, {}
     for handle in ("db", "never_removed"):
