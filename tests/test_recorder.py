@@ -31,8 +31,10 @@ from session_scoping import record
 from session_scoping import Recorder
 from session_scoping.recording import Place
 from session_scoping.recording import STATEMENT
+from session_scoping.recording import View
 from session_scoping.watch.keepers import keepers
 from session_scoping.watch.places import Places
+from session_scoping.watch.views import Views
 from tests import apps
 from tests.apps import raw_session
 from tests.apps.blog import blog
@@ -221,6 +223,49 @@ def test_a_connection_that_is_shared_can_be_left_out(
     [violation] = judge(recorder.recording).violations
     said = "connections taken: 1, returned: 0" if by_hand else "is not closed"
     assert said in violation.what
+
+
+def test_of_two_first_requests_each_knows_its_view(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The second begins while the recorder still learns the views of the app."""
+    app = make_app("sqlite://")
+    record, waits = Views._record, threading.Event()
+
+    class Lock:
+        """Says that the second request has to wait for the first."""
+
+        def __init__(self, lock: t.Any) -> None:
+            self.lock = lock
+
+        def __enter__(self) -> None:
+            if threading.current_thread() is second:
+                waits.set()
+            self.lock.acquire()
+
+        def __exit__(self, *_: object) -> None:
+            self.lock.release()
+
+    def ask() -> None:
+        app.test_client().get("/admin/fish/")
+        waits.set()
+
+    def overtaken(views: Views, view: t.Any) -> View:
+        if second.ident is None:
+            second.start()
+            assert waits.wait(60)
+        return record(views, view)
+
+    second = threading.Thread(target=ask)
+    monkeypatch.setattr(Views, "_record", overtaken)
+    with Recorder() as recorder:
+        monkeypatch.setattr(recorder._views, "_lock", Lock(recorder._views._lock))
+        app.test_client().get("/admin/fish/")
+        second.join()
+    recording = recorder.recording
+    endpoints = [view.endpoint for view in recording.views]
+    assert endpoints == ["admin", "fish"]
+    assert [request.view for request in recording.requests] == [1, 1]
 
 
 def test_building_marks_the_sessions_that_are_made_in_its_block() -> None:

@@ -1,5 +1,6 @@
 """The admin's views, by number."""
 
+import threading
 import typing as t
 from inspect import getattr_static
 from weakref import ref
@@ -35,6 +36,8 @@ class Views:
     def __init__(self, tape: Tape, sessions: Sessions) -> None:
         self.tape = tape
         self.sessions = sessions
+        # Not that of the tape: code of the app may run while a view is recorded.
+        self._lock = threading.RLock()
         self.clear()
 
     def clear(self) -> None:
@@ -44,16 +47,17 @@ class Views:
 
     def learn(self, app: flask.Flask) -> dict[str, int]:
         """Record an app's admin views. Returns their numbers by endpoint."""
-        known = self._apps.get(app)
-        if known is None:
-            known = self._apps[app] = {}
-            recording = self.tape.recording
-            recording.app = recording.app or app.import_name
-            for admin in app.extensions.get("admin", []):
-                for view in admin._views:
-                    known[view.endpoint] = len(self.known)
-                    self.known.append(view)
-                    recording.views.append(self._record(view))
+        with self._lock:
+            known = self._apps.get(app)
+            if known is None:
+                known = self._apps[app] = {}
+                recording = self.tape.recording
+                recording.app = recording.app or app.import_name
+                for admin in app.extensions.get("admin", []):
+                    for view in admin._views:
+                        known[view.endpoint] = len(self.known)
+                        self.known.append(view)
+                        recording.views.append(self._record(view))
         return known
 
     def _record(self, view: AdminView) -> View:
@@ -74,12 +78,10 @@ class Views:
 
     def check_handles(self) -> None:
         """Record which views no longer hold the handle that they held at first."""
-        for view, handle, seen in zip(
-            self.known,
-            self.sessions.handles,
-            self.tape.recording.views,
-            strict=True,
-        ):
+        with self._lock:
+            handles, views = self.sessions.handles, self.tape.recording.views
+            all_views = list(zip(self.known, handles, views, strict=True))
+        for view, handle, seen in all_views:
             now = _handle(view)
             gone = seen.session is not None and now is None
             seen.replaced = gone or now is not handle()
