@@ -2,12 +2,14 @@
 # mypy: allow-subclassing-any
 
 import gc
+import sys
 import threading
 import typing as t
 from collections.abc import Iterator
 from contextlib import nullcontext
 from contextlib import suppress
 from functools import lru_cache
+from types import FrameType
 from types import SimpleNamespace
 from weakref import ref
 
@@ -695,6 +697,33 @@ def test_a_path_names_the_line_of_a_cached_function() -> None:
     cached()
     [(path, _)] = keepers([kept], [SimpleNamespace(cached=cached)])
     assert f"decorated tests/test_recorder.py:{line} in cached" in path, path
+
+
+def test_a_path_is_found_although_a_thread_adds_to_what_it_leads_through() -> None:
+    kept = Session()
+    cache = {"other": None, "session": kept}
+    view = SimpleNamespace(first=None, cache=cache)
+
+    def add_later(name: str) -> None:
+        cache[name] = None
+        setattr(view, name, None)
+
+    def add(frame: FrameType, event: str, _: object) -> t.Any:
+        """Add an entry before each line of the search for keepers."""
+        if frame.f_code.co_filename != keepers.__code__.co_filename:
+            return None
+        if event == "line":
+            name = f"later_{len(cache)}"
+            on_a_thread(lambda: add_later(name))
+        return add
+
+    before = sys.gettrace()
+    sys.settrace(add)
+    try:
+        [(path, _)] = keepers([kept], [view])
+    finally:
+        sys.settrace(before)
+    assert path == ["SimpleNamespace", "cache", "session"], path
 
 
 def test_garbage_that_opens_a_session_is_collected_while_one_is_recorded() -> None:

@@ -122,7 +122,7 @@ def _roots_of(views: t.Sequence[object]) -> dict[int, Root]:
         if getattr(view, "admin", None) is not None:
             name = f"Admin → {name}"
         roots[id(view)] = Root(name, number)
-        for key, value in vars(view).items():
+        for key, value in list(vars(view).items()):  # threads may add others
             if is_a(value, type) and issubclass(value, BaseForm):
                 roots.setdefault(id(value), Root(f"{name} → {key}", number))
         alone = sum(type(other) is kind for other in views) == 1
@@ -231,7 +231,8 @@ def _how(holder: object, step: Step) -> str:
     """Return how an object refers to the object of the step below it."""
     held = step.holder
     if is_a(holder, dict):
-        return next((_key(key) for key, value in holder.items() if value is held), "")
+        items = list(holder.items())
+        return next((_key(key) for key, value in items if value is held), "")
     if is_a(holder, list, tuple):
         if is_a(held, CellType):
             return ""
