@@ -47,7 +47,11 @@ def run_tests(requirements: t.Sequence[str]) -> subprocess.CompletedProcess[str]
     """Run the tests on a stack. Warnings of old packages are no failure."""
     options = ["-q", "-rfE", "-W", "ignore", "-o", "addopts=", "-o", "filterwarnings="]
     options += ["--noconftest", "-p", "no:cacheprovider"]
-    tests = "tests/test_apps.py", "tests/test_monitor.py"
+    tests = (
+        "tests/test_apps.py",
+        "tests/test_monitor.py",
+        "tests/test_monitor_threads.py",
+    )
     command = ("python", "-m", "pytest", *options, *tests)
     return run_with([*requirements, *NEEDS, "pytest"], *command, folder=ROOT)
 

@@ -1,6 +1,7 @@
 """Connections that are out of their pools: what has taken each, and how long ago."""
 
 import typing as t
+from itertools import count
 from weakref import ref
 
 import flask
@@ -43,7 +44,9 @@ SWEEP_AFTER = 1.0  # seconds between two looks at all connections
 
 taken_now: dict[int, Taken] = {}  # by the identity of the pool's record
 strays: set[Taken] = set()  # those of them that nothing returns
-_pools: dict[int, "ref[Pool]"] = {}  # that have given a connection
+# The pools that have given a connection, each with a number of its own, by identity.
+_pools: dict[int, tuple["ref[Pool]", int]] = {}
+_numbers = count()
 used = False  # was any connection taken in this process?
 last: Request | None = None  # of all watched apps
 _swept_at = 0.0
@@ -56,7 +59,7 @@ def forked() -> None:
     """
     for key, taken in list(taken_now.items()):
         if not (taken.at_start and taken.life is not None):
-            del taken_now[key]
+            taken_now.pop(key, None)
     strays.intersection_update(taken_now.values())
 
 
@@ -80,8 +83,9 @@ def on_checkout(
     if isinstance(pool, SHARED):  # nothing can wait for it
         return
     taken_now[id(record)] = taken
-    if id(pool) not in _pools:
-        _pools[id(pool)] = ref(pool)
+    known = _pools.get(id(pool))
+    if known is None or known[0]() is not pool:  # an earlier one was at its address
+        _pools[id(pool)] = ref(pool), next(_numbers)
     if strays and request is not None:
         check_pool(request.app, pool, request.name)
 
@@ -111,8 +115,13 @@ def on_checkin(connection: object, record: "ConnectionPoolEntry") -> None:
 
 @guarded(Part.CONNECTIONS)
 def on_detach(connection: object, record: "ConnectionPoolEntry") -> None:
-    """Forget a connection that code of the app has taken from its pool for good."""
-    taken_now.pop(id(record), None)
+    """Forget a connection that is taken from its pool for good.
+
+    Code of the app does that, and SQLAlchemy where a session of asyncio is dropped.
+    The record is free by now: another thread may use it for another connection.
+    """
+    if not record.in_use:
+        on_checkin(connection, record)
 
 
 def of(request: Request) -> list[Taken]:
@@ -133,8 +142,11 @@ def check_returned(request: Request) -> None:
     That of a session which is dropped now comes back soon, or ``sweep`` looks at it.
     """
     for taken in of(request):
-        _draw(request, taken, taken.life, None)
-        if taken.life is None and not belongs_elsewhere(taken, request):
+        life, elsewhere = taken.life, belongs_elsewhere(taken, request)
+        if taken not in taken_now.values():  # it was returned meanwhile
+            continue
+        _draw(request, taken, life, None)
+        if life is None and not elsewhere:
             find(
                 ViolationKind.CONNECTION,
                 "a connection is not returned after the response",
@@ -157,7 +169,7 @@ def is_at_work(taken: Taken) -> bool:
     """
     if not taken.worker.alive():
         return False
-    if taken.worker.awaited:
+    if taken.worker.awaited or taken.worker.runs_elsewhere():
         return True
     frame = taken.worker.frame()
     if not taken.callers:
@@ -257,13 +269,9 @@ def check_pool(app: App, pool: object, name: str) -> None:
     size, more = usage(pool)
     if size is not None and size - more <= 1 and 2 * len(mine) >= more:
         what = f"{more} of {size} connections are out of the pool, {len(mine)} for good"
+        key = POOL, _pools[id(pool)][1]
         app.findings.add(
-            (POOL, id(pool)),
-            name,
-            lambda: (
-                (POOL, id(pool)),
-                Finding(POOL, what, name, details=listed()),
-            ),
+            key, name, lambda: (key, Finding(POOL, what, name, details=listed()))
         )
 
 
@@ -290,9 +298,10 @@ def listed() -> tuple[str, ...]:
     return tuple(str(each) for each in holding())
 
 
-def pools() -> list[Pool]:
-    """Return the pools that have given a connection."""
-    return [pool for known in list(_pools.values()) if (pool := known()) is not None]
+def pools() -> dict[int, Pool]:
+    """Return the pools that have given a connection, by their numbers."""
+    known = [(number, pool()) for pool, number in list(_pools.values())]
+    return {number: pool for number, pool in known if pool is not None}
 
 
 def _draw(

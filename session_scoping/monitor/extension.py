@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 from session_scoping.monitor import connections
 from session_scoping.monitor import metrics
 from session_scoping.monitor import sessions
+from session_scoping.monitor import sockets
 from session_scoping.monitor import state
 from session_scoping.monitor.findings import Finding
 from session_scoping.monitor.findings import Findings
@@ -159,5 +160,6 @@ def _listen() -> None:
 def _forked() -> None:
     """Forget what is the parent process's only."""
     connections.forked()
+    sockets.forked()
     for app in watched:
         app.findings.reset_lock()

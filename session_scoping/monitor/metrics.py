@@ -45,7 +45,7 @@ def _held(apps: t.Iterable[App]) -> Values:
 
 
 def _pool(apps: t.Iterable[App]) -> Values:
-    for number, pool in enumerate(connections.pools()):
+    for number, pool in connections.pools().items():
         size, used = connections.usage(pool)
         if size is not None:
             yield (str(number), "in use"), used

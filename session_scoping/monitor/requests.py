@@ -163,9 +163,11 @@ class Requests:
 
     def _failed(self, request: Request, error: str) -> None:
         """Report a session that a failure has left unusable."""
-        failed = [life for life in _failed_sessions() if life.request is not request]
-        life = failed[0] if len(failed) == 1 else None
-        own = any(known.born_in is request for known in request.lives)
+        failed = [*_failed_sessions()]
+        mine = any(life.request is request for life in failed)
+        left = [life for life in failed if not _is_used_now(life)]
+        life = left[0] if len(left) == 1 and not mine else None
+        own = mine or any(known.born_in is request for known in request.lives)
         if life is not None or not own:
             kind = ViolationKind.PENDING_ROLLBACK
             what = f"fails because of an earlier request: {error}"
@@ -219,7 +221,7 @@ class Requests:
             else:
                 self._check(request)
             request.lives.clear()
-            if not self.app.findings.due(now) and self.app.requests != NOTHING_AFTER:
+            if not self.app.findings.due(now) and not self._to_check():
                 return
         except Exception:
             switch_off(Part.REQUESTS)
@@ -247,13 +249,23 @@ class Requests:
     @guarded(Part.FINDINGS)
     def _flush(self) -> None:
         self.app.findings.flush(state.clock())
-        if self.app.requests == NOTHING_AFTER and not connections.used:
-            logger().warning(
-                "%s has used no connection of SQLAlchemy in %d requests: the monitor "
-                "has nothing to watch",
-                self.app.name,
-                NOTHING_AFTER,
-            )
+        if self._to_check():
+            self.app.checked = True
+            if not connections.used:
+                logger().warning(
+                    "%s has used no connection of SQLAlchemy in %d requests: the "
+                    "monitor has nothing to watch",
+                    self.app.name,
+                    NOTHING_AFTER,
+                )
+
+    def _to_check(self) -> bool:
+        return self.app.requests >= NOTHING_AFTER and not self.app.checked
+
+
+def _is_used_now(life: Life) -> bool:
+    """Does a request use the session that is not over? It may roll it back yet."""
+    return life.request is not None and life.request.ended is None
 
 
 def _failed_sessions() -> t.Iterator[Life]:

@@ -101,12 +101,18 @@ def note_unsaved(request: Request) -> None:
 
 
 def _has_changes(session: Session) -> bool:
-    """Does a flush write something? A row that was set to what it was is no change."""
-    return bool(
-        session.new
-        or session.deleted
-        or any(session.is_modified(row) for row in session.dirty)
-    )
+    """Does a flush write something? A row that was set to what it was is no change.
+
+    It is not known while another thread changes rows of the session.
+    """
+    try:
+        return bool(
+            session.new
+            or session.deleted
+            or any(session.is_modified(row) for row in session.dirty)
+        )
+    except RuntimeError:  # a set has changed during the iteration
+        return False
 
 
 def _owner(connection: sa.engine.Connection) -> Session | None:
@@ -134,7 +140,7 @@ def _use(life: Life, request: Request) -> None:
         else:
             what = f"a session of an earlier request ({before.name}) is used again"
             find(ViolationKind.AGAIN, what, request, life)
-    life.request = request
+    life.request, life.ident = request, threading.get_ident()
     request.lives.append(life)
     if len(request.lives) % MANY == 0:
         _forget_dropped(request)
@@ -173,7 +179,7 @@ def _begin_outside(life: Life, connection: sa.engine.Connection) -> None:
     """
     served = life.request
     if served is not None and served.ended is not None:
-        if threading.get_ident() != served.ident:
+        if threading.get_ident() not in {served.ident, life.ident}:
             name = threading.current_thread().name
             what = f"its session is used on thread {name} after the request"
             find(ViolationKind.AGAIN, what, served, life)
@@ -212,6 +218,7 @@ def on_commit(session: Session) -> None:
         or not life.unsaved
         or session.in_nested_transaction()
         or hooks.watcher is not None
+        or (life.taken and connections.belongs_elsewhere(life.taken, request))
     ):
         return
     place, own = places.here()
@@ -227,11 +234,13 @@ def check_closed(request: Request) -> None:
         if session is None:
             _note_dropped(life, request)
             continue
-        if life.request is not request or not session.in_transaction():
+        if life.request is not request:
             continue
         taken = life.taken
         if taken is not None and connections.belongs_elsewhere(taken, request):
             continue  # ``connections.sweep`` looks at it again
+        if not session.in_transaction():  # last: its thread may end meanwhile
+            continue
         what = "a session is still open after the response"
         find(ViolationKind.OPEN, what, request, life)
 

@@ -66,16 +66,22 @@ def serve(path: str) -> None:
     ).start()
 
 
+def forked() -> None:
+    """Leave the sockets to the parent process. They would outlive it here."""
+    for listening in _serving.values():
+        listening.close()
+    _serving.clear()
+
+
 @atexit.register
 def stop() -> None:
-    """Remove the sockets of this process. A fork leaves those of its parent."""
+    """Remove the sockets of this process."""
     for name, listening in list(_serving.items()):
-        if name.endswith(f".{os.getpid()}"):
-            del _serving[name]
-            with suppress(OSError):
-                listening.shutdown(socket.SHUT_RDWR)  # wakes the thread
-            listening.close()
-            Path(name).unlink(missing_ok=True)
+        del _serving[name]
+        with suppress(OSError):
+            listening.shutdown(socket.SHUT_RDWR)  # wakes the thread
+        listening.close()
+        Path(name).unlink(missing_ok=True)
 
 
 @guarded(Part.SOCKET)

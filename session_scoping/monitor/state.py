@@ -73,6 +73,7 @@ class App:
         self.recent: deque[Request] = deque(maxlen=RECENT)
         self.requests = 0
         self.removes = False  # has a request of it removed its `scoped_session`?
+        self.checked = False  # was it checked that there is something to watch?
 
 
 class Request:
@@ -157,6 +158,7 @@ class Life:
         "born_in",
         "in_stream",
         "request",
+        "ident",
         "changed",
         "unsaved",
         "taken",
@@ -178,6 +180,7 @@ class Life:
         self.born_in = born_in
         self.in_stream = born_in is not None and born_in.answered and born_in.streams
         self.request: Request | None = None
+        self.ident = 0  # of the thread on which that request has used it
         self.changed = False  # has it written what is not committed?
         self.unsaved = False  # had it changes to save when the view had answered?
         self.taken: Taken | None = None
@@ -218,6 +221,13 @@ class Worker:
             return greenlet is not None and not greenlet.dead
         thread = self.thread()
         return thread is not None and thread.is_alive()
+
+    def runs_elsewhere(self) -> bool:
+        """Does its greenlet run now, on another thread? It has no frame to look at."""
+        greenlet = self.greenlet() if self.greenlet is not None else None
+        if greenlet is None or greenlet.gr_frame is not None:
+            return False
+        return greenlet is not sys.modules["greenlet"].getcurrent()
 
     def frame(self) -> FrameType | None:
         """Return the frame in which it waits or runs, or ``None``."""

@@ -1,0 +1,401 @@
+"""The monitor where threads, forks and the garbage collector meet at an unlucky moment.
+
+Each moment is made: what comes in between happens inside of a call of the monitor, or a
+thread waits for its turn. No test waits for time to pass.
+"""
+
+import asyncio
+import contextvars
+import gc
+import os
+import threading
+import typing as t
+import warnings
+from concurrent.futures import Future
+from concurrent.futures import ThreadPoolExecutor
+from weakref import ref
+
+import pytest
+import sqlalchemy as sa
+from sqlalchemy import orm
+
+from session_scoping.monitor import connections
+from session_scoping.monitor import requests
+from session_scoping.monitor import safety
+from session_scoping.monitor import sockets
+from tests.test_monitor import a_row
+from tests.test_monitor import Clock
+from tests.test_monitor import clock as clock
+from tests.test_monitor import engine as engine
+from tests.test_monitor import ONE
+from tests.test_monitor import path as path
+from tests.test_monitor import records
+from tests.test_monitor import Shop
+
+Job = t.Callable[[], object]
+
+
+@pytest.fixture
+def other() -> t.Iterator[ThreadPoolExecutor]:
+    """Return a thread that a request gives work to."""
+    with ThreadPoolExecutor(1) as thread:
+        yield thread
+
+
+def hand_over(thread: ThreadPoolExecutor, job: Job) -> "Future[object]":
+    """Run a job on another thread, in a copy of the context of the request."""
+    return thread.submit(contextvars.copy_context().run, job)
+
+
+@pytest.mark.extra
+def test_a_job_in_the_thread_pool_of_gevent_is_at_work(
+    clock: Clock, engine: sa.engine.Engine
+) -> None:
+    """Its greenlet runs on a thread of its own. A greenlet that runs has no frame."""
+    threadpool = pytest.importorskip("gevent.threadpool")
+    began, end = threading.Event(), threading.Event()
+
+    def job() -> None:
+        with orm.Session(engine) as session:
+            session.execute(ONE)
+            began.set()
+            end.wait()
+
+    shop = Shop(lambda: "done")
+    shop.visit()
+    pool = threadpool.ThreadPool(1)
+    task = pool.spawn(job)
+    began.wait()
+    for _ in range(3):
+        clock.now += 2
+        shop.visit()
+    end.set()
+    task.get()
+    pool.kill()
+    assert shop.found == []
+
+
+def test_a_session_that_another_thread_changes_meanwhile_is_no_error(
+    clock: Clock, engine: sa.engine.Engine, other: ThreadPoolExecutor
+) -> None:
+    row = a_row(engine)
+    began, looks, changed, end = (threading.Event() for _ in range(4))
+
+    class Changed(orm.Session):
+        @property
+        def _dirty_states(self) -> t.Iterator[t.Any]:
+            for state in super()._dirty_states:
+                yield state
+                looks.set()
+                changed.wait()
+
+    def job() -> None:
+        with Changed(engine) as session:
+            first, second = row(name="1"), row(name="2")
+            session.add_all([first, second])
+            session.commit()
+            names = [first.name, second.name]  # loads them
+            first.name = names[1]
+            began.set()
+            looks.wait()
+            second.name = names[0]
+            changed.set()
+            end.wait()
+
+    def page() -> str:
+        jobs.append(hand_over(other, job))
+        began.wait()
+        return "done"
+
+    jobs: list[Future[object]] = []
+    shop = Shop(page)
+    shop.visit()
+    end.set()
+    jobs[0].result()
+    assert not safety.off
+    assert shop.found == []
+
+
+def test_a_session_of_asyncio_that_is_dropped_is_reported(
+    clock: Clock, engine: sa.engine.Engine, other: ThreadPoolExecutor
+) -> None:
+    """SQLAlchemy takes its connection from the pool for good."""
+    pytest.importorskip("greenlet")
+    from sqlalchemy.ext.asyncio import AsyncEngine
+    from sqlalchemy.ext.asyncio import AsyncSession
+
+    engine.dialect.is_async = True
+    asynchronous = AsyncEngine(engine)
+
+    async def work() -> None:
+        await AsyncSession(asynchronous).scalar(ONE)
+
+    def page() -> str:
+        hand_over(other, lambda: asyncio.run(work())).result()
+        with pytest.warns(sa.exc.SAWarning, match="garbage collector"):
+            gc.collect()
+        return "done"
+
+    shop = Shop(page)
+    shop.visit()
+    [(rule, _, count)] = shop.found
+    assert (rule, count) == ("released", 1)
+    assert connections.taken_now == {}
+    assert not connections.strays
+
+
+def test_a_stray_connection_that_is_detached_is_forgotten(
+    clock: Clock, engine: sa.engine.Engine
+) -> None:
+    kept: list[sa.engine.Connection] = []
+
+    def page() -> str:
+        kept.append(engine.connect())
+        return "done"
+
+    shop = Shop(page)
+    shop.visit()
+    assert len(connections.strays) == 1
+    kept[0].detach()
+    assert not connections.strays
+    kept[0].close()
+
+
+def test_a_connection_is_known_that_another_thread_takes_at_once(
+    clock: Clock,
+    engine: sa.engine.Engine,
+    other: ThreadPoolExecutor,
+) -> None:
+    """SQLAlchemy says that one is detached when its place in the pool is free."""
+    taken: list[sa.engine.Connection] = []
+    give_back = engine.pool._do_return_conn
+
+    def overtaken(record: t.Any) -> None:
+        overtaking.undo()
+        give_back(record)
+        taken.append(other.submit(engine.connect).result())
+
+    shop = Shop(lambda: "done")
+    shop.visit()
+    with pytest.MonkeyPatch.context() as overtaking:
+        overtaking.setattr(engine.pool, "_do_return_conn", overtaken)
+        connection = engine.connect()
+        connection.detach()
+    assert len(shop.monitor.holding()) == 1
+    taken[0].close()
+    connection.close()
+    assert shop.monitor.holding() == []
+
+
+def test_the_session_of_another_request_is_not_blamed_for_an_error(
+    clock: Clock, engine: sa.engine.Engine, other: ThreadPoolExecutor
+) -> None:
+    """The other one has failed, too, and rolls back a moment later."""
+    row = a_row(engine)
+    failed, end = threading.Event(), threading.Event()
+
+    def fail(session: orm.Session) -> None:
+        session.add(row(id=1, name="again"))
+        with pytest.raises(sa.exc.IntegrityError):
+            session.flush()
+
+    def page() -> str:
+        with orm.Session(engine) as session:
+            fail(session)
+            return str(session.execute(ONE).scalar())
+
+    def sound() -> str:
+        with orm.Session(engine) as session:
+            fail(session)
+            failed.set()
+            end.wait()
+            session.rollback()
+        return "done"
+
+    shop = Shop(page)
+    shop.app.add_url_rule("/sound", "sound", sound)
+    running = other.submit(shop.app.test_client().get, "/sound")
+    failed.wait()
+    with shop.client.get("/") as response:
+        assert response.status_code == 500
+    end.set()
+    running.result().close()
+    [source] = shop.monitor.findings
+    assert source.finding.what.startswith("uses the session again without a rollback")
+
+
+def test_a_thread_may_commit_its_own_session_when_the_view_has_answered(
+    clock: Clock, engine: sa.engine.Engine, other: ThreadPoolExecutor
+) -> None:
+    row = a_row(engine)
+    began, answered, committed = (threading.Event() for _ in range(3))
+
+    def job() -> None:
+        with orm.Session(engine) as session:
+            session.add(row(name="1"))
+            session.flush()
+            began.set()
+            answered.wait()
+            session.commit()
+            committed.set()
+
+    def page() -> str:
+        jobs.append(hand_over(other, job))
+        began.wait()
+        return "done"
+
+    jobs: list[Future[object]] = []
+    shop = Shop(page)
+
+    @shop.app.teardown_request
+    def wait(error: BaseException | None) -> None:
+        answered.set()
+        committed.wait()
+
+    shop.visit()
+    jobs[0].result()
+    assert shop.found == []
+
+
+def test_a_thread_may_use_its_own_session_again_after_the_request(
+    clock: Clock, engine: sa.engine.Engine, other: ThreadPoolExecutor
+) -> None:
+    began, over = threading.Event(), threading.Event()
+
+    def job() -> None:
+        with orm.Session(engine) as session:
+            session.execute(ONE)
+            session.commit()
+            began.set()
+            over.wait()
+            session.execute(ONE)
+
+    def page() -> str:
+        jobs.append(hand_over(other, job))
+        began.wait()
+        return "done"
+
+    jobs: list[Future[object]] = []
+    shop = Shop(page)
+    shop.visit()
+    over.set()
+    jobs[0].result()
+    assert shop.found == []
+
+
+def test_a_thread_may_close_its_session_and_end_while_the_request_is_checked(
+    clock: Clock, engine: sa.engine.Engine
+) -> None:
+    began, looks = threading.Event(), threading.Event()
+
+    class Looked(orm.Session):
+        def in_transaction(self) -> bool:
+            begun = super().in_transaction()
+            if begun and began.is_set() and threading.current_thread() is main:
+                looks.set()
+                threads[0].join()
+            return begun
+
+    def job() -> None:
+        with Looked(engine) as session:
+            session.execute(ONE)
+            began.set()
+            looks.wait()
+
+    def page() -> str:
+        context = contextvars.copy_context()
+        threads.append(threading.Thread(target=context.run, args=(job,)))
+        threads[0].start()
+        began.wait()
+        return "done"
+
+    main, threads = threading.current_thread(), list[threading.Thread]()
+    shop = Shop(page)
+    shop.visit()
+    looks.set()
+    threads[0].join()
+    assert shop.found == []
+
+
+def test_a_connection_that_comes_back_while_the_request_is_checked_is_none_of_it(
+    clock: Clock, engine: sa.engine.Engine
+) -> None:
+    """Its session is garbage, and is collected between two looks."""
+
+    def page() -> str:
+        session = orm.Session(engine)
+        session.info["itself"] = session
+        return str(session.execute(ONE).scalar())
+
+    def collected(*args: t.Any) -> bool:
+        gc.collect()
+        return belongs(*args)
+
+    belongs = connections.belongs_elsewhere
+    shop = Shop(page)
+    gc.disable()
+    try:
+        with pytest.MonkeyPatch.context() as overtaking:
+            overtaking.setattr(connections, "belongs_elsewhere", collected)
+            shop.visit()
+    finally:
+        gc.enable()
+    [(rule, _, count)] = shop.found
+    assert (rule, count) == ("released", 1)
+    [request] = shop.app.extensions["session_scoping"].app.recent
+    assert [span.ended for span in request.spans] == [clock.now]
+
+
+@pytest.mark.parametrize("first", [99, 100])
+def test_it_is_said_once_that_there_is_nothing_to_watch(
+    clock: Clock,
+    caplog: pytest.LogCaptureFixture,
+    other: ThreadPoolExecutor,
+    first: int,
+) -> None:
+    """Of two requests that run at the same time, either may end as the hundredth."""
+    inside, end = threading.Event(), threading.Event()
+
+    def slow() -> str:
+        inside.set()
+        end.wait()
+        return "done"
+
+    shop = Shop(lambda: "done")
+    shop.app.add_url_rule("/slow", "slow", slow)
+    shop.visit(first - 1)
+    running = other.submit(shop.app.test_client().get, "/slow")
+    inside.wait()
+    shop.visit()
+    end.set()
+    running.result().close()
+    shop.visit(requests.NOTHING_AFTER)
+    assert len(records(caplog)) == 1
+    assert "has nothing to watch" in records(caplog)[0]
+
+
+def test_a_pool_at_the_address_of_an_earlier_one_is_another(
+    clock: Clock, engine: sa.engine.Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    creator: t.Any = None
+    gone = ref(sa.pool.NullPool(creator))
+    monkeypatch.setitem(connections._pools, id(engine.pool), (gone, -1))
+    shop = Shop(lambda: "done")
+    shop.visit()
+    with engine.connect():
+        assert engine.pool in connections.pools().values()
+
+
+def test_a_fork_closes_the_sockets_of_its_parent(clock: Clock, path: str) -> None:
+    shop = Shop(lambda: "done", SESSION_SCOPING_SOCKET=path)
+    shop.visit()
+    [answer] = sockets.ask(path)
+    assert answer.process == os.getpid()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the process has threads, as a server has
+        child = os.fork()
+    if child == 0:  # the thread that answers is not there
+        os._exit(len(sockets._serving))
+    assert os.waitpid(child, 0)[1] == 0
+    [answer] = sockets.ask(path)  # the parent goes on
+    assert answer.holding == []
