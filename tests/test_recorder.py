@@ -2,6 +2,7 @@
 # mypy: allow-subclassing-any
 
 import gc
+import subprocess
 import sys
 import threading
 import typing as t
@@ -36,6 +37,7 @@ from session_scoping.recording import STATEMENT
 from session_scoping.recording import View
 from session_scoping.watch.keepers import keepers
 from session_scoping.watch.places import Places
+from session_scoping.watch.statements import Statements
 from session_scoping.watch.views import Views
 from tests import apps
 from tests.apps import raw_session
@@ -45,6 +47,29 @@ from tests.apps.blog import HANDLE
 from tests.apps.blog import User
 from tests.endings import Turns
 from tests.test_faults import make_app
+
+
+@pytest.fixture
+def shared() -> Iterator[sa.engine.Engine]:
+    """An engine that gives all threads the same connection."""
+    engine = sa.create_engine(
+        "sqlite://",
+        poolclass=sa.pool.StaticPool,
+        connect_args={"check_same_thread": False},
+    )
+    yield engine
+    engine.dispose()
+
+
+def query(engine: sa.engine.Engine) -> str:
+    with Session(engine) as session:
+        return str(session.execute(sa.text("SELECT 1")).scalar())
+
+
+def on_a_thread(work: t.Callable[[], object]) -> None:
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
 
 
 def count_requests(recorder: Recorder) -> int:
@@ -100,6 +125,50 @@ def test_a_recorder_is_not_started_twice() -> None:
         assert Recorder.started == [recorder]
 
 
+def test_recorders_start_and_stop_while_a_thread_is_in_an_event(
+    shared: sa.engine.Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    on_statement = Statements.on_statement
+
+    def overtaken(*arguments: t.Any) -> None:
+        monkeypatch.setattr(Statements, "on_statement", on_statement)
+        on_a_thread(start_and_stop)
+        on_statement(*arguments)
+
+    def start_and_stop() -> None:
+        with Recorder():
+            recorder.stop()
+
+    monkeypatch.setattr(Statements, "on_statement", overtaken)
+    with Recorder() as recorder:
+        assert query(shared) == "1"
+    assert Recorder.started == []
+
+
+def test_a_process_without_a_recorder_that_was_started_has_no_listener() -> None:
+    code = """if True:
+        from sqlalchemy import create_engine
+        from sqlalchemy.orm import Session
+        from session_scoping import Recorder
+        recorder = Recorder()
+        engine = create_engine("sqlite://")
+        print(*[
+            len(each)
+            for each in (
+                engine.dispatch.before_cursor_execute,
+                engine.pool.dispatch.checkout,
+                Session().dispatch.after_begin,
+            )
+        ])
+        recorder.start()
+        print(len(engine.dispatch.before_cursor_execute))
+    """
+    ran = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert ran.stdout.split() == ["0", "0", "0", "1"]
+
+
 def test_a_stopped_recorder_can_continue() -> None:
     client = make_app("sqlite://").test_client()
     recorder = Recorder()
@@ -131,29 +200,6 @@ def test_the_line_of_a_connection_is_that_of_the_connection_that_is_out() -> Non
     [unreturned] = recorder.recording.unreturned
     assert unreturned.place is not None
     assert unreturned.place.function == "take"
-
-
-@pytest.fixture
-def shared() -> Iterator[sa.engine.Engine]:
-    """An engine that gives all threads the same connection."""
-    engine = sa.create_engine(
-        "sqlite://",
-        poolclass=sa.pool.StaticPool,
-        connect_args={"check_same_thread": False},
-    )
-    yield engine
-    engine.dispose()
-
-
-def query(engine: sa.engine.Engine) -> str:
-    with Session(engine) as session:
-        return str(session.execute(sa.text("SELECT 1")).scalar())
-
-
-def on_a_thread(work: t.Callable[[], object]) -> None:
-    thread = threading.Thread(target=work)
-    thread.start()
-    thread.join()
 
 
 def test_a_request_returns_a_connection_that_its_sessions_share(

@@ -1,10 +1,14 @@
-"""Patches ``Flask.__call__``, and how a SQLAlchemy session is made and closed.
+"""What notifies the recorder that watches: SQLAlchemy's events, and patches.
 
-The patches notify one recorder at a time. Without a recorder nothing is patched, but
-for ``Session.__init__`` where a monitor watches production.
+One recorder is notified at a time. Without a recorder nothing is patched, but for
+``Session.__init__`` where a monitor watches production.
 
-Everything else is seen through Flask's signals and SQLAlchemy's events. The patched
-methods have none that says the same:
+The first recorder of a process listens to the events, for as long as the process runs.
+SQLAlchemy raises an error in a thread that is in an event while a listener is added or
+removed.
+
+Everything else is seen through Flask's signals. The patched methods have no signal and
+no event that says the same:
 
 - ``Flask.__call__``: Flask's documented place for middleware is ``app.wsgi_app``. That
   needs the app, and a recorder watches all apps of the process, also those that are
@@ -19,6 +23,7 @@ import typing as t
 from functools import partial
 
 import flask
+from sqlalchemy import event
 from sqlalchemy.orm import Session as SASession
 
 from session_scoping.watch.own_context import answer_apart
@@ -28,15 +33,19 @@ from session_scoping.watch.running import RUNNING
 from session_scoping.watch.running import Running
 from session_scoping.watch.sessions import Sessions
 
+Event = tuple[object, str]  # of SQLAlchemy: a class, and the name of the event
+
 
 class Watcher(t.NamedTuple):
-    """The parts of a recorder that the patches notify."""
+    """The parts of a recorder that are notified."""
 
     requests: Requests
     sessions: Sessions
+    listeners: dict[Event, t.Callable[..., None]]
 
 
 watcher: Watcher | None = None
+listening: set[Event] = set()  # to which this process listens
 births: list[t.Callable[[SASession], None]] = []  # notified of each new session
 
 
@@ -49,6 +58,16 @@ def set_watcher(new: Watcher | None) -> None:
             patch.do()
         elif not (patch is INIT and births):
             patch.undo()
+    for each in new.listeners if new is not None else ():
+        if each not in listening:
+            listening.add(each)
+            event.listen(*each, partial(notify, each))
+
+
+def notify(of: Event, *arguments: t.Any) -> None:
+    """Notify the recorder that watches, if there is one, of an event of SQLAlchemy."""
+    if active := watcher:
+        active.listeners[of](*arguments)
 
 
 def notify_of_births(notify: t.Callable[[SASession], None]) -> None:

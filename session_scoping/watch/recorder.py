@@ -6,7 +6,6 @@ from contextlib import suppress
 
 import flask
 import sqlalchemy as sa
-from sqlalchemy import event
 from sqlalchemy.orm import Session as SASession
 
 from session_scoping.recording import Recording
@@ -14,6 +13,7 @@ from session_scoping.watch.connections import Connections
 from session_scoping.watch.contexts import Contexts
 from session_scoping.watch.errors import Errors
 from session_scoping.watch.hooks import call
+from session_scoping.watch.hooks import Event
 from session_scoping.watch.hooks import set_watcher
 from session_scoping.watch.hooks import Watcher
 from session_scoping.watch.kept import Kept
@@ -55,21 +55,21 @@ class Recorder:
         self._statements = Statements(self._tape, self.places, self._sessions)
         self._errors = Errors(self._tape)
         connections = Connections(self._tape, self.places)
-        self._listeners: list[tuple[object, str, t.Callable[..., None]]] = [
-            (SASession, "do_orm_execute", self._sessions.on_orm_execute),
-            (SASession, "after_attach", self._sessions.on_attach),
-            (SASession, "after_begin", self._sessions.on_begin),
-            (SASession, "before_commit", self._statements.on_session_commit),
-            (SASession, "after_soft_rollback", self._statements.on_soft_rollback),
-            (sa.engine.Engine, "before_cursor_execute", self._statements.on_statement),
-            (sa.engine.Engine, "do_execute", self._statements.on_execute),
-            (sa.engine.Engine, "do_executemany", self._statements.on_execute),
-            (sa.engine.Engine, "do_execute_no_params", self._statements.on_execute),
-            (sa.engine.Engine, "commit", self._statements.on_commit),
-            (sa.engine.Engine, "handle_error", self._statements.on_error),
-            (sa.pool.Pool, "checkout", connections.on_checkout),
-            (sa.pool.Pool, "checkin", connections.on_checkin),
-        ]
+        self._listeners: dict[Event, t.Callable[..., None]] = {
+            (SASession, "do_orm_execute"): self._sessions.on_orm_execute,
+            (SASession, "after_attach"): self._sessions.on_attach,
+            (SASession, "after_begin"): self._sessions.on_begin,
+            (SASession, "before_commit"): self._statements.on_session_commit,
+            (SASession, "after_soft_rollback"): self._statements.on_soft_rollback,
+            (sa.engine.Engine, "before_cursor_execute"): self._statements.on_statement,
+            (sa.engine.Engine, "do_execute"): self._statements.on_execute,
+            (sa.engine.Engine, "do_executemany"): self._statements.on_execute,
+            (sa.engine.Engine, "do_execute_no_params"): self._statements.on_execute,
+            (sa.engine.Engine, "commit"): self._statements.on_commit,
+            (sa.engine.Engine, "handle_error"): self._statements.on_error,
+            (sa.pool.Pool, "checkout"): connections.on_checkout,
+            (sa.pool.Pool, "checkin"): connections.on_checkin,
+        }
 
         self._receivers: list[tuple[t.Any, t.Callable[..., None]]] = [
             (flask.request_finished, self._requests.on_answer),
@@ -138,9 +138,7 @@ class Recorder:
         return self.recording
 
     def _hook(self) -> None:
-        set_watcher(Watcher(self._requests, self._sessions))
-        for listener in self._listeners:
-            event.listen(*listener)
+        set_watcher(Watcher(self._requests, self._sessions, self._listeners))
         for signal, receiver in self._receivers:
             signal.connect(receiver)
         self._errors.start()
@@ -150,8 +148,6 @@ class Recorder:
         self._errors.stop()
         for signal, receiver in self._receivers:
             signal.disconnect(receiver)
-        for listener in self._listeners:
-            event.remove(*listener)
 
     # ------------------------------------------- for those who build and drive an app
 
