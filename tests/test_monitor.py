@@ -86,7 +86,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> t.Iterator[Clock]:
     sockets.stop()
     for thread in threading.enumerate():
         if thread.name == "session_scoping":
-            thread.join()
+            thread.join(60)
     connections.taken_now.clear()
     connections.strays.clear()
     safety.off.clear()
@@ -143,13 +143,13 @@ class Shop:
         ]
 
 
-def line_of(marker: str) -> str:
-    """Return the line of this file that has a comment, as a finding names it."""
-    lines = Path(__file__).read_text().splitlines()
+def line_of(marker: str, file: str = HERE) -> str:
+    """Return the line of a file that has a comment, as a finding names it."""
+    lines = Path(file).read_text().splitlines()
     [number] = [
         number for number, line in enumerate(lines, 1) if line.endswith(f"# {marker}")
     ]
-    return f"{HERE}:{number} in "
+    return f"{file}:{number} in "
 
 
 def records(caplog: pytest.LogCaptureFixture) -> list[str]:

@@ -15,6 +15,7 @@ from concurrent.futures import Future
 from concurrent.futures import ThreadPoolExecutor
 from weakref import ref
 
+import flask
 import pytest
 import sqlalchemy as sa
 from sqlalchemy import orm
@@ -27,11 +28,13 @@ from tests.test_monitor import a_row
 from tests.test_monitor import Clock
 from tests.test_monitor import clock as clock
 from tests.test_monitor import engine as engine
+from tests.test_monitor import line_of
 from tests.test_monitor import ONE
 from tests.test_monitor import path as path
 from tests.test_monitor import records
 from tests.test_monitor import Shop
 
+HERE = "tests/test_monitor_threads.py"
 Job = t.Callable[[], object]
 
 
@@ -48,7 +51,7 @@ def hand_over(thread: ThreadPoolExecutor, job: Job) -> "Future[object]":
 
 
 @pytest.mark.extra
-def test_a_job_in_the_thread_pool_of_gevent_is_at_work(
+def test_a_job_in_the_thread_pool_of_gevent_is_at_work_until_it_ends(
     clock: Clock, engine: sa.engine.Engine
 ) -> None:
     """Its greenlet runs on a thread of its own. A greenlet that runs has no frame."""
@@ -59,20 +62,32 @@ def test_a_job_in_the_thread_pool_of_gevent_is_at_work(
         with orm.Session(engine) as session:
             session.execute(ONE)
             began.set()
-            end.wait()
+            end.wait(60)
 
+    def leave_open() -> object:
+        kept.append(orm.Session(engine))
+        return kept[-1].execute(ONE).scalar()  # in a pool
+
+    kept: list[orm.Session] = []
     shop = Shop(lambda: "done")
     shop.visit()
     pool = threadpool.ThreadPool(1)
     task = pool.spawn(job)
-    began.wait()
+    began.wait(60)
     for _ in range(3):
         clock.now += 2
         shop.visit()
     end.set()
     task.get()
-    pool.kill()
     assert shop.found == []
+    assert pool.apply(leave_open) == 1
+    for _ in range(3):
+        clock.now += 2
+        shop.visit()
+    pool.kill()
+    [(rule, line, count)] = shop.found
+    assert (rule, count) == ("released", 1)
+    assert line.startswith(line_of("in a pool", HERE))
 
 
 def test_a_session_that_another_thread_changes_meanwhile_is_no_error(
@@ -87,7 +102,7 @@ def test_a_session_that_another_thread_changes_meanwhile_is_no_error(
             for state in super()._dirty_states:
                 yield state
                 looks.set()
-                changed.wait()
+                changed.wait(60)
 
     def job() -> None:
         with Changed(engine) as session:
@@ -97,21 +112,21 @@ def test_a_session_that_another_thread_changes_meanwhile_is_no_error(
             names = [first.name, second.name]  # loads them
             first.name = names[1]
             began.set()
-            looks.wait()
+            looks.wait(60)
             second.name = names[0]
             changed.set()
-            end.wait()
+            end.wait(60)
 
     def page() -> str:
         jobs.append(hand_over(other, job))
-        began.wait()
+        began.wait(60)
         return "done"
 
     jobs: list[Future[object]] = []
     shop = Shop(page)
     shop.visit()
     end.set()
-    jobs[0].result()
+    jobs[0].result(60)
     assert not safety.off
     assert shop.found == []
 
@@ -131,13 +146,17 @@ def test_a_session_of_asyncio_that_is_dropped_is_reported(
         await AsyncSession(asynchronous).scalar(ONE)
 
     def page() -> str:
-        hand_over(other, lambda: asyncio.run(work())).result()
+        hand_over(other, lambda: asyncio.run(work())).result(60)
         with pytest.warns(sa.exc.SAWarning, match="garbage collector"):
             gc.collect()
         return "done"
 
     shop = Shop(page)
-    shop.visit()
+    gc.disable()
+    try:
+        shop.visit()
+    finally:
+        gc.enable()
     [(rule, _, count)] = shop.found
     assert (rule, count) == ("released", 1)
     assert connections.taken_now == {}
@@ -173,17 +192,22 @@ def test_a_connection_is_known_that_another_thread_takes_at_once(
     def overtaken(record: t.Any) -> None:
         overtaking.undo()
         give_back(record)
-        taken.append(other.submit(engine.connect).result())
+        taken.append(other.submit(engine.connect).result(60))
 
-    shop = Shop(lambda: "done")
+    def page() -> str:
+        taken.append(engine.connect())
+        return "done"
+
+    shop = Shop(page)
     shop.visit()
+    [stray] = taken
     with pytest.MonkeyPatch.context() as overtaking:
         overtaking.setattr(engine.pool, "_do_return_conn", overtaken)
-        connection = engine.connect()
-        connection.detach()
+        stray.detach()
     assert len(shop.monitor.holding()) == 1
-    taken[0].close()
-    connection.close()
+    assert not connections.strays
+    for connection in taken:
+        connection.close()
     assert shop.monitor.holding() == []
 
 
@@ -208,20 +232,92 @@ def test_the_session_of_another_request_is_not_blamed_for_an_error(
         with orm.Session(engine) as session:
             fail(session)
             failed.set()
-            end.wait()
+            end.wait(60)
             session.rollback()
         return "done"
 
     shop = Shop(page)
     shop.app.add_url_rule("/sound", "sound", sound)
     running = other.submit(shop.app.test_client().get, "/sound")
-    failed.wait()
+    failed.wait(60)
     with shop.client.get("/") as response:
         assert response.status_code == 500
     end.set()
-    running.result().close()
+    running.result(60).close()
     [source] = shop.monitor.findings
     assert source.finding.what.startswith("uses the session again without a rollback")
+
+
+def test_the_session_that_raises_the_error_is_named(
+    clock: Clock, engine: sa.engine.Engine
+) -> None:
+    """The request has caught an error of its own session, and never uses that again."""
+    row = a_row(engine)
+    kept: list[orm.Session] = []
+
+    def fail(session: orm.Session) -> None:
+        session.add(row(id=1, name="again"))
+        with pytest.raises(sa.exc.IntegrityError):
+            session.flush()
+
+    def leave() -> str:
+        kept.append(orm.Session(engine))
+        fail(kept[0])
+        return "done"
+
+    def page() -> str:
+        flask.g.session = orm.Session(engine)
+        fail(flask.g.session)
+        return str(kept[0].execute(ONE).scalar())
+
+    shop = Shop(page)
+
+    @shop.app.teardown_request
+    def close(error: BaseException | None) -> None:
+        if "session" in flask.g:
+            flask.g.session.close()
+
+    shop.app.add_url_rule("/leave", "leave", leave)
+    with shop.app.test_client().get("/leave") as response:
+        assert response.status_code == 200
+    with shop.client.get("/") as response:
+        assert response.status_code == 500
+    error = shop.monitor.findings[-1].finding
+    assert error.what.startswith("fails because of an earlier request")
+
+
+def test_a_shared_session_that_another_request_has_failed_is_named(
+    clock: Clock, engine: sa.engine.Engine, other: ThreadPoolExecutor
+) -> None:
+    """That request still runs."""
+    row = a_row(engine)
+    failed, end = threading.Event(), threading.Event()
+
+    def page() -> str:
+        return str(shared.execute(ONE).scalar())
+
+    def slow() -> str:
+        shared.add(row(id=1, name="again"))
+        with pytest.raises(sa.exc.IntegrityError):
+            shared.flush()
+        failed.set()
+        end.wait(60)
+        return "done"
+
+    shop = Shop(page)
+    shop.app.add_url_rule("/slow", "slow", slow)
+    shared = orm.Session(engine)  # shared by all
+    running = other.submit(shop.app.test_client().get, "/slow")
+    failed.wait(60)
+    with shop.client.get("/") as response:
+        assert response.status_code == 500
+    end.set()
+    running.result(60).close()
+    errors = [each.finding for each in shop.monitor.findings]
+    [error] = [each for each in errors if "PendingRollbackError" in each.what]
+    assert error.what.startswith("fails because of an earlier request")
+    assert line_of("shared by all", HERE) in str(error)
+    shared.close()
 
 
 def test_a_thread_may_commit_its_own_session_when_the_view_has_answered(
@@ -235,13 +331,13 @@ def test_a_thread_may_commit_its_own_session_when_the_view_has_answered(
             session.add(row(name="1"))
             session.flush()
             began.set()
-            answered.wait()
+            answered.wait(60)
             session.commit()
             committed.set()
 
     def page() -> str:
         jobs.append(hand_over(other, job))
-        began.wait()
+        began.wait(60)
         return "done"
 
     jobs: list[Future[object]] = []
@@ -250,10 +346,10 @@ def test_a_thread_may_commit_its_own_session_when_the_view_has_answered(
     @shop.app.teardown_request
     def wait(error: BaseException | None) -> None:
         answered.set()
-        committed.wait()
+        committed.wait(60)
 
     shop.visit()
-    jobs[0].result()
+    jobs[0].result(60)
     assert shop.found == []
 
 
@@ -267,19 +363,19 @@ def test_a_thread_may_use_its_own_session_again_after_the_request(
             session.execute(ONE)
             session.commit()
             began.set()
-            over.wait()
+            over.wait(60)
             session.execute(ONE)
 
     def page() -> str:
         jobs.append(hand_over(other, job))
-        began.wait()
+        began.wait(60)
         return "done"
 
     jobs: list[Future[object]] = []
     shop = Shop(page)
     shop.visit()
     over.set()
-    jobs[0].result()
+    jobs[0].result(60)
     assert shop.found == []
 
 
@@ -293,27 +389,27 @@ def test_a_thread_may_close_its_session_and_end_while_the_request_is_checked(
             begun = super().in_transaction()
             if begun and began.is_set() and threading.current_thread() is main:
                 looks.set()
-                threads[0].join()
+                threads[0].join(60)
             return begun
 
     def job() -> None:
         with Looked(engine) as session:
             session.execute(ONE)
             began.set()
-            looks.wait()
+            looks.wait(60)
 
     def page() -> str:
         context = contextvars.copy_context()
         threads.append(threading.Thread(target=context.run, args=(job,)))
         threads[0].start()
-        began.wait()
+        began.wait(60)
         return "done"
 
     main, threads = threading.current_thread(), list[threading.Thread]()
     shop = Shop(page)
     shop.visit()
     looks.set()
-    threads[0].join()
+    threads[0].join(60)
     assert shop.found == []
 
 
@@ -358,17 +454,17 @@ def test_it_is_said_once_that_there_is_nothing_to_watch(
 
     def slow() -> str:
         inside.set()
-        end.wait()
+        end.wait(60)
         return "done"
 
     shop = Shop(lambda: "done")
     shop.app.add_url_rule("/slow", "slow", slow)
     shop.visit(first - 1)
     running = other.submit(shop.app.test_client().get, "/slow")
-    inside.wait()
+    inside.wait(60)
     shop.visit()
     end.set()
-    running.result().close()
+    running.result(60).close()
     shop.visit(requests.NOTHING_AFTER)
     assert len(records(caplog)) == 1
     assert "has nothing to watch" in records(caplog)[0]

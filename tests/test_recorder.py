@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import nullcontext
 from contextlib import suppress
 from functools import lru_cache
+from pathlib import Path
 from types import FrameType
 from types import SimpleNamespace
 from weakref import ref
@@ -271,6 +272,43 @@ def test_a_connection_that_is_shared_can_be_left_out(
     [violation] = judge(recorder.recording).violations
     said = "connections taken: 1, returned: 0" if by_hand else "is not closed"
     assert said in violation.what
+
+
+@pytest.mark.parametrize(("takers", "unseen"), [(1, False), (1, True), (2, False)])
+def test_a_transaction_that_is_open_in_the_pool_is_seen(
+    tmp_path: Path, takers: int, unseen: bool
+) -> None:
+    """``unseen``: an earlier request returns it while no recorder watches."""
+    engine = sa.create_engine(
+        f"sqlite:///{tmp_path}/ponds.db",
+        poolclass=sa.pool.QueuePool if takers == 1 else sa.pool.StaticPool,
+        pool_reset_on_return=None,
+    )
+    app, kept = Flask("ponds"), []
+
+    @app.get("/keep")
+    def keep() -> str:
+        kept.append(engine.connect())
+        return "kept"
+
+    @app.get("/")
+    def page() -> str:
+        connections = [engine.raw_connection() for _ in range(takers)]
+        connections[0].cursor().execute("CREATE TABLE pond (id INTEGER)")
+        connections[0].cursor().execute("INSERT INTO pond VALUES (1)")
+        for connection in connections:
+            connection.close()
+        return "done"
+
+    with Recorder() as recorder:
+        if unseen:
+            app.test_client().get("/keep")
+            recorder.stop()
+            kept[0].close()
+            recorder.start()
+        app.test_client().get("/")
+    engine.dispose()
+    assert recorder.recording.requests[-1].left_in_transaction
 
 
 def test_of_two_first_requests_each_knows_its_view(

@@ -5,6 +5,7 @@ in their folder and on no port.
 """
 
 import fcntl
+import os
 import shutil
 import subprocess
 import tempfile
@@ -54,7 +55,7 @@ def postgresql() -> t.Iterator[Server]:
 
         def start() -> None:
             # The first one adds a user to the system. Two at once would fail.
-            with (Path(tempfile.gettempdir()) / "guard-postgresql.lock").open(
+            with (Path(tempfile.gettempdir()) / f"guard-{os.getuid()}.lock").open(
                 "w"
             ) as turn:
                 fcntl.flock(turn, fcntl.LOCK_EX)

@@ -1,7 +1,10 @@
 """Connections that are out of their pools: what has taken each, and how long ago."""
 
+import sys
 import typing as t
 from itertools import count
+from types import CodeType
+from types import FrameType
 from weakref import ref
 
 import flask
@@ -82,6 +85,8 @@ def on_checkout(
     record.info[MARK] = taken
     if isinstance(pool, SHARED):  # nothing can wait for it
         return
+    if before := taken_now.get(id(record)):  # it was detached a moment ago
+        strays.discard(before)
     taken_now[id(record)] = taken
     known = _pools.get(id(pool))
     if known is None or known[0]() is not pool:  # an earlier one was at its address
@@ -169,12 +174,19 @@ def is_at_work(taken: Taken) -> bool:
     """
     if not taken.worker.alive():
         return False
-    if taken.worker.awaited or taken.worker.runs_elsewhere():
+    if taken.worker.awaited:
         return True
+    callers = taken.callers
+    if taken.worker.runs_elsewhere():  # it is unknown on which thread
+        frames = list(sys._current_frames().values())
+        return not callers or any(_runs(callers, frame) for frame in frames)
     frame = taken.worker.frame()
-    if not taken.callers:
-        return places.is_at_work(frame)
-    while frame is not None and frame.f_code not in taken.callers:
+    return _runs(callers, frame) if callers else places.is_at_work(frame)
+
+
+def _runs(callers: frozenset[CodeType], frame: FrameType | None) -> bool:
+    """Does any of this code run in the frame or above it?"""
+    while frame is not None and frame.f_code not in callers:
         if (frame.f_globals.get("__name__"), frame.f_code.co_name) in SERVERS:
             return False
         frame = frame.f_back

@@ -1,7 +1,9 @@
 """Requests: from the call of the app to the last byte of the response."""
 
+import sys
 import typing as t
 from functools import partial
+from traceback import walk_tb
 
 import flask
 import sqlalchemy as sa
@@ -25,6 +27,7 @@ from session_scoping.monitor.state import call
 from session_scoping.monitor.state import CURRENT
 from session_scoping.monitor.state import current
 from session_scoping.monitor.state import Life
+from session_scoping.monitor.state import MARK
 from session_scoping.monitor.state import places
 from session_scoping.monitor.state import Request
 from session_scoping.recording import SessionError
@@ -34,6 +37,7 @@ from session_scoping.rules.verdict import Labelled
 from session_scoping.watch import hooks
 from session_scoping.watch.contexts import PUSHED
 from session_scoping.watch.contexts import pushed_at
+from session_scoping.watch.kinds import is_a
 from session_scoping.watch.places import raised_at
 
 LIMIT_REACHED = "QueuePool limit"  # of a pool whose connections are all taken
@@ -145,7 +149,7 @@ class Requests:
         request.failed = True
         if isinstance(exception, PendingRollbackError):
             request.failed_at = raised_at(exception)
-            self._failed(request, "PendingRollbackError")
+            self._failed(request, "PendingRollbackError", exception)
         elif isinstance(exception, sa.exc.TimeoutError):
             request.failed_at = raised_at(exception)
             self._pool_is_empty(request)
@@ -157,18 +161,28 @@ class Requests:
         if request is None or not isinstance(message, str):  # it may be translated late
             return
         if SessionError.ROLLED_BACK in message:
-            self._failed(request, "a rolled back transaction")
+            self._failed(request, "a rolled back transaction", sys.exc_info()[1])
         elif LIMIT_REACHED in message:
             self._pool_is_empty(request)
 
-    def _failed(self, request: Request, error: str) -> None:
-        """Report a session that a failure has left unusable."""
-        failed = [*_failed_sessions()]
-        mine = any(life.request is request for life in failed)
-        left = [life for life in failed if not _is_used_now(life)]
-        life = left[0] if len(left) == 1 and not mine else None
-        own = mine or any(known.born_in is request for known in request.lives)
-        if life is not None or not own:
+    def _failed(
+        self, request: Request, error: str, exception: BaseException | None
+    ) -> None:
+        """Report a session that a failure has left unusable.
+
+        If the exception does not say which it is, it may be the only one that was left.
+        """
+        life = _raised_in(exception)
+        if life is not None:
+            own = request in {life.request, life.born_in}
+        else:
+            failed = [*_failed_sessions()]
+            left = [each for each in failed if not _is_used_now(each)]
+            own = any(each.request is request for each in failed)
+            life = left[0] if len(left) == 1 and not own else None
+            own = own or (life is None and _makes_sessions(request))
+        life = None if own else life
+        if not own:
             kind = ViolationKind.PENDING_ROLLBACK
             what = f"fails because of an earlier request: {error}"
         else:
@@ -263,8 +277,22 @@ class Requests:
         return self.app.requests >= NOTHING_AFTER and not self.app.checked
 
 
+def _raised_in(error: BaseException | None) -> Life | None:
+    """Return the session in which an exception was raised, if it is known."""
+    found: Life | None = None
+    for frame, _ in walk_tb(error.__traceback__ if error else None):
+        session = frame.f_locals.get("self")
+        if is_a(session, sa.orm.Session):
+            found = session.__dict__.get(MARK) or found
+    return found
+
+
+def _makes_sessions(request: Request) -> bool:
+    return any(life.born_in is request for life in request.lives)
+
+
 def _is_used_now(life: Life) -> bool:
-    """Does a request use the session that is not over? It may roll it back yet."""
+    """Does a request that still runs use the session? It may still roll it back."""
     return life.request is not None and life.request.ended is None
 
 

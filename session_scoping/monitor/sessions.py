@@ -198,7 +198,7 @@ def on_statement(connection: sa.engine.Connection, *_: object) -> None:
         return
     what = "a session that was opened outside of any request is used"
     find(ViolationKind.STARTUP, what, request, life)
-    life.request = request
+    life.request, life.ident = request, threading.get_ident()
 
 
 @guarded(Part.SESSIONS)
@@ -218,7 +218,7 @@ def on_commit(session: Session) -> None:
         or not life.unsaved
         or session.in_nested_transaction()
         or hooks.watcher is not None
-        or (life.taken and connections.belongs_elsewhere(life.taken, request))
+        or life.ident == threading.get_ident() != request.ident  # a thread's own
     ):
         return
     place, own = places.here()

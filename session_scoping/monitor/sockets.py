@@ -67,21 +67,26 @@ def serve(path: str) -> None:
 
 
 def forked() -> None:
-    """Leave the sockets to the parent process. They would outlive it here."""
+    """Leave the sockets to the parent process.
+
+    If this process kept them open, the parent would seem to answer after its end.
+    """
     for listening in _serving.values():
-        listening.close()
+        with suppress(OSError):
+            listening.close()
     _serving.clear()
 
 
 @atexit.register
 def stop() -> None:
-    """Remove the sockets of this process."""
+    """Remove the sockets of this process. A fork in C leaves those of its parent."""
     for name, listening in list(_serving.items()):
-        del _serving[name]
-        with suppress(OSError):
-            listening.shutdown(socket.SHUT_RDWR)  # wakes the thread
-        listening.close()
-        Path(name).unlink(missing_ok=True)
+        if name.endswith(f".{os.getpid()}"):
+            del _serving[name]
+            with suppress(OSError):
+                listening.shutdown(socket.SHUT_RDWR)  # wakes the thread
+            listening.close()
+            Path(name).unlink(missing_ok=True)
 
 
 @guarded(Part.SOCKET)

@@ -1,8 +1,11 @@
 """Connections that requests take from a pool, and return."""
 
 import typing as t
+from collections import deque
 from contextlib import suppress
 from sqlite3 import Connection as SQLite
+
+from sqlalchemy.pool import StaticPool
 
 from session_scoping.recording import Unreturned
 from session_scoping.watch.places import Places
@@ -13,6 +16,7 @@ if t.TYPE_CHECKING:  # SQLAlchemy 1.4 names it differently
     from sqlalchemy.pool import ConnectionPoolEntry
 
 TAKERS = "_session_scoping"  # in a pool's record of a connection: who took it
+Taker = tuple[Running | None, Unreturned | None]  # neither: outside of any request
 MODE = "_session_scoping_mode"  # in the same: in which mode they found it
 # What the drivers call it that a connection saves each statement, or refuses to write.
 MODES = ("autocommit", "isolation_level", "readonly", "read_only")
@@ -39,8 +43,10 @@ class Connections:
             )
             running.taken.append(taken)
         record.info[MODE] = mode(connection)
-        with self.tape.lock:
-            record.info.setdefault(TAKERS, []).append((running, taken))
+        if not issubclass(type(getattr(proxy, "_pool", None)), StaticPool):
+            # No recorder may have watched when it was returned the last time.
+            record.info[TAKERS] = deque[Taker]()
+        record.info.setdefault(TAKERS, deque()).append((running, taken))
         if not record.in_use:  # it is shared, and was returned meanwhile
             self.on_checkin(connection, record)
 
@@ -50,15 +56,18 @@ class Connections:
         Several may have taken it, as of a ``StaticPool``. SQLAlchemy says only once
         that it is returned, and not by which of them.
         """
-        with self.tape.lock:
-            takers: list[tuple[Running | None, Unreturned]] = record.info.pop(
-                TAKERS, []
-            )
+        # No lock: the garbage collector returns connections, too, at any moment.
+        waiting: deque[Taker] = record.info.get(TAKERS, deque())
+        takers: list[Taker] = []
+        with suppress(IndexError):
+            while True:
+                takers.append(waiting.popleft())
+        alone = len({id(running) for running, _ in takers}) == 1
         for running, taken in takers:
-            if running is None:
+            if running is None or taken is None:
                 continue
             request = running.request
-            if len(takers) == 1:
+            if alone:
                 if in_transaction(connection):
                     request.left_in_transaction = True
                 before, now = record.info.get(MODE, {}), mode(connection)

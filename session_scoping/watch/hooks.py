@@ -61,10 +61,10 @@ def set_watcher(new: Watcher | None) -> None:
     for each in new.listeners if new is not None else ():
         if each not in listening:
             listening.add(each)
-            event.listen(*each, partial(notify, each))
+            event.listen(*each, partial(notify_watcher, each))
 
 
-def notify(of: Event, *arguments: t.Any) -> None:
+def notify_watcher(of: Event, *arguments: t.Any) -> None:
     """Notify the recorder that watches, if there is one, of an event of SQLAlchemy."""
     if active := watcher:
         active.listeners[of](*arguments)
