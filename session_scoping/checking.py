@@ -8,7 +8,7 @@ import click
 import flask
 from flask.cli import ScriptInfo
 
-from session_scoping import interrupts
+import session_scoping.interrupts as interrupts
 from session_scoping.drive.record import record
 from session_scoping.drive.skip import Skip
 from session_scoping.drive.write.databases import databases

@@ -12,7 +12,7 @@ from functools import wraps
 import click
 from flask.cli import ScriptInfo
 
-from session_scoping import interrupts
+import session_scoping.interrupts as interrupts
 from session_scoping.errors import CannotTell
 from session_scoping.status import Status
 
@@ -405,7 +405,7 @@ def explain(names: tuple[str, ...]) -> Status:
     It says what is right, how it breaks, and how to fix it. Without a name it lists
     all pages.
     """
-    from session_scoping import pages
+    import session_scoping.pages as pages
     from session_scoping.report.explained import show
 
     for text in [pages.text(name) for name in names or [pages.INDEX]]:

@@ -18,7 +18,7 @@ from multiprocessing import resource_tracker
 from multiprocessing.queues import SimpleQueue
 from pathlib import Path
 
-from session_scoping import interrupts
+import session_scoping.interrupts as interrupts
 from session_scoping.compare.progress import send
 from session_scoping.recording import Recording
 from session_scoping.rules.cells import Cell

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from flask.testing import FlaskClient
 from sqlalchemy.pool import QueuePool
 
-from session_scoping import interrupts
+import session_scoping.interrupts as interrupts
 from session_scoping.drive.driven import Driven
 from session_scoping.drive.driven import Failing
 from session_scoping.drive.driven import Overtaken

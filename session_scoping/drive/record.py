@@ -8,7 +8,7 @@ from contextlib import nullcontext
 
 import flask
 
-from session_scoping import interrupts
+import session_scoping.interrupts as interrupts
 from session_scoping.drive.crawler import Crawler
 from session_scoping.drive.crawler import MakeClient
 from session_scoping.drive.crawler import Reference

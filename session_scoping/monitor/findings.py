@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from dataclasses import field
 from textwrap import indent
 
-from session_scoping import pages
+import session_scoping.pages as pages
 from session_scoping.monitor.safety import guarded
 from session_scoping.monitor.safety import logger
 from session_scoping.monitor.safety import Part

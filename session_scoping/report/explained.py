@@ -8,7 +8,7 @@ from markupsafe import Markup
 from rich.console import Console
 from rich.markdown import Markdown
 
-from session_scoping import pages
+import session_scoping.pages as pages
 
 
 def show(text: str) -> None:

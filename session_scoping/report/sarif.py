@@ -8,8 +8,8 @@ import json
 import typing as t
 from urllib.parse import quote
 
+import session_scoping.pages as pages
 from session_scoping import __version__
-from session_scoping import pages
 from session_scoping.report.alerts import Alert
 from session_scoping.report.alerts import alerts
 from session_scoping.report.alerts import Spot

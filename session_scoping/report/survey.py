@@ -2,7 +2,7 @@
 
 import typing as t
 
-from session_scoping import pages
+import session_scoping.pages as pages
 from session_scoping.compare.survey import Survey
 from session_scoping.report.summary import distinct
 from session_scoping.report.summary import Line

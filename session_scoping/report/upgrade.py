@@ -5,7 +5,7 @@ from collections import Counter
 from dataclasses import dataclass
 from dataclasses import field
 
-from session_scoping import pages
+import session_scoping.pages as pages
 from session_scoping.compare.upgrade import Change
 from session_scoping.compare.upgrade import ChangeKind
 from session_scoping.compare.upgrade import Comparison

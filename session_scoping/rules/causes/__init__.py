@@ -1,14 +1,14 @@
 """The causes that are known by name, each with the change that fixes it."""
 
+import session_scoping.rules.causes.contexts as contexts
+import session_scoping.rules.causes.ends as ends
+import session_scoping.rules.causes.handles as handles
+import session_scoping.rules.causes.kept as kept
+import session_scoping.rules.causes.streams as streams
+import session_scoping.rules.causes.teardowns as teardowns
+import session_scoping.rules.causes.threads as threads
 from session_scoping.recording import Place
 from session_scoping.recording import Recording
-from session_scoping.rules.causes import contexts
-from session_scoping.rules.causes import ends
-from session_scoping.rules.causes import handles
-from session_scoping.rules.causes import kept
-from session_scoping.rules.causes import streams
-from session_scoping.rules.causes import teardowns
-from session_scoping.rules.causes import threads
 from session_scoping.rules.causes.cause import Cause
 from session_scoping.rules.causes.cause import RECOGNISERS
 from session_scoping.rules.sight import Sight
