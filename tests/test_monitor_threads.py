@@ -90,6 +90,36 @@ def test_a_job_in_the_thread_pool_of_gevent_is_at_work_until_it_ends(
     assert line.startswith(line_of("in a pool", HERE))
 
 
+def test_two_looks_at_the_same_moment_count_as_one(
+    clock: Clock, engine: sa.engine.Engine, other: ThreadPoolExecutor
+) -> None:
+    """A thread has to be idle for a second before what it has opened is reported."""
+    kept: list[orm.Session] = []
+    is_at_work = connections.is_at_work
+
+    def leave_open() -> None:
+        kept.append(orm.Session(engine))
+        kept[0].execute(ONE)
+
+    def overtaken(taken: t.Any) -> bool:
+        overtaking.undo()
+        connections._swept_at = 0.0  # the other look has begun, too
+        shop.visit()
+        return is_at_work(taken)
+
+    shop = Shop(lambda: "done")
+    shop.visit()
+    other.submit(leave_open).result(60)
+    clock.now += 2
+    with pytest.MonkeyPatch.context() as overtaking:
+        overtaking.setattr(connections, "is_at_work", overtaken)
+        shop.visit()
+    assert shop.found == []
+    clock.now += 2
+    shop.visit()
+    assert len(shop.found) == 1
+
+
 def test_a_session_that_another_thread_changes_meanwhile_is_no_error(
     clock: Clock, engine: sa.engine.Engine, other: ThreadPoolExecutor
 ) -> None:

@@ -274,6 +274,19 @@ def test_a_connection_that_is_shared_can_be_left_out(
     assert said in violation.what
 
 
+def test_a_connection_is_returned_without_the_lock_of_the_recording(
+    shared: sa.engine.Engine,
+) -> None:
+    """The garbage collector returns one at any moment, and may hold other locks."""
+    with Recorder() as recorder:
+        connection = shared.raw_connection()
+        thread = threading.Thread(target=connection.close, daemon=True)
+        with recorder._tape.lock:
+            thread.start()
+            thread.join(60)
+            assert not thread.is_alive()
+
+
 @pytest.mark.parametrize(("takers", "unseen"), [(1, False), (1, True), (2, False)])
 def test_a_transaction_that_is_open_in_the_pool_is_seen(
     tmp_path: Path, takers: int, unseen: bool
