@@ -14,6 +14,7 @@ import tempfile
 import threading
 import typing as t
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from importlib import import_module
 from importlib.resources import files
 from importlib.util import find_spec
@@ -116,6 +117,16 @@ def small_pool(tmp_path: Path) -> t.Iterator[sa.engine.Engine]:
     )
     yield engine
     engine.dispose()
+
+
+@contextmanager
+def no_collection() -> t.Iterator[None]:
+    """Collect garbage only where the test asks for it, in a ``with`` block."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
 
 
 class Shop:
@@ -468,12 +479,9 @@ def test_a_session_that_is_dropped_while_its_request_ends_is_reported_once(
         return str(session.execute(ONE).scalar())  # in garbage
 
     shop = Shop(page)
-    gc.disable()
-    try:
+    with no_collection():
         response = shop.client.get("/")
         gc.collect()
-    finally:
-        gc.enable()
     [(rule, line, count)] = shop.found
     assert (rule, count) == ("released", 1)
     assert line.startswith(line_of("in garbage"))
@@ -495,11 +503,8 @@ def test_a_connection_that_outlives_its_session_is_reported(
         return "kept"
 
     shop, idle = Shop(page), Shop(lambda: "done")
-    gc.disable()
-    try:
+    with no_collection():
         shop.visit()
-    finally:
-        gc.enable()
     for _ in range(2):
         clock.now += 2
         idle.visit()
@@ -1110,12 +1115,9 @@ def test_a_monitor_keeps_nothing_alive(clock: Clock, engine: sa.engine.Engine) -
 
     shop = Shop(page)
     gc.collect()
-    gc.disable()
-    try:
+    with no_collection():
         shop.visit(3)
         assert [session() for session in made] == [None] * 3
-    finally:
-        gc.enable()
 
 
 def test_garbage_may_be_collected_while_a_finding_is_added(
@@ -1145,14 +1147,11 @@ def test_garbage_may_be_collected_while_a_finding_is_added(
 
     shop = Shop(page)
     shop.client.get("/?first=1").close()
-    gc.disable()
-    try:
+    with no_collection():
         thread = threading.Thread(target=work, daemon=True)
         thread.start()
         thread.join(60)  # without end, if the lock is taken twice
         assert not thread.is_alive()
-    finally:
-        gc.enable()
     in_request, in_cycle = sorted(line for _, line, _ in shop.found)
     assert in_request.startswith(line_of("in a request"))
     assert in_cycle.startswith(line_of("in a cycle"))

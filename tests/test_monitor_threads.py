@@ -29,6 +29,7 @@ from tests.test_monitor import Clock
 from tests.test_monitor import clock as clock
 from tests.test_monitor import engine as engine
 from tests.test_monitor import line_of
+from tests.test_monitor import no_collection
 from tests.test_monitor import ONE
 from tests.test_monitor import path as path
 from tests.test_monitor import records
@@ -182,11 +183,8 @@ def test_a_session_of_asyncio_that_is_dropped_is_reported(
         return "done"
 
     shop = Shop(page)
-    gc.disable()
-    try:
+    with no_collection():
         shop.visit()
-    finally:
-        gc.enable()
     [(rule, _, count)] = shop.found
     assert (rule, count) == ("released", 1)
     assert connections.taken_now == {}
@@ -459,13 +457,9 @@ def test_a_connection_that_comes_back_while_the_request_is_checked_is_none_of_it
 
     belongs = connections.belongs_elsewhere
     shop = Shop(page)
-    gc.disable()
-    try:
-        with pytest.MonkeyPatch.context() as overtaking:
-            overtaking.setattr(connections, "belongs_elsewhere", collected)
-            shop.visit()
-    finally:
-        gc.enable()
+    with no_collection(), pytest.MonkeyPatch.context() as overtaking:
+        overtaking.setattr(connections, "belongs_elsewhere", collected)
+        shop.visit()
     [(rule, _, count)] = shop.found
     assert (rule, count) == ("released", 1)
     [request] = shop.app.extensions["session_scoping"].app.recent
