@@ -164,15 +164,17 @@ def test_connections_are_killed_under_load(
                 running.wait_for(number * 150)
                 killed += monitor.kill()
         client = running.client()
-        for _ in range(CALM):
+        client.get("author/")  # fails if the work has left dead connections only
+        client.get("author/")
+        killed += monitor.kill()  # what waits in the pool, so that a request meets it
+        for _ in range(1 + CALM):
             client.get("author/")
         running.end()
     assert_all_rules_hold(running.recordings)
-    assert killed > 0
-    assert client.answers == [200] * CALM
+    assert client.answers[1:] == [200, 500] + [200] * CALM
     statuses = Counter(status for work in done for status in work.answers)
     assert set(statuses) <= {200, 302, 500}
-    assert 0 < statuses[500] <= killed * 2
+    assert statuses[500] <= killed * 2
     assert monitor.in_transaction() == []
     kept = assert_rows_are_complete(monitor, done)
     figures(
