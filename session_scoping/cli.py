@@ -307,7 +307,8 @@ def holding(context: click.Context, /) -> Status:
     if all(found is None for _, found in answers):
         raise CannotTell(
             f"no process answers at {path}.*: the app has to run with a Monitor, and "
-            "to have had a request; an error of the monitor is in its log"
+            "to have had a request; only the user that runs it may ask; an error of "
+            "the monitor is in its log"
         )
     for process, found in answers:
         if found is None:

@@ -5,6 +5,7 @@ import asyncio
 import contextvars
 import gc
 import json
+import logging
 import os
 import socket
 import sqlite3
@@ -27,6 +28,9 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy import event
 from sqlalchemy import orm
+from werkzeug.middleware.dispatcher import DispatcherMiddleware
+from werkzeug.test import EnvironBuilder
+from werkzeug.wsgi import ClosingIterator
 
 from flask_admin import Admin
 from flask_admin import AdminIndexView
@@ -831,6 +835,121 @@ def test_a_nested_request_may_leave_its_session_to_the_outer_request(
     assert shop.found == []
 
 
+def test_an_app_inside_of_another_app_is_reported_itself(
+    clock: Clock, engine: sa.engine.Engine
+) -> None:
+    inner = Shop(lambda: str(orm.Session(engine).execute(ONE).scalar()))
+    outer = flask.Flask("outer")
+    outer.wsgi_app = DispatcherMiddleware(  # type: ignore[method-assign]
+        outer.wsgi_app, {"/inner": inner.app}
+    )
+    monitor = Monitor(outer)
+    with outer.test_client().get("/inner/") as response:
+        assert response.data == b"1"
+    assert [count for *_, count in inner.found] == [1]
+    assert monitor.findings == []
+
+
+def test_two_requests_may_be_answered_with_one_response(
+    clock: Clock, engine: sa.engine.Engine
+) -> None:
+    """The first is closed while the second has answered, and not ended."""
+    scoped = orm.scoped_session(orm.sessionmaker(engine))
+    answer = flask.Response("sound")
+
+    def page() -> flask.Response:
+        scoped.execute(ONE)
+        return answer
+
+    shop = Shop(page)
+
+    @shop.app.teardown_request
+    def end(error: BaseException | None) -> None:
+        if flask.request.args:
+            with ThreadPoolExecutor(1) as pool:
+                pool.submit(first.close).result()
+        scoped.remove()
+
+    first = shop.client.get("/")
+    shop.client.get("/?second=1").close()
+    assert shop.found == []
+    assert not answer._on_close
+
+
+def test_a_middleware_inside_of_the_monitor_may_close_the_session_last(
+    clock: Clock, engine: sa.engine.Engine
+) -> None:
+    scoped = orm.scoped_session(orm.sessionmaker(engine))
+
+    app = flask.Flask(__name__)
+    app.add_url_rule("/", "page", lambda: str(scoped.execute(ONE).scalar()))
+    inside: t.Any = app.wsgi_app
+    app.wsgi_app = lambda *args: ClosingIterator(  # type: ignore[method-assign]
+        inside(*args), [scoped.remove]
+    )
+    monitor = Monitor(app)
+    for _ in range(2):
+        app.test_client().get("/").close()
+    assert monitor.findings == []
+
+
+def test_what_runs_until_a_response_is_closed_is_not_of_the_request(
+    clock: Clock, engine: sa.engine.Engine
+) -> None:
+    shop = Shop(lambda: "done")
+    with orm.Session(engine) as session, shop.client.get("/"):
+        session.execute(ONE)
+        [held] = shop.monitor.holding()
+        assert not held.request
+    with orm.Session(engine) as session:
+        with shop.client.get("/") as response:
+            session.execute(ONE)
+        response.close()
+        assert shop.found == []
+
+
+def test_a_commit_when_the_response_is_closed_is_reported(
+    clock: Clock, engine: sa.engine.Engine
+) -> None:
+    row = a_row(engine)
+
+    def page() -> flask.Response:
+        session = orm.Session(engine)
+        session.add(row())
+        session.flush()
+        response = flask.Response("done")
+        response.call_on_close(session.commit)
+        response.call_on_close(session.close)
+        return response
+
+    shop = Shop(page)
+    shop.visit()
+    assert [(rule, count) for rule, _, count in shop.found] == [("isolated", 1)]
+
+
+def test_a_response_that_nothing_closes_ends_its_request(
+    clock: Clock, engine: sa.engine.Engine, caplog: pytest.LogCaptureFixture
+) -> None:
+    """``asgiref.wsgi.WsgiToAsgi`` closes none."""
+    kept: list[orm.Session] = []
+
+    def page() -> str:
+        kept.append(orm.Session(engine))
+        return str(kept[-1].execute(ONE).scalar())
+
+    shop = Shop(page)
+    environ = EnvironBuilder().get_environ()
+    for _ in range(2):
+        with no_collection():
+            answer = shop.app(environ, lambda *_: lambda _: None)
+            assert [*answer] == [b"1"]
+            del answer
+    assert [count for *_, count in shop.found] == [2]
+    assert records(caplog) == []
+    shop.visit()
+    assert len(records(caplog)) == 1
+
+
 def test_requests_inside_an_app_context_of_a_test_share_its_session(
     clock: Clock, engine: sa.engine.Engine
 ) -> None:
@@ -884,9 +1003,11 @@ def test_a_session_on_the_connection_of_another_session_is_part_of_it(
         ("HELD_AFTER", "ten"),
         ("HELD_AFTER", -1),
         ("HELD_AFTER", True),
+        ("HELD_AFTER", float("nan")),
         ("SAMPLE", 0),
         ("SAMPLE", 1.5),
         ("SOCKET", 7),
+        ("SOCKET", "nul\0"),
         ("JSON", "yes"),
     ],
 )
@@ -922,6 +1043,13 @@ for name in "first", "second":
         check=True,
     )
     assert done.stderr.count("SESSION_SCOPING_SAMPLE is 0") == 2
+
+
+def test_a_limit_beyond_all_numbers_is_a_limit(
+    clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    Shop(lambda: "done", SESSION_SCOPING_HELD_AFTER=10**400)
+    assert records(caplog) == []
 
 
 def test_an_unknown_setting_is_a_line(
@@ -961,6 +1089,57 @@ def test_several_apps_have_their_own_findings(
     assert sound.found == []
 
 
+def test_the_limit_is_that_of_the_app_that_holds_the_connection(
+    clock: Clock, engine: sa.engine.Engine
+) -> None:
+    def page() -> str:
+        if flask.request.args:
+            with engine.connect(), ThreadPoolExecutor(1) as pool:
+                clock.now += 60
+                pool.submit(lambda: other.client.get("/").close()).result()
+        return "done"
+
+    patient, quick = Shop(page), Shop(page, SESSION_SCOPING_HELD_AFTER=30)
+    other = quick
+    patient.client.get("/?long=1").close()
+    assert patient.found == quick.found == []
+    other = patient
+    quick.client.get("/?long=1").close()
+    assert patient.found == []
+    assert [(rule, count) for rule, _, count in quick.found] == [("held", 1)]
+
+
+def test_what_an_app_without_traffic_has_left_is_logged(
+    clock: Clock, engine: sa.engine.Engine, caplog: pytest.LogCaptureFixture
+) -> None:
+    kept: list[sa.engine.Connection] = []
+    goes, taken = threading.Event(), threading.Event()
+    threads: list[threading.Thread] = []
+
+    def work() -> None:
+        kept.append(engine.connect())
+        taken.set()
+        assert goes.wait(60)
+
+    def page() -> str:
+        context = contextvars.copy_context()
+        threads.append(threading.Thread(target=context.run, args=(work,)))
+        threads[0].start()
+        assert taken.wait(60)
+        return "done"
+
+    shop, other = Shop(page), Shop(lambda: "done")
+    shop.visit()
+    goes.set()
+    threads[0].join()
+    for _ in range(2):
+        clock.now += 2
+        other.visit()
+    assert other.found == []
+    assert len(shop.found) == len(records(caplog)) == 1
+    kept[0].close()
+
+
 def test_no_use_of_sqlalchemy_is_said_once(
     clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -989,6 +1168,25 @@ def test_a_sample_watches_the_sessions_of_some_requests_and_all_connections(
     assert [count for *_, count in shop.found] == [1]
     shop.client.get("/?keep=1").close()
     assert [rule for rule, *_ in shop.found] == ["fresh", "released"]
+
+
+def test_a_session_that_no_sample_has_watched_is_reported_without_a_guess(
+    clock: Clock, engine: sa.engine.Engine
+) -> None:
+    kept: list[orm.Session] = []
+
+    def page() -> str:
+        kept.append(orm.Session(engine))
+        return str(kept[-1].execute(ONE).scalar())  # not sampled
+
+    shop = Shop(page, SESSION_SCOPING_SAMPLE=5)
+    shop.visit(9)
+    [(rule, line, count)] = shop.found
+    assert (rule, count) == ("released", 9)
+    assert line.startswith(line_of("not sampled"))
+    [source] = shop.monitor.findings
+    assert source.finding.what == "a session is still open after the response"
+    assert source.finding.cause is None
 
 
 def test_json_is_a_line_that_a_machine_reads(
@@ -1227,6 +1425,28 @@ def test_an_error_inside_the_monitor_is_logged_once_and_no_request_fails(
     assert {record.name for record in failures} == {"session_scoping"}
     parts = [record.getMessage() for record in failures]
     assert len(parts) == len(set(parts)) == len(safety.off)
+
+
+def test_a_log_that_raises_fails_no_request(
+    clock: Clock, engine: sa.engine.Engine
+) -> None:
+    class Full(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            raise OSError("no space left on device")
+
+    kept: list[orm.Session] = []
+
+    def page() -> str:
+        kept.append(orm.Session(engine))
+        return str(kept[-1].execute(ONE).scalar())
+
+    full = Full()
+    safety.logger().addHandler(full)
+    try:
+        Shop(page, SESSION_SCOPING_SAMPLE=0).visit(2)
+    finally:
+        safety.logger().removeHandler(full)
+    assert safety.off == {safety.Part.FINDINGS}
 
 
 def guarded_hooks() -> dict[str, t.Any]:
@@ -1536,6 +1756,23 @@ def test_a_process_that_cannot_answer_is_named_in_a_line(
     said = shop.app.test_cli_runner().invoke(in_flask, ["holding"])
     assert said.exit_code == 2
     assert "no process answers" in said.stderr
+
+
+@pytest.mark.parametrize("said", [b"hello", b"[1]", b"null", b'[{"age": 1}]'])
+def test_another_program_at_the_path_is_no_process_of_the_app(
+    path: str, said: bytes
+) -> None:
+    def answer() -> None:
+        with answering.accept()[0] as asking:
+            asking.sendall(said)
+
+    with socket.socket(socket.AF_UNIX) as answering:
+        answering.bind(f"{path}.1")
+        answering.listen()
+        thread = threading.Thread(target=answer, daemon=True)
+        thread.start()
+        assert sockets.ask(path) == [(1, None)]
+        thread.join()
 
 
 # ---------------------------------------------------------------------------- the page

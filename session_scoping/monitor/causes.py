@@ -127,7 +127,8 @@ def _explain(
             outside = Outside(place, own, taken.worker.name)
             outside.in_context = taken.in_context
             session.outside, now.uses = [outside], []
-        session.kept = older and life.maker is not Maker.SCOPED_SESSION
+        # Without a maker it is not known when it was made.
+        session.kept = older and life.maker not in {None, Maker.SCOPED_SESSION}
         session.kept_by = (SOMETHING,) if session.kept else ()
         recording.views += _views_that_hold(life, request)
     elif kind is ViolationKind.CONNECTION:

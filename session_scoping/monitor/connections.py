@@ -151,13 +151,14 @@ def check_returned(request: Request) -> None:
         if taken not in taken_now.values():  # it was returned meanwhile
             continue
         _draw(request, taken, life, None)
-        if life is None and not elsewhere:
-            find(
-                ViolationKind.CONNECTION,
-                "a connection is not returned after the response",
-                request,
-                taken,
-            )
+        if elsewhere:
+            continue
+        if life is None:
+            what = "a connection is not returned after the response"
+            find(ViolationKind.CONNECTION, what, request, taken)
+        elif not request.sampled and session_of(taken) is not None:
+            what = "a session is still open after the response"
+            find(ViolationKind.OPEN, what, request, taken, life)
 
 
 def belongs_elsewhere(taken: Taken, request: Request) -> bool:
@@ -226,17 +227,24 @@ def find(
 
 @guarded(Part.CONNECTIONS)
 def sweep(request: Request) -> None:
-    """Look at all connections, at most once a second: traffic drives it."""
+    """Look at all connections, at most once a second: traffic drives it.
+
+    What an app without traffic has left is logged here, too.
+    """
     global _swept_at
     now = state.clock()
     if now - _swept_at < SWEEP_AFTER:
         return
     _swept_at = now
-    limit = request.app.settings.held_after
+    others = set()
     for taken in list(taken_now.values()):
-        if limit is not None and now - taken.since > limit:
-            _held_too_long(request.app, taken, now)
         owner = taken.request
+        app = (owner or request).app
+        if app is not request.app:
+            others.add(app)
+        limit = app.settings.held_after
+        if limit is not None and now - taken.since > limit:
+            _held_too_long(app, taken, now)
         if taken.at_start and taken.life is None:
             continue  # the app may keep it on purpose, as a lock
         if taken.stray or (owner is not None and owner.ended is None):
@@ -256,6 +264,9 @@ def sweep(request: Request) -> None:
                 by = "a task of asyncio" if taken.worker.awaited else by
                 what = f"what {by} has opened is still open"
             find(kind, what, owner or request, taken, taken.life)
+    for app in others:
+        if app.findings.due(now):
+            app.findings.flush(now)
 
 
 def _held_too_long(app: App, taken: Taken, now: float) -> None:

@@ -3,6 +3,7 @@
 import gc
 import os
 import typing as t
+from contextlib import suppress
 from weakref import WeakSet
 
 import blinker
@@ -79,7 +80,8 @@ class Monitor:
             return
         settings, wrong = read(app.config)
         for line in wrong:
-            logger().warning("%s", line)
+            with suppress(Exception):  # of a handler of the log
+                logger().warning("%s", line)
         findings = Findings(settings.json, self._send, state.clock())
         seen = App(app, settings, findings)
         app.extensions[NAME] = Requests(seen, app)

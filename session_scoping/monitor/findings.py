@@ -190,6 +190,7 @@ class Findings:
         """Is there something to log?"""
         return bool(self._new) or now >= self._summary_at or self.full
 
+    @guarded(Part.FINDINGS)
     def flush(self, now: float) -> None:
         """Log what is new, and from time to time what was seen again."""
         while self._new:

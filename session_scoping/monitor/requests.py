@@ -3,6 +3,7 @@
 import sys
 import typing as t
 from functools import partial
+from itertools import chain
 from traceback import walk_tb
 
 import flask
@@ -79,11 +80,15 @@ class Requests:
         except BaseException:
             self.end(request)
             raise
-        if request is not None:
-            request.inside = False
-            if not request.closes:
-                self.end(request)
-        return body
+        if request is None:
+            return body
+        request.inside = False
+        if not request.closes or not hasattr(body, "close"):
+            self.end(request)
+            return body
+        if not request.streams:  # what runs here until it is closed is not its own
+            CURRENT.set(request.outer)
+        return Body(self, request, body)
 
     def around_response(self, process: Process, *args: t.Any) -> flask.Response:
         """Process the response, and note that the view has answered."""
@@ -136,7 +141,6 @@ class Requests:
             # Flask makes an error page of an application, with a known length.
             request.streams = status < 400 or response.content_length is None
         request.closes = True
-        response.call_on_close(partial(self.end, request))
 
     @guarded(Part.REQUESTS)
     def on_exception(
@@ -218,7 +222,7 @@ class Requests:
             state.clock(),
         )
 
-    def end(self, request: Request | None) -> None:
+    def end(self, request: Request | None, log: bool = True) -> None:
         """Check what a request leaves. Calling it again has no effect.
 
         It works also when this part was switched off while the request ran.
@@ -230,12 +234,12 @@ class Requests:
             request.finish(now)
             if CURRENT.get() is request:
                 CURRENT.set(request.outer)
-            if request.outer is not None:
+            if request.outer is not None and request.outer.ended is None:
                 self._hand_over(request, request.outer)
             else:
                 self._check(request)
             request.lives.clear()
-            if not self.app.findings.due(now) and not self._to_check():
+            if not log or not (self.app.findings.due(now) or self._to_check()):
                 return
         except Exception:
             switch_off(Part.REQUESTS)
@@ -275,6 +279,44 @@ class Requests:
 
     def _to_check(self) -> bool:
         return self.app.requests >= NOTHING_AFTER and not self.app.checked
+
+
+class Body:
+    """A response that ends its request when the server closes it.
+
+    An app may answer several requests with one response. So the response cannot say it.
+    """
+
+    __slots__ = ("requests", "request", "body")
+
+    def __init__(
+        self, requests: Requests, request: Request, body: t.Iterable[bytes]
+    ) -> None:
+        self.requests = requests
+        self.request = request
+        self.body = body
+
+    def __iter__(self) -> t.Iterator[bytes]:
+        return chain(self.body)  # without a ``close``, which would be called, too
+
+    def close(self) -> None:
+        request = self.request
+        if request.ended is None:  # a client may close it twice
+            CURRENT.set(request)
+        try:
+            self.body.close()  # type: ignore[attr-defined]
+        finally:
+            self.requests.end(request)
+
+    def __del__(self) -> None:
+        """End the request if nothing closes its response: asgiref never does.
+
+        Werkzeug's server does not where the client has left. Garbage may be collected
+        anywhere: the next request logs what is found.
+        """
+        if self.request.ended is None and not self.request.streams:
+            self.body = ()  # what only the response keeps is gone at once
+            self.requests.end(self.request, log=False)
 
 
 def _raised_in(error: BaseException | None) -> Life | None:

@@ -3,6 +3,7 @@
 import logging
 import threading
 import typing as t
+from contextlib import suppress
 from functools import wraps
 
 from session_scoping.recording import Word
@@ -64,8 +65,9 @@ def switch_off(part: Part) -> None:
         known = part in off
         off.add(part)
     if not known:
-        logger().exception(
-            "the monitor has failed, and its part %r is off until the app is started "
-            "again; the app is not affected",
-            str(part),
-        )
+        with suppress(Exception):  # of a handler of the log
+            logger().exception(
+                "the monitor has failed, and its part %r is off until the app is "
+                "started again; the app is not affected",
+                str(part),
+            )

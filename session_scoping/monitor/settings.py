@@ -21,8 +21,7 @@ def _seconds(value: object) -> bool:
     return (
         isinstance(value, int | float)
         and not isinstance(value, bool)
-        and math.isfinite(value)
-        and value > 0
+        and 0 < value < math.inf
     )
 
 
@@ -31,7 +30,7 @@ def _count(value: object) -> bool:
 
 
 def _path(value: object) -> bool:
-    return isinstance(value, str)
+    return isinstance(value, str) and "\0" not in value
 
 
 def _yes_or_no(value: object) -> bool:
@@ -41,8 +40,8 @@ def _yes_or_no(value: object) -> bool:
 # What each takes: the check of a value, and the words for what is right.
 TAKES: dict[str, tuple[t.Callable[[object], bool], str]] = {
     "held_after": (_seconds, "a number of seconds above 0, or None for no limit"),
-    "sample": (_count, "a whole number from 1: one request in so many is watched"),
-    "socket": (_path, 'the path of a socket, such as "/run/shop/holding"'),
+    "sample": (_count, "a whole number n from 1, to watch one request in n"),
+    "socket": (_path, 'the path of a socket as a string, such as "/run/shop/holding"'),
     "json": (_yes_or_no, "True or False"),
 }
 

@@ -120,7 +120,8 @@ def ask(path: str) -> list[Answer]:
             except OSError:  # of another user, or too slow
                 text = b""
         found = None
-        with suppress(ValueError, KeyError):  # nothing, or not all of it
+        # Nothing, or not all of it, or what another program says.
+        with suppress(ValueError, KeyError, TypeError):
             found = [Holding.from_json(each) for each in json.loads(text)]
         answers.append(Answer(int(number), found))
     return answers
