@@ -15,7 +15,7 @@ from dataclasses import is_dataclass
 from enum import Enum
 from pathlib import Path
 
-FORMAT = 4
+FORMAT = 5
 # Keepers that are not a mistake by themselves.
 REGISTRY = "the registry of a scoped_session"
 STATEMENT = "a statement that SQLAlchemy has compiled and keeps"
@@ -165,6 +165,7 @@ class Use:
     closed_with: Place | None = None  # by an app context inside the request: its line
     used_after_close: Place | None = None  # where it was used again after it was closed
     close_error: str = ""  # why closing it failed, in this request or earlier
+    joined: bool = False  # did it begin in the transaction of a concurrent request?
 
 
 @dataclass(slots=True)

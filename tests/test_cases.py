@@ -152,6 +152,7 @@ BROKEN = [
         "remove()",
         "after_model_change",
     ),
+    Case("one_connection", COMMAND, "isolated", "both sessions are bound to one"),
     Case("one_line_many_findings", (Way.PLAIN,), "single", "made by hand"),
     Case("page_with_an_effect", (Way.PLAIN,)),
     Case("plain_scoped_session", (Way.FAULTS,), "", "lost connection", "sessionmaker("),

@@ -301,6 +301,13 @@ CASES = {
         recording([request(0, 0), request(1, 0, **OVERLAPPING)]),
         recording([request(0, 0), request(1, 1, **OVERLAPPING)]),
     ),
+    "two overlapping requests share a connection": Case(
+        "isolated",
+        "works in the transaction of another request at the same time: both sessions "
+        "are bound to one connection",
+        recording([request(0, 0), request(1, use(1, joined=True), **OVERLAPPING)]),
+        recording([request(0, 0), request(1, 1, **OVERLAPPING)]),
+    ),
     "a session commits after the view has answered": Case(
         "isolated",
         "session 0 commits after the view has answered",

@@ -22,6 +22,7 @@ class ViolationKind(Word):
     OTHER_THREAD = "a session of another thread"
     OUTDATED = "a page of what was in the database before"
     OVERLAP = "a session of two requests at the same time"
+    JOINED = "a transaction of two requests at the same time"
     DIRTY_READ = "a dirty read"
     DIRTY_WRITE = "a dirty write"
     LATE_COMMIT = "a commit after the view has answered"

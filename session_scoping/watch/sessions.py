@@ -271,7 +271,12 @@ class Sessions:
         """Record that a session begins a transaction."""
         watched = self.watched(session)
         watched.asked.clear()
-        if not self._is_shared(session, connection):
+        if self._joins(session, connection):
+            # The connection goes on to work for the other session.
+            self.use_connection(session, connection)
+            if watched.use is not None:
+                watched.use.joined = True
+        elif not self._is_shared(session, connection):
             setattr(connection, MARK, ref(session))
             self.use_connection(session, connection)
         elif watched.session.in_mapper_event:
@@ -291,6 +296,30 @@ class Sessions:
             and not self.is_foreign(owner)
         )
 
+    def _joins(self, session: SASession, connection: sa.engine.Connection) -> bool:
+        """Does a session begin in the transaction of a concurrent request?
+
+        The app has given one connection to the sessions of both requests.
+        """
+        owner = self.of(connection)
+        return (
+            owner is not None
+            and owner is not session
+            and owner.in_transaction()
+            and is_a(owner.bind, sa.engine.Connection)
+            and self._is_concurrent(owner)
+        )
+
+    def _is_concurrent(self, session: SASession) -> bool:
+        """Is a session used by a request that runs beside this one?"""
+        used_by, running = self.watched(session).running, self.tape.current()
+        if used_by is None or running is None or used_by.over():
+            return False
+        outer: Running | None = running
+        while outer is not None and outer is not used_by:
+            outer = outer.outer
+        return outer is None
+
     def is_foreign(self, session: SASession) -> bool:
         """Was a session given its connection, and not used by this request before?
 
@@ -301,7 +330,8 @@ class Sessions:
         if used_by is self.tape.current():
             return False
         given = is_a(session.bind, sa.engine.Connection)
-        return given and not (used_by is not None and session.in_transaction())
+        left = used_by is not None and session.in_transaction()
+        return given and (not left or self._is_concurrent(session))
 
     def of(self, connection: sa.engine.Connection) -> SASession | None:
         """Return the session that a connection works for."""

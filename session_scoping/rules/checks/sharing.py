@@ -109,6 +109,12 @@ def isolated(recording: Recording) -> t.Iterator[Sight]:
             if any(scope_of(recording, other) != scope for other in running):
                 what = f"{named(session)} serves two requests at the same time"
                 yield Sight.of_use(ViolationKind.OVERLAP, what, request, session, use)
+            if use.joined:
+                what = (
+                    "works in the transaction of another request at the same time: "
+                    "both sessions are bound to one connection"
+                )
+                yield Sight.of_use(ViolationKind.JOINED, what, request, session, use)
             running.append(request)
     for request in recording.requests:
         if request.dirty_read:
