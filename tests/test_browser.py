@@ -2,6 +2,8 @@
 
 import importlib.util
 import re
+import subprocess
+import sys
 import typing as t
 from pathlib import Path
 
@@ -767,6 +769,32 @@ def test_axe_finds_no_fault_in_a_comparison(open_page: OpenPage) -> None:
     page.set_viewport_size({"width": 360, "height": 740})
     assert faults(page) == []
     assert page.evaluate("document.documentElement.scrollWidth") == 360
+
+
+def test_the_page_of_the_monitor_is_as_wide_as_a_telephone(chromium: str) -> None:
+    """Its table scrolls. The monitor watches a process of its own."""
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", WIDTH_OF_MONITOR, chromium],
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    )
+    assert done.stdout == "400\n"
+
+
+WIDTH_OF_MONITOR = """
+import sys
+from playwright.sync_api import sync_playwright
+from tools.screenshots import open_monitor
+
+with sync_playwright() as playwright:
+    browser = playwright.chromium.launch(
+        executable_path=sys.argv[1], args=["--no-sandbox"]
+    )
+    page, _ = open_monitor(browser, 400)
+    print(page.evaluate("document.documentElement.scrollWidth"))
+    browser.close()
+"""
 
 
 def faults(page: "Page") -> list[str]:

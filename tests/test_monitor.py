@@ -1212,6 +1212,15 @@ def test_a_finding_names_no_option_that_the_monitor_does_not_have() -> None:
         assert "--" not in str(finding) + str(finding.to_json())
 
 
+def test_the_label_of_a_figure_has_no_numbers_of_the_process() -> None:
+    for rule, what in {
+        "pool": "4 of 5 connections are out of the pool, 3 for good",
+        "held": "a connection is held for 31 s",
+        "released": "what thread Thread-7 (run) has opened is still open",
+    }.items():
+        assert Finding(rule, what, "GET page").source == rule
+
+
 def test_each_new_finding_is_sent_as_a_signal(
     clock: Clock, engine: sa.engine.Engine
 ) -> None:

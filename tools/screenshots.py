@@ -30,6 +30,7 @@ from session_scoping.report.run import Run
 
 if t.TYPE_CHECKING:  # tests need only the fingerprints
     from playwright.sync_api import Browser
+    from playwright.sync_api import Page
     from playwright.sync_api import Route
 
 PICTURES = Path(__file__).parent.parent / "docs"
@@ -101,8 +102,8 @@ def fingerprint_of_monitor(page: str) -> str:
     return hashlib.sha256(VARYING.sub("…", own).encode()).hexdigest()
 
 
-def photograph_monitor(browser: "Browser") -> str:
-    """Take the picture of the monitor's page. Returns the page."""
+def open_monitor(browser: "Browser", width: int) -> tuple["Page", str]:
+    """Open the monitor's page in a browser. Returns its HTML, too."""
     client, shown = leaking_shop()
 
     def answer(route: "Route") -> None:
@@ -113,9 +114,15 @@ def photograph_monitor(browser: "Browser") -> str:
             response = client.get(path)
             route.fulfill(body=response.data, content_type=response.content_type)
 
-    page = browser.new_page(viewport={"width": 1000, "height": 700})
+    page = browser.new_page(viewport={"width": width, "height": 700})
     page.route("**/*", answer)
     page.goto(ORIGIN + MONITOR)
+    return page, shown
+
+
+def photograph_monitor(browser: "Browser") -> str:
+    """Take the picture of the monitor's page. Returns the page."""
+    page, shown = open_monitor(browser, 1000)
     page.screenshot(path=str(PICTURES / "monitor.png"), full_page=True)
     page.close()
     return shown

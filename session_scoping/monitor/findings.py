@@ -45,8 +45,11 @@ class Finding:
 
     @property
     def source(self) -> str:
-        """The line that it comes from, or what it is if no line is known."""
-        return self.line or self.title
+        """The line that it comes from, or the cause, or else the rule.
+
+        It is the label of a figure, and must not differ with numbers of threads.
+        """
+        return self.line or (self.cause.name if self.cause else self.rule)
 
     @property
     def change(self) -> str:

@@ -43,9 +43,8 @@ def mapper_event(sight: Sight, recording: Recording) -> bool:
 
 @cause(
     "a session made by hand",
-    "This code makes a session of its own, although the handle has a session for this "
-    "request. The new session does not see what the request has not committed, and "
-    "only this code can close it.",
+    "This code makes a session of its own. The session does not see what the request "
+    "has not committed with another session, and only this code can close it.",
     code("by_hand"),
 )
 def session_by_hand(sight: Sight, recording: Recording) -> bool:
