@@ -212,7 +212,7 @@ def find(
     note_stray(taken)
     name = named(kind, request, taken)
     if kind not in {ViolationKind.THREAD, ViolationKind.STARTUP}:
-        request.findings.append(what)
+        request.findings += (what,)
     if life is not None and life.source is not None:
         request.app.findings.count(life.source, name)
         return
@@ -335,7 +335,6 @@ def _draw(
     span = Span(kind, taken.since, ended, taken.own or taken.place)
     if ended is not None and request.ended is not None:  # it is returned after all
         still_open = span._replace(ended=None)
-        if still_open in request.spans:
-            request.spans.remove(still_open)
+        request.spans = tuple(each for each in request.spans if each != still_open)
     if len(request.spans) < SPANS:
-        request.spans.append(span)
+        request.spans += (span,)

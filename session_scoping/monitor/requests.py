@@ -193,7 +193,7 @@ class Requests:
             kind = ViolationKind.NOT_ROLLED_BACK
             what = f"uses the session again without a rollback: {error}"
         line = request.failed_at
-        request.findings.append(what)
+        request.findings += (what,)
         self.app.findings.add(
             (kind, line, life and (life.own or life.place)),
             request.name,
@@ -206,7 +206,7 @@ class Requests:
         """Report what holds the connections of a pool that has none left."""
         line = request.failed_at
         what = "the pool has no connection left (QueuePool limit reached)"
-        request.findings.append(what)
+        request.findings += (what,)
         places = (Labelled(Label.OWN, str(line)),) if line else ()
         self.app.findings.add_again(
             POOL,
@@ -238,7 +238,7 @@ class Requests:
                 self._hand_over(request, request.outer)
             else:
                 self._check(request)
-            request.lives.clear()
+            request.lives = ()
             if not log or not (self.app.findings.due(now) or self._to_check()):
                 return
         except Exception:
@@ -250,7 +250,7 @@ class Requests:
         for life in request.lives:
             if life.request is request:
                 life.request = outer
-                outer.lives.append(life)
+                outer.lives += (life,)
         for taken in connections.of(request):
             taken.request = outer
 
@@ -325,7 +325,7 @@ def _raised_in(error: BaseException | None) -> Life | None:
     for frame, _ in walk_tb(error.__traceback__ if error else None):
         session = frame.f_locals.get("self")
         if is_a(session, sa.orm.Session):
-            found = session.__dict__.get(MARK) or found
+            found = getattr(session, MARK, None) or found
     return found
 
 

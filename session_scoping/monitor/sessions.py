@@ -47,7 +47,7 @@ def on_begin(
         return  # it works in the transaction of the other session
     setattr(connection, MARK, ref(session))
     taken: Taken | None = connection.info.get(MARK)
-    life: Life | None = session.__dict__.get(MARK)
+    life: Life | None = getattr(session, MARK, None)
     if life is None:  # it is older than the monitor
         life = Life(session, None, None, None, None)
         setattr(session, MARK, life)
@@ -67,7 +67,7 @@ def on_end(session: Session, transaction: SessionTransaction) -> None:
 
     A connection that the session was given stays out of its pool.
     """
-    life: Life | None = session.__dict__.get(MARK)
+    life: Life | None = getattr(session, MARK, None)
     if transaction.parent is None and life is not None:
         life.changed = life.unsaved = False
         if life.taken is not None:
@@ -77,7 +77,7 @@ def on_end(session: Session, transaction: SessionTransaction) -> None:
 @guarded(Part.SESSIONS)
 def on_flush(session: Session, context: object) -> None:
     """Note that a session has written something."""
-    life: Life | None = session.__dict__.get(MARK)
+    life: Life | None = getattr(session, MARK, None)
     if life is not None and not life.changed:
         life.changed = _has_changes(session)
 
@@ -85,7 +85,7 @@ def on_flush(session: Session, context: object) -> None:
 @guarded(Part.SESSIONS)
 def on_rollback(session: Session, transaction: SessionTransaction) -> None:
     """Note that what a session has written is undone, in a savepoint too."""
-    life: Life | None = session.__dict__.get(MARK)
+    life: Life | None = getattr(session, MARK, None)
     if life is not None:
         life.changed = life.unsaved = False
 
@@ -120,7 +120,7 @@ def _owner(connection: sa.engine.Connection) -> Session | None:
 
     A pool may give one connection of the driver to several sessions.
     """
-    known: ref[Session] | None = connection.__dict__.get(MARK)
+    known: ref[Session] | None = getattr(connection, MARK, None)
     return known() if known is not None else None
 
 
@@ -141,7 +141,7 @@ def _use(life: Life, request: Request) -> None:
             what = f"a session of an earlier request ({before.name}) is used again"
             find(ViolationKind.AGAIN, what, request, life)
     life.request, life.ident = request, threading.get_ident()
-    request.lives.append(life)
+    request.lives += (life,)
     if len(request.lives) % MANY == 0:
         _forget_dropped(request)
 
@@ -154,7 +154,7 @@ def _forget_dropped(request: Request) -> None:
             kept.append(life)
         else:
             _note_dropped(life, request)
-    request.lives = kept
+    request.lives = tuple(kept)
 
 
 def _note_dropped(life: Life, request: Request) -> None:
@@ -193,7 +193,7 @@ def on_statement(connection: sa.engine.Connection, *_: object) -> None:
     request, session = current(), _owner(connection)
     if request is None or session is None or hooks.watcher is not None:
         return
-    life: Life | None = session.__dict__.get(MARK)
+    life: Life | None = getattr(session, MARK, None)
     if life is None or life.request is request or _is_excused(request):
         return
     what = "a session that was opened outside of any request is used"
@@ -211,7 +211,7 @@ def on_commit(session: Session) -> None:
     request = current()
     if request is None or not request.answered or request.streams:
         return
-    life: Life | None = session.__dict__.get(MARK)
+    life: Life | None = getattr(session, MARK, None)
     if (
         life is None
         or life.request is not request
@@ -256,7 +256,7 @@ def find(
     taken = life.taken
     if kind is ViolationKind.OPEN and taken is not None:
         connections.note_stray(taken)
-    request.findings.append(what)
+    request.findings += (what,)
     if life.source is not None:
         request.app.findings.count(life.source, request.name)
         return

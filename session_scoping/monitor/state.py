@@ -79,16 +79,29 @@ class App:
 class Request:
     """A request of a watched app, until its response is complete."""
 
-    ended: float | None = None
-    inside = True  # does the app still work on the answer?
-    answered = False  # has the view answered?
-    streams = False
-    closes = False  # does the server say when it has sent the response?
-    status = 0
-    in_context = False  # was it made inside an app context?
-    pushed_at: Place | None = None  # where that was pushed, if it is to stay
-    failed = False  # did an exception end its view?
-    failed_at: Place | None = None  # the line of the app that raised it
+    __slots__ = (
+        "app",
+        "method",
+        "outer",
+        "sampled",
+        "ident",
+        "began",
+        "ended",
+        "inside",
+        "answered",
+        "streams",
+        "closes",
+        "status",
+        "in_context",
+        "pushed_at",
+        "failed",
+        "failed_at",
+        "lives",
+        "spans",
+        "findings",
+        "_environ",
+        "_endpoint",
+    )
 
     def __init__(
         self,
@@ -105,9 +118,20 @@ class Request:
         self.sampled = sampled  # are its sessions watched?
         self.ident = threading.get_ident()
         self.began = clock()
-        self.lives: list[Life] = []
-        self.spans: list[Span] = []
-        self.findings: list[str] = []
+        self.ended: float | None = None
+        self.inside = True  # does the app still work on the answer?
+        self.answered = False  # has the view answered?
+        self.streams = False
+        self.closes = False  # does the server say when it has sent the response?
+        self.status = 0
+        self.in_context = False  # was it made inside an app context?
+        self.pushed_at: Place | None = None  # where that was pushed, if it is to stay
+        self.failed = False  # did an exception end its view?
+        self.failed_at: Place | None = None  # the line of the app that raised it
+        # Tuples: of the last requests, the garbage collector would visit each list.
+        self.lives: tuple[Life, ...] = ()  # the sessions that it uses
+        self.spans: tuple[Span, ...] = ()
+        self.findings: tuple[str, ...] = ()
 
     @property
     def endpoint(self) -> str:
@@ -264,14 +288,22 @@ def worker(request: Request | None) -> Worker:
 class Taken:
     """A connection that is out of its pool: since when, and what has taken it."""
 
-    in_context = False  # was it taken in an app context, but no request?
-    at_start = False  # was it taken before the first request?
-    # What of the app's code ran, if it was not the thread of a request.
-    callers: frozenset[CodeType] = frozenset()
-    life: "Life | None" = None  # of the session that it was taken for
-    stray = False  # was it reported that nothing returns it?
-    idle_since: float | None = None  # when was it seen first that nothing uses it?
-    too_long = False  # was it reported that it is held too long?
+    __slots__ = (
+        "since",
+        "request",
+        "place",
+        "own",
+        "worker",
+        "proxy",
+        "pool",
+        "in_context",
+        "at_start",
+        "callers",
+        "life",
+        "stray",
+        "idle_since",
+        "too_long",
+    )
 
     def __init__(
         self,
@@ -288,3 +320,11 @@ class Taken:
         self.worker = worker(request)
         self.proxy = ref(proxy)
         self.pool = ref(pool)
+        self.in_context = False  # was it taken in an app context, but no request?
+        self.at_start = False  # was it taken before the first request?
+        # What of the app's code ran, if it was not the thread of a request.
+        self.callers: frozenset[CodeType] = frozenset()
+        self.life: Life | None = None  # of the session that it was taken for
+        self.stray = False  # was it reported that nothing returns it?
+        self.idle_since: float | None = None  # when did nothing use it, first?
+        self.too_long = False  # was it reported that it is held too long?

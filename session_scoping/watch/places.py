@@ -72,22 +72,58 @@ class Places:
         """``boundary``: the code that calls the app. Frames above it do not count."""
         self.boundary = boundary
         self.files: dict[str, Code] = {}
+        # The files that a search passes, but for that of the boundary.
+        self.skipped: set[str] = set()
+        self.not_own: set[str] = set()
         # By code and instruction: to find the line of an instruction takes long.
         self.known: dict[tuple[int, int], tuple[Place, ref[CodeType]]] = {}
 
     def code(self, frame: FrameType) -> Code:
         path = frame.f_code.co_filename
-        return self.files.get(path) or self.files.setdefault(path, _code(frame))
+        return self.files.get(path) or self._classify(path, frame)
 
-    def at(self, frame: FrameType, code: Code) -> Place:
+    def _classify(self, path: str, frame: FrameType) -> Code:
+        code = self.files[path] = _code(frame)
+        if path != self.boundary.co_filename:
+            if code.owner is SKIPPED:
+                self.skipped.add(path)
+            if code.owner is not OWN:
+                self.not_own.add(path)
+        return code
+
+    def _beyond(self, files: set[str], frame: FrameType | None) -> FrameType | None:
+        """Return the first frame that runs none of these files, or calls the app.
+
+        ``files``: ``skipped`` or ``not_own``. This runs for each frame of a request's
+        stack, so that each step counts.
+        """
+        while frame is not None:
+            running = frame.f_code
+            if running.co_filename not in files and self._ends(files, frame):
+                return frame
+            frame = frame.f_back
+        return None
+
+    def _ends(self, files: set[str], frame: FrameType) -> bool:
+        """Does a search end at a frame? Its file is new, or that of the boundary."""
+        owner = self.code(frame).owner
+        passes = owner is SKIPPED or (files is self.not_own and owner is not OWN)
+        return not passes or frame.f_code is self.boundary
+
+    def _line(self, frame: FrameType | None) -> Place | None:
+        """Return the line of a frame, or ``None`` if the frame calls the app."""
+        if frame is None or frame.f_code is self.boundary:
+            return None
+        return self.at(frame)
+
+    def at(self, frame: FrameType) -> Place:
         running = frame.f_code
         key = id(running), frame.f_lasti
         known = self.known.get(key)
         if known is None:
-            place, all_known = (
-                Place(code.file, frame.f_lineno, running.co_name),
-                self.known,
-            )
+            file = self.code(frame).file
+            place = Place(file, frame.f_lineno, running.co_name)
+            all_known = self.known
             # The number may be that of other code once this code is gone.
             gone = ref(running, lambda _: all_known.pop(key, None))
             known = all_known[key] = place, gone
@@ -99,21 +135,12 @@ class Places:
         ``frame``: where to begin, if it is not here.
         """
         begin, frame = frame, frame or sys._getframe(1)
-        place = None
-        known, boundary = self.files, self.boundary
-        while frame is not None and frame.f_code is not boundary:
-            code = known.get(frame.f_code.co_filename) or self.code(frame)
-            if code.owner is not SKIPPED:
-                if code.owner is OWN:
-                    own = self.at(frame, code)
-                    return place or own, own
-                if place is None:
-                    place = self.at(frame, code)
-            frame = frame.f_back
-        if frame is None and begin is None and (outer := awaiting()) is not None:
-            first, found = self.here(outer)
-            return place or first, found
-        return place, None
+        first = self._beyond(self.skipped, frame)
+        own = self._beyond(self.not_own, first)
+        if own is None and begin is None and (outer := awaiting()) is not None:
+            place, line = self.here(outer)
+            return self._line(first) or place, line
+        return self._line(first), self._line(own)
 
     def running(self) -> t.Iterator[object]:
         """Yield what the nearest methods in the app's own code belong to.
@@ -151,7 +178,7 @@ class Places:
         while frame is not None:
             code = known.get(frame.f_code.co_filename) or self.code(frame)
             if code.owner is not SKIPPED:
-                return self.at(frame, code)
+                return self.at(frame)
             frame = frame.f_back
         return None
 
@@ -179,7 +206,7 @@ class Places:
             if code.owner is OWN:
                 passing = entered or bool(running.co_flags & CO_GENERATOR)
                 passing = passing or _is_of_a_test(frame, code.file)
-                return self.at(frame, code), not passing
+                return self.at(frame), not passing
             entered = entered or running.co_name == "__enter__"
             frame = frame.f_back
         return None, False
@@ -218,7 +245,7 @@ class Places:
         while frame is not None and frame.f_code is not self.boundary:
             code = self.code(frame)
             if code.owner is not SKIPPED:
-                return names, self.at(frame, code) if code.owner is OWN else None
+                return names, self.at(frame) if code.owner is OWN else None
             names.add(frame.f_code.co_name)
             frame = frame.f_back
         return names, None
@@ -234,12 +261,12 @@ class Places:
         while frame is not None and frame.f_code is not self.boundary:
             code = self.code(frame)
             if code.owner is OWN:
-                own = own or self.at(frame, code)
+                own = own or self.at(frame)
                 if "__qualname__" in frame.f_locals:  # of the body of a class
                     return own
             elif own is None and code.file.endswith("engine/reflection.py"):
                 return None
-            elif own is not None and self.at(frame, code).of_flask_admin:
+            elif own is not None and self.at(frame).of_flask_admin:
                 return own
             frame = frame.f_back
         return None
@@ -317,12 +344,17 @@ class Places:
         while frame is not None:
             code = known.get(frame.f_code.co_filename) or self.code(frame)
             if code.owner is not SKIPPED:
-                place = self.at(frame, code)
-                return maker, place, place if code.owner is OWN else None
-            if maker is Maker.HAND or maker is Maker.SCOPED_SESSION:
-                maker = code.maker or maker
+                break
+            if code.maker is not None:
+                maker = code.maker
+                if maker is not Maker.SCOPED_SESSION:  # which an extension may use
+                    frame = self._beyond(self.skipped, frame)
+                    break
             frame = frame.f_back
-        return maker, None, None
+        if frame is None:
+            return maker, None, None
+        place = self.at(frame)
+        return maker, place, place if self.code(frame).owner is OWN else None
 
 
 def runs_for_a_task(greenlet: object) -> bool:
