@@ -767,6 +767,9 @@ def test_what_was_seen_again_is_summarized_after_some_minutes(
     shop.visit()
     assert len(records(caplog)) == 2
     assert "5 times: a session made by hand" in records(caplog)[1]
+    clock.now += SUMMARY_AFTER
+    shop.visit()
+    assert "once: a session made by hand" in records(caplog)[2]
 
 
 @pytest.mark.parametrize("pool", [sa.pool.SingletonThreadPool, sa.pool.StaticPool])

@@ -225,7 +225,8 @@ class Findings:
             times = source.count - source.reported
             source.reported = source.count
             where = f" at {source.finding.line}" if source.finding.line else ""
-            lines.append(f"{times} times: {source.finding.title}{where}")
+            often = "once" if times == 1 else f"{times} times"
+            lines.append(f"{often}: {source.finding.title}{where}")
         if self.as_json:
             logger().warning("%s", json.dumps({"seen again": lines}))
         else:
