@@ -491,6 +491,50 @@ def test_a_request_has_a_context_of_its_own(
     assert "nothing is known of" not in result.stdout.str()
 
 
+def test_a_fixture_may_end_its_context_before_the_client(
+    pytester: pytest.Pytester, run_suite: Run
+) -> None:
+    """A client's fixture that is made first ends last, as those of two clients do."""
+    pytester.makepyfile("""
+        import pytest
+        from flask import g, has_app_context
+        from tests.apps import captured_at_startup as shop
+
+        @pytest.fixture
+        def app():
+            return shop.fixed()
+
+        @pytest.fixture
+        def client(app):
+            with app.test_client() as client:
+                yield client
+            assert not has_app_context()
+
+        @pytest.fixture
+        def other(app):
+            with app.test_client() as client:
+                yield client
+
+        @pytest.fixture
+        def context(app):
+            with app.app_context() as context:
+                g.test = True
+                yield
+            assert not has_app_context()
+
+        def test_list(client, context):
+            assert client.get("/admin/order/").status_code == 200
+            assert "test" not in g
+
+        def test_lists_of_two(client, other, context):
+            for each in client, other:
+                assert each.get("/admin/order/").status_code == 200
+    """)
+    own = "--session-scoping-own-context"
+    result = run_suite("--session-scoping", "-W", "ignore", own)
+    result.assert_outcomes(passed=2)
+
+
 def test_a_test_case_may_push_a_context_and_keep_what_a_template_was_given(
     pytester: pytest.Pytester, run_suite: Run
 ) -> None:

@@ -62,6 +62,9 @@ class Preserved:
     """A context of Flask that a test client shows to the test after the request.
 
     Flask would push it a second time. It cannot be pushed in two contexts at once.
+
+    It hides a context that the test holds. The test may end that before the client, as
+    two fixtures do. Then it is no longer shown.
     """
 
     def __init__(self, context: Context, pushed: t.Any) -> None:
@@ -71,15 +74,32 @@ class Preserved:
             _cv_app if isinstance(pushed, AppContext) else _cv_request
         )
         self.token: Token[t.Any] | None = None
+        self.hidden: t.Any = None  # the context that the test holds
 
     def __enter__(self) -> None:
+        self.hidden = self.variable.get(None)
         self.token = self.variable.set(self.pushed)
+        if self.hidden is not None:
+            self.hidden.pop = self._pop_hidden
 
     def __exit__(self, *_: object) -> None:
-        if self.token is not None:
-            self.variable.reset(self.token)
+        if self.variable.get(None) is self.pushed:
+            self._hide()
+        vars(self.pushed).pop("pop", None)  # of another client, which hides this one
         if self.variable is _cv_app:
             self.context.run(self._tear_down)
+
+    def _pop_hidden(self, *error: t.Any) -> None:
+        """Show the context that the test holds again, and pop it."""
+        self._hide()
+        self.hidden.pop(*error)
+
+    def _hide(self) -> None:
+        if self.hidden is not None:
+            vars(self.hidden).pop("pop", None)
+        if self.token is not None:
+            self.variable.reset(self.token)
+            self.token = None
 
     def _tear_down(self) -> None:
         """Let the app's teardowns end what the test has used in the context."""
