@@ -88,7 +88,9 @@ class Requests:
             return body
         if not request.streams:  # what runs here until it is closed is not its own
             CURRENT.set(request.outer)
-        return Body(self, request, body)
+        ends = Body(body)
+        ends.requests, ends.request, ends.body = self, request, body
+        return ends
 
     def around_response(self, process: Process, *args: t.Any) -> flask.Response:
         """Process the response, and note that the view has answered."""
@@ -278,26 +280,20 @@ class Requests:
                 )
 
     def _to_check(self) -> bool:
-        return self.app.requests >= NOTHING_AFTER and not self.app.checked
+        return not self.app.checked and self.app.requests >= NOTHING_AFTER
 
 
-class Body:
+class Body(chain[bytes]):
     """A response that ends its request when the server closes it.
 
     An app may answer several requests with one response. So the response cannot say it.
+    As a ``chain`` of one response it costs a request the least.
     """
 
     __slots__ = ("requests", "request", "body")
-
-    def __init__(
-        self, requests: Requests, request: Request, body: t.Iterable[bytes]
-    ) -> None:
-        self.requests = requests
-        self.request = request
-        self.body = body
-
-    def __iter__(self) -> t.Iterator[bytes]:
-        return chain(self.body)  # without a ``close``, which would be called, too
+    requests: Requests
+    request: Request
+    body: t.Iterable[bytes]
 
     def close(self) -> None:
         request = self.request
@@ -315,7 +311,6 @@ class Body:
         anywhere: the next request logs what is found.
         """
         if self.request.ended is None and not self.request.streams:
-            self.body = ()  # what only the response keeps is gone at once
             self.requests.end(self.request, log=False)
 
 

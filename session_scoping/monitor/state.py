@@ -148,7 +148,8 @@ class Request:
     def finish(self, now: float) -> None:
         """Note that its response is complete, whether its view has answered or not."""
         self.ended = now
-        self._endpoint, self._environ = self.endpoint, None
+        if self._environ is not None:
+            self._endpoint, self._environ = self.endpoint, None
 
     @property
     def name(self) -> str:
