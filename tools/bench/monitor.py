@@ -5,6 +5,7 @@ its own processor time. For the memory, one process has a monitor, and another h
 even imported it.
 """
 
+import gc
 import logging
 import multiprocessing
 import os
@@ -142,6 +143,7 @@ def measure_cost(url: str) -> None:
             for monitored in (False, True) if number % 2 else (True, False):
                 switch.set(monitored)
                 get(app, path, 1)  # the first after a switch
+                gc.collect()  # or a turn meets the garbage of the one before
                 taken[monitored].append(get(app, path, times))
         alone, watched = (statistics.median(taken[on]) for on in (False, True))
         print(
