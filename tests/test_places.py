@@ -268,6 +268,59 @@ def test_calls_within_this_package_do_not_move_the_line(calls: int) -> None:
     assert found == ((place, place), place, (Maker.HAND, place, place))
 
 
+Calls = t.Callable[..., t.Any]
+
+
+def calling(file: str, module: str) -> Calls:
+    """Return a function of a file that calls what it is given."""
+    names: dict[str, t.Any] = {"__name__": module}
+    exec(compile("def run(go, *more): return go(*more)", file, "exec"), names)
+    return t.cast(Calls, names["run"])
+
+
+OWN = calling("/srv/pond/views.py", "views")
+SCOPING = calling(f"{PACKAGES}/sqlalchemy/orm/scoping.py", "sqlalchemy.orm.scoping")
+WITHIN = calling(places.HERE + "within.py", "session_scoping.within")
+
+
+def searched(stack: t.Iterable[Calls], search: Calls) -> t.Any:
+    """Return what a search finds beneath these functions."""
+    calls = [*stack, WITHIN, search]
+    return calls[0](*calls[1:])
+
+
+def test_a_search_ends_at_the_line_of_the_app_or_where_the_app_is_called() -> None:
+    flask = calling(f"{PACKAGES}/flask/app.py", "flask.app")
+    view = calling(f"{PACKAGES}/flask_admin/base.py", "flask_admin.base")
+    boundary = calling(places.HERE + "calls.py", "session_scoping.calls")
+    beside = calling(places.HERE + "calls.py", "session_scoping.calls")
+    known = Places(boundary.__code__)
+    admin, app = "flask_admin/base.py", "/srv/pond/views.py"
+    for _ in range(2):  # the files are new, and then they are known
+        for stack, expected in [
+            ([OWN, boundary, flask, view, beside, SCOPING], (admin, None)),
+            ([OWN, boundary, OWN, view, SCOPING], (admin, app)),
+            ([OWN, boundary, OWN, SCOPING], (app, app)),
+            ([OWN, boundary, SCOPING], (None, None)),
+        ]:
+            found = searched(stack, known.here)
+            assert tuple(place and place.file for place in found) == expected
+
+
+def test_an_extension_makes_the_session_also_where_it_uses_a_scoped_session() -> None:
+    extension = calling(f"{PACKAGES}/flask_sqlalchemy/x.py", "flask_sqlalchemy.x")
+    for stack, expected in [
+        ([OWN, SCOPING, extension], Maker.FLASK_SQLALCHEMY),
+        ([OWN, extension, SCOPING], Maker.FLASK_SQLALCHEMY),
+        ([OWN, SCOPING], Maker.SCOPED_SESSION),
+        ([OWN], Maker.HAND),
+    ]:
+        maker, place, own = searched(stack, Places(call.__code__).birth)
+        assert maker is expected
+        assert place == own
+        assert place.file == "/srv/pond/views.py"
+
+
 def test_a_line_is_forgotten_with_its_code() -> None:
     """A template that is compiled for each request has new code each time."""
     known = Places(call.__code__)

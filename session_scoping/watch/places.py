@@ -106,9 +106,10 @@ class Places:
 
     def _ends(self, files: set[str], frame: FrameType) -> bool:
         """Does a search end at a frame? Its file is new, or that of the boundary."""
-        owner = self.code(frame).owner
-        passes = owner is SKIPPED or (files is self.not_own and owner is not OWN)
-        return not passes or frame.f_code is self.boundary
+        owner = self.code(frame).owner  # adds a new file to those that it belongs to
+        if frame.f_code is self.boundary:
+            return True
+        return owner is not SKIPPED and frame.f_code.co_filename not in files
 
     def _line(self, frame: FrameType | None) -> Place | None:
         """Return the line of a frame, or ``None`` if the frame calls the app."""
