@@ -537,6 +537,17 @@ def test_a_closed_session_on_a_given_connection_is_not_reported(
     assert shop.found == []
 
 
+def leaks(engine: sa.engine.Engine) -> t.Callable[[], str]:
+    """Return a page that leaves a session open."""
+    kept: list[orm.Session] = []
+
+    def page() -> str:
+        kept.append(orm.Session(engine))
+        return str(kept[-1].execute(ONE).scalar())
+
+    return page
+
+
 def a_row(engine: sa.engine.Engine) -> t.Any:
     """Return a mapped class, with its table."""
     Base: t.Any = orm.declarative_base()
@@ -934,12 +945,7 @@ def test_a_response_that_nothing_closes_ends_its_request(
     clock: Clock, engine: sa.engine.Engine, caplog: pytest.LogCaptureFixture
 ) -> None:
     """``asgiref.wsgi.WsgiToAsgi`` closes none."""
-    kept: list[orm.Session] = []
-
-    def page() -> str:
-        kept.append(orm.Session(engine))
-        return str(kept[-1].execute(ONE).scalar())
-
+    page = leaks(engine)
     shop = Shop(page)
     environ = EnvironBuilder().get_environ()
     for _ in range(2):
@@ -1297,12 +1303,7 @@ def test_a_recorder_watches_alone(clock: Clock, engine: sa.engine.Engine) -> Non
 def test_a_fork_knows_only_what_was_left_open_before_the_first_request(
     clock: Clock, engine: sa.engine.Engine
 ) -> None:
-    kept: list[orm.Session] = []
-
-    def page() -> str:
-        kept.append(orm.Session(engine))
-        return str(kept[-1].execute(ONE).scalar())
-
+    page = leaks(engine)
     shop = Shop(page)
     page()  # as code that builds the app
     shop.visit()
@@ -1446,12 +1447,7 @@ def test_a_log_that_raises_fails_no_request(
         def emit(self, record: logging.LogRecord) -> None:
             raise OSError("no space left on device")
 
-    kept: list[orm.Session] = []
-
-    def page() -> str:
-        kept.append(orm.Session(engine))
-        return str(kept[-1].execute(ONE).scalar())
-
+    page = leaks(engine)
     full = Full()
     safety.logger().addHandler(full)
     try:
@@ -1878,12 +1874,7 @@ def test_figures_are_offered_to_prometheus(
     clock: Clock, engine: sa.engine.Engine
 ) -> None:
     prometheus_client = pytest.importorskip("prometheus_client")
-    kept: list[orm.Session] = []
-
-    def page() -> str:
-        kept.append(orm.Session(engine))
-        return str(kept[-1].execute(ONE).scalar())
-
+    page = leaks(engine)
     shop = Shop(page)
     shop.visit(2)
     clock.now += 7
@@ -1907,12 +1898,7 @@ def test_two_apps_of_one_name_are_summed_and_an_error_stays_in_the_monitor(
     clock: Clock, engine: sa.engine.Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     prometheus_client = pytest.importorskip("prometheus_client")
-    kept: list[orm.Session] = []
-
-    def page() -> str:
-        kept.append(orm.Session(engine))
-        return str(kept[-1].execute(ONE).scalar())
-
+    page = leaks(engine)
     shops = [Shop(page), Shop(page)]
     for shop in shops:
         shop.visit(2)
@@ -1944,12 +1930,7 @@ def test_figures_are_offered_to_opentelemetry(
     reader = InMemoryMetricReader()
     provider = MeterProvider([reader])
     monkeypatch.setattr(api, "get_meter", provider.get_meter)
-    kept: list[orm.Session] = []
-
-    def page() -> str:
-        kept.append(orm.Session(engine))
-        return str(kept[-1].execute(ONE).scalar())
-
+    page = leaks(engine)
     shop = Shop(page)
     shop.visit(3)
     data: t.Any = reader.get_metrics_data()
