@@ -83,12 +83,13 @@ class Places:
         return self.files.get(path) or self._classify(path, frame)
 
     def _classify(self, path: str, frame: FrameType) -> Code:
-        code = self.files[path] = _code(frame)
+        code = _code(frame)
         if path != self.boundary.co_filename:
             if code.owner is SKIPPED:
                 self.skipped.add(path)
             if code.owner is not OWN:
                 self.not_own.add(path)
+        self.files[path] = code  # last: ``_ends`` relies on the sets
         return code
 
     def _beyond(self, files: set[str], frame: FrameType | None) -> FrameType | None:
@@ -98,18 +99,19 @@ class Places:
         stack, so that each step counts.
         """
         while frame is not None:
-            running = frame.f_code
-            if running.co_filename not in files and self._ends(files, frame):
+            if frame.f_code.co_filename not in files and self._ends(files, frame):
                 return frame
             frame = frame.f_back
         return None
 
     def _ends(self, files: set[str], frame: FrameType) -> bool:
-        """Does a search end at a frame? Its file is new, or that of the boundary."""
-        owner = self.code(frame).owner  # adds a new file to those that it belongs to
-        if frame.f_code is self.boundary:
-            return True
-        return owner is not SKIPPED and frame.f_code.co_filename not in files
+        """Does a search end at a frame whose file is in none of these, so far?"""
+        path = frame.f_code.co_filename
+        if path == self.boundary.co_filename:
+            return frame.f_code is self.boundary
+        if path not in self.files:
+            self._classify(path, frame)
+        return path not in files
 
     def _line(self, frame: FrameType | None) -> Place | None:
         """Return the line of a frame, or ``None`` if the frame calls the app."""
