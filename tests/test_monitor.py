@@ -1244,6 +1244,36 @@ def test_each_new_finding_is_sent_as_a_signal(
     assert sent == [(shop.monitor, "released")]
 
 
+def test_a_receiver_that_fails_gets_the_next_finding(
+    clock: Clock, engine: sa.engine.Engine, caplog: pytest.LogCaptureFixture
+) -> None:
+    shop = Shop(leaks(engine))
+    kept = []
+
+    def other() -> str:
+        kept.append(engine.connect())
+        return "done"
+
+    shop.app.add_url_rule("/other", view_func=other)
+    sent = []
+
+    def receive(sender: Monitor, finding: t.Any) -> None:
+        sent.append(finding.request)
+        raise OSError("no network")
+
+    shop.monitor.found.connect(receive)
+    shop.visit()
+    with shop.client.get("/other"):
+        pass
+    assert len(sent) == len(set(sent)) == 2
+    failed = [each for each in caplog.records if each.levelname == "ERROR"]
+    assert [each.getMessage() for each in failed] == [
+        "a receiver of the signal `found` has failed; the app is not affected"
+    ] * 2
+    assert "no network" in caplog.text
+    assert safety.off == set()
+
+
 def test_a_second_monitor_of_an_app_knows_the_same(
     clock: Clock, engine: sa.engine.Engine
 ) -> None:

@@ -22,9 +22,7 @@ from session_scoping.monitor.findings import Findings
 from session_scoping.monitor.findings import Source
 from session_scoping.monitor.holding import Holding
 from session_scoping.monitor.requests import Requests
-from session_scoping.monitor.safety import guarded
 from session_scoping.monitor.safety import logger
-from session_scoping.monitor.safety import Part
 from session_scoping.monitor.settings import read
 from session_scoping.monitor.state import App
 from session_scoping.watch.hooks import notify_of_births
@@ -141,9 +139,16 @@ class Monitor:
         found = keepers(targets, views)
         return [(each, kept.path) for each, kept in zip(described, found, strict=True)]
 
-    @guarded(Part.SIGNAL)
     def _send(self, finding: Finding) -> None:
-        self.found.send(self, finding=finding)
+        """Send a finding. A receiver that fails gets the next one all the same."""
+        try:
+            self.found.send(self, finding=finding)
+        except Exception:
+            with suppress(Exception):  # of a handler of the log
+                logger().exception(
+                    "a receiver of the signal `found` has failed; the app is not "
+                    "affected"
+                )
 
 
 def _listen() -> None:

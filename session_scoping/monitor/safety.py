@@ -19,7 +19,6 @@ class Part(Word):
     SESSIONS = "sessions"
     CONNECTIONS = "connections"
     FINDINGS = "findings"
-    SIGNAL = "signal"
     METRICS = "metrics"
     SOCKET = "socket"
 
