@@ -31,7 +31,9 @@ from session_scoping.status import Status
 from session_scoping.watch.places import where
 from session_scoping.watch.recorder import Recorder
 
-REFUSED = re.compile(r"answers (30[1-8] and leads to|401|403)")
+# Settings may have one row, and a list that leads to its form.
+OF_A_ROW = r"[^?]*/(edit|details|new)/(\?|$)"
+REFUSED = re.compile(rf"answers (30[1-8] and leads to (?!{OF_A_ROW})|401|403)")
 
 
 def check_app(

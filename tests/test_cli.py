@@ -351,6 +351,25 @@ def test_a_view_that_shows_its_list_needs_no_login(zoo: Path, run_command: Run) 
     assert "--client MODULE:FUNCTION" not in result.out
 
 
+def test_a_list_that_leads_to_its_only_row_needs_no_login(
+    zoo: Path, run_command: Run
+) -> None:
+    (zoo / "settings.py").write_text(
+        "from flask import redirect\n"
+        "from flask_admin import expose\n"
+        "from zoo import *\n"
+        "class Settings(FishView):\n"
+        "    @expose('/')\n"
+        "    def index_view(self): return redirect(self.get_url('.edit_view', id=1))\n"
+        "def create_app():\n"
+        "    return zoo(Settings(Fish, db.session), BirdView(Bird, db.session))\n"
+        "from zoo import create_app as zoo\n"
+    )
+    result = run_command("settings:create_app")
+    assert "Settings, list: answers 302 and leads to /admin/fish/edit/" in result.out
+    assert "--client MODULE:FUNCTION" not in result.out
+
+
 @pytest.mark.parametrize(("answer", "status"), [("y\n", 0), ("n\n", 2), ("", 2)])
 def test_write_asks_first(
     answer: str,
