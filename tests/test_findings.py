@@ -38,7 +38,7 @@ from tests.recordings import two_views
 from tests.recordings import use
 from tests.recordings import VALIDATORS
 from tests.recordings import view
-from tests.test_causes import KNOWN
+from tests.sights import KNOWN
 from tests.violations import MADE_BY_HAND
 
 LABELS = {
