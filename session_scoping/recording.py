@@ -335,7 +335,8 @@ class Unreturned:
     """A connection that a request took and did not return."""
 
     request: int
-    place: Place | None
+    place: Place | None  # the first line outside of SQLAlchemy
+    own: Place | None = None  # the first line of the app's code
     by_hand: bool = False  # was it taken past all sessions?
 
 

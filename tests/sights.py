@@ -304,16 +304,18 @@ KNOWN: dict[str, tuple[Recording, list[Recording]]] = {
         ],
     ),
     "a connection that is taken by hand and not returned": (
-        alone(0, taken=1, unreturned=[Unreturned(0, OWN, by_hand=True)]),
+        alone(0, taken=1, unreturned=[Unreturned(0, OWN, OWN, by_hand=True)]),
         [
-            alone(0, taken=1, unreturned=[Unreturned(0, OWN)]),
+            alone(0, taken=1, unreturned=[Unreturned(0, OWN, OWN)]),
             alone(0, taken=1),
             recording(
                 [request(0, taken=1), request(1, 1)],
-                unreturned=[Unreturned(1, OWN, by_hand=True)],
+                unreturned=[Unreturned(1, OWN, OWN, by_hand=True)],
             ),
             # the request breaks another rule
-            alone(use(0, closed=False), unreturned=[Unreturned(0, OWN, by_hand=True)]),
+            alone(
+                use(0, closed=False), unreturned=[Unreturned(0, OWN, OWN, by_hand=True)]
+            ),
         ],
     ),
     "a teardown that commits": (

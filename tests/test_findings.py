@@ -16,6 +16,8 @@ from session_scoping.recording import Unreturned
 from session_scoping.recording import View
 from session_scoping.rules.judge import judge
 from session_scoping.rules.rules import Rule
+from session_scoping.rules.verdict import Label
+from session_scoping.rules.verdict import Labelled
 from tests.recordings import alone
 from tests.recordings import asked_twice
 from tests.recordings import broken_rules
@@ -393,10 +395,17 @@ def test_sessions_made_on_two_lines_of_a_library_are_two_violations() -> None:
 
 def test_connections_from_two_lines_are_two_violations() -> None:
     requests = [request(n, taken=1) for n in (0, 1)]
-    unreturned = [Unreturned(0, OWN), Unreturned(1, OTHER)]
+    unreturned = [Unreturned(0, OWN, OWN), Unreturned(1, OTHER, OTHER)]
     verdict = judge(recording(requests, unreturned=unreturned))
     found = [violation.own for violation in verdict.violations]
     assert found == [OWN, OTHER]
+
+
+def test_a_line_of_a_library_that_takes_a_connection_is_not_your_code() -> None:
+    unreturned = [Unreturned(0, LIBRARY)]
+    verdict = judge(alone(0, taken=1, unreturned=unreturned))
+    [finding] = verdict.findings
+    assert finding.places == [Labelled(Label.USED, str(LIBRARY))]
 
 
 def test_a_violation_without_an_operation_names_its_request() -> None:

@@ -225,20 +225,20 @@ def test_concurrent_requests_return_the_connection_that_they_share(
     shared: sa.engine.Engine, overtaken_at: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     app = Flask("ponds")
-    near = Places.near
+    here = Places.here
 
     def overtake() -> None:
-        monkeypatch.setattr(Places, "near", near)
+        monkeypatch.setattr(Places, "here", here)
         on_a_thread(lambda: app.test_client().get("/fast"))
 
-    def overtaken(places: Places) -> Place | None:
+    def overtaken(places: Places) -> tuple[Place | None, Place | None]:
         overtake()
-        return near(places)
+        return here(places)
 
     @app.get("/slow")
     def slow() -> str:
         if overtaken_at == "its checkout":
-            monkeypatch.setattr(Places, "near", overtaken)
+            monkeypatch.setattr(Places, "here", overtaken)
         with Session(shared) as session:
             session.execute(sa.text("SELECT 1"))
             if overtaken_at == "its query":

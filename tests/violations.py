@@ -441,7 +441,7 @@ CASES = {
     "a connection is not returned": Case(
         "released",
         "connections taken: 2, returned: 1",
-        alone(0, taken=2, returned=1, unreturned=[Unreturned(0, OWN)]),
+        alone(0, taken=2, returned=1, unreturned=[Unreturned(0, OWN, OWN)]),
         alone(0, taken=2, returned=2),
     ),
     "a connection is not returned, and its request has ended": Case(

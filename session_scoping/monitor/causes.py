@@ -132,7 +132,7 @@ def _explain(
         session.kept_by = (SOMETHING,) if session.kept else ()
         recording.views += _views_that_hold(life, request)
     elif kind is ViolationKind.CONNECTION:
-        recording.unreturned.append(Unreturned(now.number, place, by_hand=True))
+        recording.unreturned.append(Unreturned(now.number, place, own, by_hand=True))
     sight = Sight(
         kind,
         what,

@@ -37,10 +37,8 @@ class Connections:
         running, taken = self.tape.current(), None
         if running is not None:
             running.request.taken += 1
-            in_session = self.places.in_session()
-            taken = Unreturned(
-                running.request.number, self.places.near(), not in_session
-            )
+            by_hand = not self.places.in_session()
+            taken = Unreturned(running.request.number, *self.places.here(), by_hand)
             running.taken.append(taken)
         record.info[MODE] = mode(connection)
         if not issubclass(type(getattr(proxy, "_pool", None)), StaticPool):

@@ -126,14 +126,15 @@ def released(recording: Recording) -> t.Iterator[Sight]:
             what = f"a connection is back in the pool, and {request.left_changed}"
             yield Sight(ViolationKind.CHANGED, what, request)
     taken_at = {
-        unreturned.request: unreturned.place for unreturned in recording.unreturned
+        unreturned.request: (unreturned.place, unreturned.own)
+        for unreturned in recording.unreturned
     }
     for request in recording.requests:
         all_closed = all(use.closed for use in request.uses)
         if request.ended and request.taken != request.returned and all_closed:
             what = f"connections taken: {request.taken}, returned: {request.returned}"
-            line = taken_at.get(request.number)
-            yield Sight(ViolationKind.CONNECTION, what, request, place=line, own=line)
+            place, own = taken_at.get(request.number, (None, None))
+            yield Sight(ViolationKind.CONNECTION, what, request, place=place, own=own)
     for kept in recording.kept_instances:
         session = recording.sessions[kept.session]
         if session.left_alone:
