@@ -15,7 +15,7 @@ from dataclasses import is_dataclass
 from enum import Enum
 from pathlib import Path
 
-FORMAT = 5
+FORMAT = 6
 # Keepers that are not a mistake by themselves.
 REGISTRY = "the registry of a scoped_session"
 STATEMENT = "a statement that SQLAlchemy has compiled and keeps"
@@ -371,6 +371,7 @@ class Recording:
     detached_rows: list[DetachedRow] = field(default_factory=list)
     unseen: list[Unseen] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    in_memory: list[int] = field(default_factory=list)  # numbers of engines of SQLite
 
     def to_json(self) -> dict[str, t.Any]:
         """Return the recording as plain data, which ``from_json`` reads."""

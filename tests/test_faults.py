@@ -13,11 +13,11 @@ import pytest
 import sqlalchemy as sa
 from flask_sqlalchemy import SQLAlchemy
 from flask_sqlalchemy.session import Session
+from sqlalchemy.engine import make_url
 
 from flask_admin import Admin
 from flask_admin.contrib.sqla import ModelView
 from session_scoping.drive.faults import FAILED
-from session_scoping.drive.faults import in_memory
 from session_scoping.drive.record import record
 from session_scoping.fixes import close_fails_and_is_kept
 from session_scoping.recording import Fault
@@ -25,6 +25,7 @@ from session_scoping.recording import Recording
 from session_scoping.recording import Request
 from session_scoping.rules.judge import judge
 from session_scoping.rules.verdict import Verdict
+from session_scoping.watch.connections import in_memory
 from session_scoping.watch.recorder import Recorder
 from tests.apps import LEFT_IN_REGISTRY
 
@@ -238,6 +239,8 @@ def test_one_of_two_connections_is_lost(tmp_path: Path, lost: int) -> None:
     ("url", "memory"),
     [
         ("sqlite://", True),
+        ("sqlite+pysqlite://", True),
+        ("sqlite:///", True),
         ("sqlite:///:memory:", True),
         ("sqlite://?check_same_thread=False", True),
         ("sqlite:///file::memory:?uri=true", True),
@@ -248,7 +251,7 @@ def test_one_of_two_connections_is_lost(tmp_path: Path, lost: int) -> None:
     ],
 )
 def test_a_database_in_memory_is_recognised(url: str, memory: bool) -> None:
-    assert in_memory(url) == memory
+    assert in_memory(make_url(url)) == memory
 
 
 class Keeps(ModelView):

@@ -203,6 +203,30 @@ def test_the_line_of_a_connection_is_that_of_the_connection_that_is_out() -> Non
     assert unreturned.place.function == "take"
 
 
+@pytest.mark.parametrize(
+    "url", ["sqlite://", "sqlite:///", "sqlite:///:memory:", "sqlite+pysqlite://"]
+)
+def test_two_databases_in_memory_may_each_have_a_session(url: str) -> None:
+    app = Flask("ponds")
+    handles = [scoped_session(sessionmaker(sa.create_engine(url))) for _ in range(2)]
+
+    @app.get("/")
+    def page() -> str:
+        for handle in handles:
+            handle.execute(sa.text("SELECT 1"))
+        return "both"
+
+    @app.teardown_appcontext
+    def remove(error: BaseException | None) -> None:
+        for handle in handles:
+            handle.remove()
+
+    with Recorder() as recorder:
+        app.test_client().get("/")
+    assert len(recorder.recording.sessions) == 2
+    assert judge(recorder.recording).violations == ()
+
+
 def test_a_request_returns_a_connection_that_its_sessions_share(
     shared: sa.engine.Engine,
 ) -> None:

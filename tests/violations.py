@@ -164,7 +164,8 @@ CASES = {
         alone(0, 1, sessions=[session(0), session(1, born_in=0, engines=[1])]),
         replace(
             alone(0, 1, sessions=[session(0), session(1, born_in=0, engines=[1])]),
-            engines=["sqlite:///:memory:"] * 2,
+            engines=["sqlite:///%3Amemory%3A"] * 2,
+            in_memory=[0, 1],
         ),
     ),
     "two engines for one file, and two for databases in memory": Case(
@@ -177,6 +178,7 @@ CASES = {
         replace(
             alone(0, 1, sessions=[session(0), session(1, born_in=0, engines=[1])]),
             engines=["sqlite:///file:shop?mode=memory&uri=true"] * 2,
+            in_memory=[0, 1],
         ),
     ),
     "the handle gives two sessions": Case(

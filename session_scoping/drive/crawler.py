@@ -21,7 +21,6 @@ from session_scoping.drive.driven import Writing
 from session_scoping.drive.dry_run import DryRun
 from session_scoping.drive.faults import fail_at_each_step
 from session_scoping.drive.faults import Faults
-from session_scoping.drive.faults import in_memory
 from session_scoping.drive.operations import Task
 from session_scoping.drive.skip import Skip
 from session_scoping.errors import CannotTell
@@ -183,12 +182,12 @@ class Crawler:
 
     def in_memory(self, request: Request) -> bool:
         recording = self.recorder.recording
-        engines = {
-            recording.engines[engine]
+        used = {
+            engine
             for use in request.uses
             for engine in recording.sessions[use.session].engines
-        } or recording.engines
-        found = any(in_memory(url) for url in engines)
+        } or range(len(recording.engines))
+        found = any(engine in recording.in_memory for engine in used)
         if found:
             self.note(
                 "two requests at the same time were not tried: SQLite in memory has "

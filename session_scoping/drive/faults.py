@@ -10,6 +10,7 @@ from sqlalchemy.pool import QueuePool
 from session_scoping.recording import Fault
 from session_scoping.recording import Injected
 from session_scoping.recording import Request
+from session_scoping.watch.connections import in_memory
 from session_scoping.watch.running import Drive
 from session_scoping.watch.running import RUNNING
 
@@ -132,7 +133,7 @@ class Faults:
         self._lose_connection(connection, Fault.ROLLBACK, "ROLLBACK")
 
     def _lose_connection(self, connection: t.Any, fault: Fault, at: str) -> None:
-        if in_memory(str(connection.engine.url)) or connection.invalidated:
+        if in_memory(connection.engine.url) or connection.invalidated:
             return
         if self._strikes(fault, at):
             driver_connection(connection.connection).close()
@@ -144,14 +145,6 @@ def driver_connection(fairy: t.Any) -> t.Any:
     Its attribute has this name since SQLAlchemy 1.4.24.
     """
     return getattr(fairy, "dbapi_connection", None) or fairy.connection
-
-
-def in_memory(url: str) -> bool:
-    """Is it a SQLite database that exists only in its connection?"""
-    parsed = sa.engine.make_url(url)
-    database = parsed.database or ":memory:"
-    memory = ":memory:" in database or parsed.query.get("mode") == "memory"
-    return parsed.get_backend_name() == "sqlite" and memory
 
 
 def shorten(sql: str) -> str:

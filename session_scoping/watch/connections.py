@@ -5,6 +5,7 @@ from collections import deque
 from contextlib import suppress
 from sqlite3 import Connection as SQLite
 
+import sqlalchemy as sa
 from sqlalchemy.pool import StaticPool
 
 from session_scoping.recording import Unreturned
@@ -124,3 +125,10 @@ def info_of(dbapi: t.Any) -> dict[str, t.Any] | None:
     except (AttributeError, NotImplementedError):
         return None
     return info if isinstance(info, dict) else None
+
+
+def in_memory(url: sa.engine.URL) -> bool:
+    """Is it a SQLite database that exists only in its connection?"""
+    database = url.database or ":memory:"
+    memory = ":memory:" in database or url.query.get("mode") == "memory"
+    return url.get_backend_name() == "sqlite" and memory

@@ -24,6 +24,7 @@ from session_scoping.recording import Place
 from session_scoping.recording import Recording
 from session_scoping.recording import Session
 from session_scoping.recording import Use
+from session_scoping.watch.connections import in_memory
 from session_scoping.watch.kept import Kept
 from session_scoping.watch.kinds import is_a
 from session_scoping.watch.places import Places
@@ -350,6 +351,8 @@ class Sessions:
             self._bound.append((number,))
             url: sa.engine.URL = engine.url
             self.tape.recording.engines.append(url.render_as_string(hide_password=True))
+            if in_memory(url):
+                self.tape.recording.in_memory.append(number)
         engines = watched.session.engines
         if number not in engines:
             bound = self._bound[number]

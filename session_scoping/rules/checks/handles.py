@@ -186,10 +186,6 @@ def _databases(recording: Recording, session: Session) -> set[int]:
     """
     urls = recording.engines
     return {
-        number if _is_in_memory(urls[number]) else urls.index(urls[number])
+        number if number in recording.in_memory else urls.index(urls[number])
         for number in session.engines
     }
-
-
-def _is_in_memory(url: str) -> bool:
-    return url == "sqlite://" or ":memory:" in url or "mode=memory" in url
