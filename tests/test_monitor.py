@@ -52,6 +52,8 @@ from session_scoping.monitor.findings import Finding
 from session_scoping.monitor.findings import SUMMARY_AFTER
 from session_scoping.rules.causes import CAUSES
 from session_scoping.watch import hooks
+from tests.waiting import LIMIT
+from tests.waiting import wait_for
 
 HERE = "tests/test_monitor.py"
 TEMPLATES = [each.name for each in files("flask_admin").joinpath("templates").iterdir()]
@@ -148,6 +150,12 @@ class Shop:
         for _ in range(times):
             with self.client.get("/") as response:
                 assert response.data
+
+    def idle(self, clock: Clock) -> None:
+        """Visit the page often enough to see twice that a thread is idle."""
+        for _ in range(3):
+            clock.now += 2
+            self.visit()
 
     @property
     def found(self) -> list[tuple[str, str, int]]:
@@ -276,7 +284,7 @@ def test_a_session_that_a_thread_uses_after_its_request_is_reported(
         session.close()
 
         def work() -> None:
-            answered.wait()
+            wait_for(answered)
             session.execute(ONE)
             session.close()
 
@@ -310,9 +318,7 @@ def test_a_thread_that_ends_with_an_open_session_is_reported(
     thread = threading.Thread(target=work)
     thread.start()
     thread.join()
-    for _ in range(3):  # it has to be idle twice
-        clock.now += 2
-        shop.visit()
+    shop.idle(clock)
     [(rule, line, count)] = shop.found
     assert (rule, count) == ("released", 1)
     assert line.startswith(line_of("on a thread"))
@@ -332,9 +338,7 @@ def test_what_is_opened_before_the_first_request_is_reported_if_it_is_a_session(
     thread = threading.Thread(target=build)
     thread.start()
     thread.join()
-    for _ in range(3):
-        clock.now += 2
-        shop.visit()
+    shop.idle(clock)
     assert [rule for rule, _, _ in shop.found] == ([] if by_hand else ["fresh"])
     clock.now += 30
     shop.visit()
@@ -351,16 +355,14 @@ def test_a_thread_that_works_with_its_session_is_not_reported(
         with orm.Session(engine) as session:
             session.execute(ONE)
             begun.set()
-            end.wait()
+            wait_for(end)
 
     shop = Shop(lambda: "done")
     shop.visit()
     thread = threading.Thread(target=work)
     thread.start()
-    begun.wait()
-    for _ in range(3):
-        clock.now += 2
-        shop.visit()
+    wait_for(begun)
+    shop.idle(clock)
     [held] = shop.monitor.holding()
     end.set()
     thread.join()
@@ -386,7 +388,7 @@ def test_a_task_that_awaits_something_may_keep_its_session_open(
         await greenlet_spawn(kept[0].execute, ONE)
         loops.append(asyncio.get_running_loop())
         begun.set()
-        await end.wait()
+        await asyncio.wait_for(end.wait(), LIMIT)
         if closes:
             await greenlet_spawn(kept[0].close)
 
@@ -394,17 +396,13 @@ def test_a_task_that_awaits_something_may_keep_its_session_open(
     shop.visit()
     thread = threading.Thread(target=lambda: asyncio.run(work()))
     thread.start()
-    begun.wait()
-    for _ in range(3):
-        clock.now += 2
-        shop.visit()
+    wait_for(begun)
+    shop.idle(clock)
     found = shop.found
     loops[0].call_soon_threadsafe(end.set)
     thread.join()
     assert found == []
-    for _ in range(3):
-        clock.now += 2
-        shop.visit()
+    shop.idle(clock)
     assert [rule for rule, _, _ in shop.found] == ([] if closes else ["released"])
 
 
@@ -506,16 +504,14 @@ def test_a_connection_that_outlives_its_session_is_reported(
             gc.collect()
         return "kept"
 
-    shop, idle = Shop(page), Shop(lambda: "done")
+    shop, other = Shop(page), Shop(lambda: "done")
     with no_collection():
         shop.visit()
-    for _ in range(2):
-        clock.now += 2
-        idle.visit()
+    other.idle(clock)
     [(rule, line, count)] = shop.found
     assert (rule, count) == ("released", 1)
     assert line.startswith(line_of("outlives"))
-    assert idle.found == []
+    assert other.found == []
     kept[0].close()
     assert [count for *_, count in shop.found] == [1]
 
@@ -1128,22 +1124,20 @@ def test_what_an_app_without_traffic_has_left_is_logged(
     def work() -> None:
         kept.append(engine.connect())
         taken.set()
-        assert goes.wait(60)
+        wait_for(goes)
 
     def page() -> str:
         context = contextvars.copy_context()
         threads.append(threading.Thread(target=context.run, args=(work,)))
         threads[0].start()
-        assert taken.wait(60)
+        wait_for(taken)
         return "done"
 
     shop, other = Shop(page), Shop(lambda: "done")
     shop.visit()
     goes.set()
     threads[0].join()
-    for _ in range(2):
-        clock.now += 2
-        other.visit()
+    other.idle(clock)
     assert other.found == []
     assert len(shop.found) == len(records(caplog)) == 1
     kept[0].close()

@@ -34,6 +34,7 @@ from tests.test_monitor import ONE
 from tests.test_monitor import path as path
 from tests.test_monitor import records
 from tests.test_monitor import Shop
+from tests.waiting import wait_for
 
 HERE = "tests/test_monitor_threads.py"
 Job = t.Callable[[], object]
@@ -63,7 +64,7 @@ def test_a_job_in_the_thread_pool_of_gevent_is_at_work_until_it_ends(
         with orm.Session(engine) as session:
             session.execute(ONE)
             began.set()
-            end.wait(60)
+            wait_for(end)
 
     def leave_open() -> object:
         kept.append(orm.Session(engine))
@@ -74,17 +75,13 @@ def test_a_job_in_the_thread_pool_of_gevent_is_at_work_until_it_ends(
     shop.visit()
     pool = threadpool.ThreadPool(1)
     task = pool.spawn(job)
-    began.wait(60)
-    for _ in range(3):
-        clock.now += 2
-        shop.visit()
+    wait_for(began)
+    shop.idle(clock)
     end.set()
     task.get()
     assert shop.found == []
     assert pool.apply(leave_open) == 1
-    for _ in range(3):
-        clock.now += 2
-        shop.visit()
+    shop.idle(clock)
     pool.kill()
     [(rule, line, count)] = shop.found
     assert (rule, count) == ("released", 1)
@@ -133,7 +130,7 @@ def test_a_session_that_another_thread_changes_meanwhile_is_no_error(
             for state in super()._dirty_states:
                 yield state
                 looks.set()
-                changed.wait(60)
+                wait_for(changed)
 
     def job() -> None:
         with Changed(engine) as session:
@@ -143,14 +140,14 @@ def test_a_session_that_another_thread_changes_meanwhile_is_no_error(
             names = [first.name, second.name]  # loads them
             first.name = names[1]
             began.set()
-            looks.wait(60)
+            wait_for(looks)
             second.name = names[0]
             changed.set()
-            end.wait(60)
+            wait_for(end)
 
     def page() -> str:
         jobs.append(hand_over(other, job))
-        began.wait(60)
+        wait_for(began)
         return "done"
 
     jobs: list[Future[object]] = []
@@ -260,14 +257,14 @@ def test_the_session_of_another_request_is_not_blamed_for_an_error(
         with orm.Session(engine) as session:
             fail(session)
             failed.set()
-            end.wait(60)
+            wait_for(end)
             session.rollback()
         return "done"
 
     shop = Shop(page)
     shop.app.add_url_rule("/sound", "sound", sound)
     running = other.submit(shop.app.test_client().get, "/sound")
-    failed.wait(60)
+    wait_for(failed)
     with shop.client.get("/") as response:
         assert response.status_code == 500
     end.set()
@@ -329,14 +326,14 @@ def test_a_shared_session_that_another_request_has_failed_is_named(
         with pytest.raises(sa.exc.IntegrityError):
             shared.flush()
         failed.set()
-        end.wait(60)
+        wait_for(end)
         return "done"
 
     shop = Shop(page)
     shop.app.add_url_rule("/slow", "slow", slow)
     shared = orm.Session(engine)  # shared by all
     running = other.submit(shop.app.test_client().get, "/slow")
-    failed.wait(60)
+    wait_for(failed)
     with shop.client.get("/") as response:
         assert response.status_code == 500
     end.set()
@@ -359,13 +356,13 @@ def test_a_thread_may_commit_its_own_session_when_the_view_has_answered(
             session.add(row(name="1"))
             session.flush()
             began.set()
-            answered.wait(60)
+            wait_for(answered)
             session.commit()
             committed.set()
 
     def page() -> str:
         jobs.append(hand_over(other, job))
-        began.wait(60)
+        wait_for(began)
         return "done"
 
     jobs: list[Future[object]] = []
@@ -374,7 +371,7 @@ def test_a_thread_may_commit_its_own_session_when_the_view_has_answered(
     @shop.app.teardown_request
     def wait(error: BaseException | None) -> None:
         answered.set()
-        committed.wait(60)
+        wait_for(committed)
 
     shop.visit()
     jobs[0].result(60)
@@ -391,12 +388,12 @@ def test_a_thread_may_use_its_own_session_again_after_the_request(
             session.execute(ONE)
             session.commit()
             began.set()
-            over.wait(60)
+            wait_for(over)
             session.execute(ONE)
 
     def page() -> str:
         jobs.append(hand_over(other, job))
-        began.wait(60)
+        wait_for(began)
         return "done"
 
     jobs: list[Future[object]] = []
@@ -417,27 +414,27 @@ def test_a_thread_may_close_its_session_and_end_while_the_request_is_checked(
             begun = super().in_transaction()
             if begun and began.is_set() and threading.current_thread() is main:
                 looks.set()
-                threads[0].join(60)
+                threads[0].join()
             return begun
 
     def job() -> None:
         with Looked(engine) as session:
             session.execute(ONE)
             began.set()
-            looks.wait(60)
+            wait_for(looks)
 
     def page() -> str:
         context = contextvars.copy_context()
         threads.append(threading.Thread(target=context.run, args=(job,)))
         threads[0].start()
-        began.wait(60)
+        wait_for(began)
         return "done"
 
     main, threads = threading.current_thread(), list[threading.Thread]()
     shop = Shop(page)
     shop.visit()
     looks.set()
-    threads[0].join(60)
+    threads[0].join()
     assert shop.found == []
 
 
@@ -478,14 +475,14 @@ def test_it_is_said_once_that_there_is_nothing_to_watch(
 
     def slow() -> str:
         inside.set()
-        end.wait(60)
+        wait_for(end)
         return "done"
 
     shop = Shop(lambda: "done")
     shop.app.add_url_rule("/slow", "slow", slow)
     shop.visit(first - 1)
     running = other.submit(shop.app.test_client().get, "/slow")
-    inside.wait(60)
+    wait_for(inside)
     shop.visit()
     end.set()
     running.result(60).close()

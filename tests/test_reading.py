@@ -34,6 +34,7 @@ from tests.nasty import prove_nothing_is_written
 from tests.nasty import row
 from tests.nasty import statement
 from tests.nasty import Write
+from tests.waiting import wait_for
 
 # Their writes are not sent by SQLAlchemy, or not by the request's own thread.
 UNSEEN = {"cursor_of_session", "on_a_thread", "when_the_answer_is_sent"}
@@ -192,7 +193,7 @@ def test_a_thread_that_is_still_at_work_commits_nothing_later(url: str) -> None:
             with nasty.app.app_context():
                 nasty.db.session.execute(sa.text("UPDATE note SET text = 'first'"))
                 began.set()
-                go_on.wait()
+                wait_for(go_on)
                 try:
                     nasty.db.session.execute(sa.text("UPDATE note SET text = 'then'"))
                     nasty.db.session.commit()
@@ -202,7 +203,7 @@ def test_a_thread_that_is_still_at_work_commits_nothing_later(url: str) -> None:
         if not threads:
             threads.append(threading.Thread(target=work))
             threads[0].start()
-            began.wait()
+            wait_for(began)
 
     nasty = Nasty(url, [start])
     before = dump(url)

@@ -48,6 +48,7 @@ from tests.apps.blog import HANDLE
 from tests.apps.blog import User
 from tests.endings import Turns
 from tests.test_faults import make_app
+from tests.waiting import wait_for
 
 
 @pytest.fixture
@@ -376,7 +377,7 @@ def test_of_two_first_requests_each_knows_its_view(
     def overtaken(views: Views, view: t.Any) -> View:
         if second.ident is None:
             second.start()
-            assert waits.wait(60)
+            wait_for(waits)
         return record(views, view)
 
     second = threading.Thread(target=ask)

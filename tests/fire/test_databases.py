@@ -5,6 +5,7 @@ import subprocess
 import sys
 import typing as t
 from pathlib import Path
+from time import monotonic
 
 import flask
 import pytest
@@ -17,6 +18,7 @@ from session_scoping.rules.rules import Rule
 from tests.apps import APPS
 from tests.apps import Example
 from tests.fire.monitor import Monitor
+from tests.waiting import LIMIT
 from tools.databases import Server
 
 ROOT = Path(__file__).parents[2]
@@ -118,8 +120,9 @@ def test_an_idle_admin_answers(
         client = make_app(url, handle).test_client()
         assert client.get("/admin/author/").status_code == 200
         idle[handle] = len(monitor.in_transaction())
+        end = monotonic() + LIMIT
         while monitor.in_transaction():
-            pass  # until PostgreSQL ends it
+            assert monotonic() < end, "PostgreSQL has not ended the transaction"
         answers[handle] = client.get("/admin/author/").status_code
     assert idle == {"db": 0, "never_removed": 1}
     assert answers == {"db": 200, "never_removed": 500}
