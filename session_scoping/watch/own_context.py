@@ -11,8 +11,6 @@ from contextvars import Token
 
 import flask
 from flask.ctx import AppContext
-from flask.globals import _cv_app
-from flask.globals import _cv_request
 
 PRESERVE = (
     "werkzeug.debug.preserve_context"  # in the WSGI environment, by a test client
@@ -70,8 +68,9 @@ class Preserved:
     def __init__(self, context: Context, pushed: t.Any) -> None:
         self.context = context
         self.pushed = pushed
-        self.variable: ContextVar[t.Any] = (
-            _cv_app if isinstance(pushed, AppContext) else _cv_request
+        # Flask's variables are private, and differ by release.
+        self.variable: ContextVar[t.Any] = next(
+            variable for variable, value in context.items() if value is pushed
         )
         self.token: Token[t.Any] | None = None
         self.hidden: t.Any = None  # the context that the test holds
@@ -86,7 +85,7 @@ class Preserved:
         if self.variable.get(None) is self.pushed:
             self._hide()
         vars(self.pushed).pop("pop", None)  # of another client, which hides this one
-        if self.variable is _cv_app:
+        if isinstance(self.pushed, AppContext):
             self.context.run(self._tear_down)
 
     def _pop_hidden(self, *error: t.Any) -> None:
