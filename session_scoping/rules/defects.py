@@ -61,7 +61,7 @@ DEFECTS = (
         "Flask 3.1.2 and newer end the app context, and with it the session, before "
         "they stream a response. A column that loads lazily then fails.",
         "Flask",
-        ">=3.1.2",
+        ">=3.1.2,<3.2.0.dev0",  # not on its main branch, since issue 5639
         HANDLES,
         (Rule.ALIVE,),
         f"{FLASK}/pull/5799",
