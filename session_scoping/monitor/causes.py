@@ -64,7 +64,8 @@ def diagnose(
     # What is kept comes from where it was made, anything else from where it is used.
     kept = kind is not ViolationKind.THREAD and life and life.born_in is not request
     first = culprit or (life.own if life and kept else own) or own or made or used
-    labelled = {first: Label.OWN if first in {culprit, own} else Label.MADE}
+    made_first = Label.MADE if first == made else Label.USED
+    labelled = {first: Label.OWN if first in {culprit, own} else made_first}
     labelled.setdefault(made, Label.MADE)
     labelled.setdefault(used, Label.USED if beneath or not own else Label.OWN)
     places = tuple(

@@ -120,6 +120,8 @@ class Requests:
             request.pushed_at = pushed_at()
         CURRENT.set(request)
         connections.last = request
+        if self.app.findings.due(request.began):  # nothing has closed a response
+            self._flush()
         return request
 
     @guarded(Part.REQUESTS)
@@ -308,7 +310,7 @@ class Body(chain[bytes]):
         """End the request if nothing closes its response: asgiref never does.
 
         Werkzeug's server does not where the client has left. Garbage may be collected
-        anywhere: the next request logs what is found.
+        anywhere: the next request logs what is found, when it begins.
         """
         if self.request.ended is None and not self.request.streams:
             self.requests.end(self.request, log=False)
