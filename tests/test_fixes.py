@@ -2,6 +2,7 @@
 
 import ast
 
+import flask
 import pytest
 
 from session_scoping.fixes import code
@@ -75,6 +76,18 @@ def test_printed_code_has_its_imports(name: str) -> None:
     }
     used = {node.id for node in printed if isinstance(node, ast.Name)}
     assert used & names <= imported
+
+
+@pytest.mark.parametrize("name", FIXES)
+def test_printed_code_hides_no_name_of_flask(name: str) -> None:
+    """A module that makes a handle often imports Flask's ``session``, for its login."""
+    made: set[str] = set()
+    for node in ast.parse(code(name)).body:
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            made.add(node.name)
+        elif isinstance(node, ast.Assign):
+            made |= {each.id for each in node.targets if isinstance(each, ast.Name)}
+    assert not made & {*dir(flask)}
 
 
 def test_printed_code_is_that_of_a_fix() -> None:

@@ -24,6 +24,6 @@ def fix(engine: Engine) -> t.Any:
                     with suppress(DBAPIError):
                         transaction.close()  # the connections to other databases
 
-    session = scoped_session(sessionmaker(engine, class_=ClosingSession))
+    db_session = scoped_session(sessionmaker(engine, class_=ClosingSession))
     # end
-    return session
+    return db_session

@@ -5,10 +5,10 @@ import typing as t
 from flask import Flask
 
 
-def fix(app: Flask, session: t.Any) -> None:
+def fix(app: Flask, db_session: t.Any) -> None:
     # begin
     @app.teardown_appcontext
     def remove_session(error):
-        session.remove()  # no commit here: the views commit their own changes
+        db_session.remove()  # no commit here: the views commit their own changes
 
     # end

@@ -15,6 +15,6 @@ def fix(
             with app.app_context():  # inside the loop: each turn has its own session
                 counts.append(db.session.query(User).count())
 
-    # with a plain scoped_session: session.remove() at the end of each turn
+    # with a plain scoped_session: db_session.remove() at the end of each turn
     # end
     return count_users

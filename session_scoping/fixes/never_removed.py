@@ -5,10 +5,10 @@ import typing as t
 from flask import Flask
 
 
-def fix(app: Flask, session: t.Any) -> None:
+def fix(app: Flask, db_session: t.Any) -> None:
     # begin
     @app.teardown_appcontext
     def remove_session(error):
-        session.remove()  # always, and not close(), which leaves it in the registry
+        db_session.remove()  # always, and not close(), which leaves it in the registry
 
     # end

@@ -11,6 +11,6 @@ from sqlalchemy.orm import sessionmaker
 def fix(engine: Engine) -> t.Any:
     # begin
     # The scope is the app context. An async view runs in it, on another thread.
-    session = scoped_session(sessionmaker(engine), scopefunc=g._get_current_object)
+    db_session = scoped_session(sessionmaker(engine), scopefunc=g._get_current_object)
     # end
-    return session
+    return db_session

@@ -3,13 +3,13 @@
 import typing as t
 
 
-def fix(session: t.Any, User: t.Any) -> t.Callable[[int], str]:
+def fix(db_session: t.Any, User: t.Any) -> t.Callable[[int], str]:
     # begin
     def name_of(key):
         try:
-            return session.get(User, key).name
+            return db_session.get(User, key).name
         finally:
-            session.remove()  # no request ends here, so that nothing else removes it
+            db_session.remove()  # no request ends here, so that nothing else removes it
 
     # end
     return name_of

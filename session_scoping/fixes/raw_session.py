@@ -12,11 +12,11 @@ from flask_admin import Admin
 
 def fix(app: Flask, admin: Admin, engine: Engine, User: t.Any, UserView: t.Any) -> None:
     # begin
-    session = scoped_session(sessionmaker(engine))  # or Flask-SQLAlchemy's db
-    admin.add_view(UserView(User, session))
+    db_session = scoped_session(sessionmaker(engine))  # or Flask-SQLAlchemy's db
+    admin.add_view(UserView(User, db_session))
 
     @app.teardown_appcontext  # Flask-SQLAlchemy does this by itself
     def remove_session(error):
-        session.remove()
+        db_session.remove()
 
     # end

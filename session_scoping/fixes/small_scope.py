@@ -10,6 +10,6 @@ from sqlalchemy.orm import sessionmaker
 def fix(engine: Engine) -> t.Any:
     # begin
     # no scopefunc, or a scopefunc that returns one key during the whole request
-    session = scoped_session(sessionmaker(engine))
+    db_session = scoped_session(sessionmaker(engine))
     # end
-    return session
+    return db_session
