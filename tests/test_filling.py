@@ -4,8 +4,10 @@
 import typing as t
 
 import pytest
+import sqlalchemy as sa
 from sqlalchemy import delete
 from sqlalchemy import orm
+from wtforms import StringField
 from wtforms import ValidationError
 
 from flask_admin.contrib.sqla import ModelView
@@ -21,6 +23,7 @@ from tests.test_writer import ProductView
 from tests.test_writer import pytestmark
 from tests.test_writer import reasons
 from tests.test_writer import Shop
+from tests.test_writer import Size
 from tests.test_writer import unexpected
 
 __all__ = ["nothing_logged", "plain", "pytestmark"]
@@ -89,6 +92,44 @@ def test_a_many_to_many_relationship_is_filled_in(
     assert not judge(recording).failures
     left = [note for note in recording.notes if "linked deleted rows" in note]
     assert bool(left) == deletes_in_mass
+
+
+class SizeField(StringField):
+    """It takes the values of an enumeration, as a list of tags does."""
+
+    data: t.Any
+
+    def _value(self) -> str:
+        return str(self.data.value) if self.data else ""
+
+    def process_formdata(self, texts: t.Any) -> None:
+        self.data = Size(texts[0]) if texts else None
+
+
+@pytest.mark.parametrize(
+    ("column", "field"), [(sa.Enum("1", "2"), StringField), (sa.Enum(Size), SizeField)]
+)
+def test_a_text_for_an_enumeration_is_one_of_its_own(
+    plain: Shop, column: t.Any, field: type
+) -> None:
+    """No session can load a row with another text, so that no list opens any more."""
+
+    class Box(plain.models.product.__base__):  # type: ignore[name-defined]
+        __tablename__ = "box"
+        id = sa.Column(sa.Integer, primary_key=True)
+        size = sa.Column(column, nullable=False)
+
+    class View(ModelView):
+        form_overrides: t.Any = {"size": field}
+        column_editable_list = ("size",) if field is StringField else ()
+
+    Box.metadata.create_all(plain.engine)
+    plain.add(View, Box)
+    recording = plain.record_and_compare_rows()
+    assert {"create", "edit", "delete"} <= {*operations(recording)}
+    assert "edit form" not in reasons(recording)  # with its own row
+    assert not judge(recording).failures
+    assert not recording.notes
 
 
 def test_a_cell_that_takes_one_value_only_proves_nothing(plain: Shop) -> None:

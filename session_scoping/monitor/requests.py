@@ -120,7 +120,8 @@ class Requests:
             request.pushed_at = pushed_at()
         CURRENT.set(request)
         connections.last = request
-        if self.app.findings.due(request.began):  # nothing has closed a response
+        # What no end of a request has logged: nothing may close a response.
+        if self.app.findings.due(request.began):
             self._flush()
         return request
 

@@ -13,6 +13,7 @@ from session_scoping.drive.write.forms import Field
 from session_scoping.drive.write.forms import json_choices
 from session_scoping.drive.write.ledger import OwnRow
 from session_scoping.drive.write.mapping import changes_chosen_row
+from session_scoping.drive.write.mapping import enumerated
 from session_scoping.drive.write.mapping import is_discriminator
 from session_scoping.drive.write.mapping import type_name
 from session_scoping.recording import Operation
@@ -100,7 +101,7 @@ class CellEditing:
             return values.moment(type_name(column) or "date", cell.format)
         if is_discriminator(mapper, column):
             return None
-        if cell.kind in {"text", "textarea", "number"}:
+        if cell.kind in {"text", "textarea", "number"} and not enumerated(column):
             length = getattr(getattr(column, "type", None), "length", 0) or 0
             asked = Field(cell.name, cell.kind, maxlength=length)
             return self.filler.plain_value(asked, values, hints)

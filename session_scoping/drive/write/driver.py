@@ -107,6 +107,13 @@ class ViewDriver:
         if request.status != 200:
             self.unseen(operation, request.exception or f"answers {request.status}")
             return None
+        recording = self.crawler.recorder.recording
+        # Before the first row was created, there was none to open the page for.
+        recording.unseen[:] = [
+            unseen
+            for unseen in recording.unseen
+            if (unseen.view, unseen.operation) != (self.number, operation)
+        ]
         return Page(html)
 
     def open_list(self) -> Page | None:

@@ -11,6 +11,7 @@ from session_scoping.drive.write.forms import Form
 from session_scoping.drive.write.forms import FormData
 from session_scoping.drive.write.forms import Page
 from session_scoping.drive.write.ledger import OwnRow
+from session_scoping.drive.write.mapping import enumerated
 from session_scoping.drive.write.mapping import is_discriminator
 from session_scoping.recording import Operation
 from session_scoping.recording import OperationKind
@@ -53,7 +54,7 @@ class Editing:
         column = self.driver.mapper.columns.get(field.name)
         if column is None or column.primary_key or column.foreign_keys:
             return False
-        if is_discriminator(self.driver.mapper, column):
+        if is_discriminator(self.driver.mapper, column) or enumerated(column):
             return False
         return not field.offers_choices and field.kind != "checkbox"
 

@@ -2,6 +2,7 @@
 
 - A text, a number or a date: a value that no other row of the run has (``values``).
 - A choice, a foreign key, a many-to-one relationship: a row or an option that exists.
+  So it is with a text for a column that takes the values of an enumeration only.
 - A many-to-many relationship: a row that exists.
 - A relationship that would take a row away from its owner: nothing is changed. A form
   that requires it is not posted.
@@ -24,6 +25,7 @@ from session_scoping.drive.write.forms import FormData
 from session_scoping.drive.write.forms import gather
 from session_scoping.drive.write.ledger import Ledger
 from session_scoping.drive.write.mapping import changes_chosen_row
+from session_scoping.drive.write.mapping import enumerated
 from session_scoping.drive.write.mapping import find_attribute
 from session_scoping.drive.write.mapping import is_discriminator
 from session_scoping.drive.write.mapping import is_many_to_many
@@ -133,6 +135,8 @@ class FormFiller:
             return field.shown if value is None else [str(value)]
         if is_discriminator(mapper, column):
             return [str(mapper.polymorphic_identity or "")]
+        if names := enumerated(column):
+            return [names[-1 if field.errors else 0]]
         return [values.value(field, type_name(column))]
 
     def _choose(self, field: Field, values: RowValues) -> list[str]:

@@ -39,6 +39,17 @@ def is_discriminator(mapper: Mapper, column: Column | None) -> bool:
     return column is not None and column is mapper.polymorphic_on
 
 
+def enumerated(column: Column | None) -> list[str]:
+    """Return the only texts that a column takes, or a list of them: names, then values.
+
+    The database may take any other text. Then no session can load the row.
+    """
+    kind = getattr(column, "type", None)
+    kind = getattr(kind, "item_type", kind)
+    members = getattr(kind, "enum_class", None) or ()
+    return [*getattr(kind, "enums", ()), *(str(member.value) for member in members)]
+
+
 def changes_chosen_row(relationship: Relationship) -> bool:
     """Would choosing a row change it, or delete it together with the own row?
 
