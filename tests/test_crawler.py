@@ -196,6 +196,26 @@ class Members:
         return client
 
 
+def test_a_list_that_does_not_open_is_not_said_to_show_no_row(
+    make_shop: MakeShop,
+) -> None:
+    class BrokenView(ModelView):
+        def get_list(self, *_: t.Any, **__: t.Any) -> t.Any:
+            raise LookupError("no list")
+
+    shop = make_shop()
+    [admin] = shop.app.extensions["admin"]
+    admin.add_view(BrokenView(Note, shop.session, endpoint="broken"))
+    recording = record(shop.app)
+    assert {
+        recording.views[each.view].endpoint: f"{each.operation}: {each.why}"
+        for each in recording.unseen
+    } == {
+        "note": "edit form: the list shows no row to do it with",
+        "broken": "edit form: the list does not open",
+    }
+
+
 @pytest.mark.parametrize("ends_login", ["logout/", "sign-off", "bye"])
 def test_a_page_that_ends_the_login_hides_nothing(
     tmp_path: Path, ends_login: str

@@ -130,14 +130,16 @@ class Crawler:
             return
         resolved = task.resolve(self.pages.get(task.view, ""))
         if resolved is None:
-            self.unseen(task, "the list shows no row to do it with")
+            opens = task.view in self.pages
+            why = "the list shows no row to do it with"
+            self.unseen(task, why if opens else "the list does not open")
             return
         first, page = self.send(resolved)
         if self.may_be_logged_out and not resolved.absent and self.refusal(first):
             self.renew_clients()
             first, page = self.send(resolved)
         self.may_be_logged_out |= task.operation.kind == OperationKind.PAGE
-        if task.operation == LIST:
+        if task.operation == LIST and first.status == 200:
             self.pages[task.view] = page
         if resolved.absent and first.exception:
             self.unseen(task, first.exception)
