@@ -60,7 +60,7 @@ def check_app(
     try:
         with recorder:
             app = load(target, recorder)
-            make_client = load_client(client) if client else None
+            make_client = None if client is None else load_client(client)
             if write and not yes:
                 confirm(app, skip)
             with interrupts.held():

@@ -169,14 +169,12 @@ sides = options(
     click.option(
         "--app",
         metavar="MODULE:NAME",
-        default="",
         help="Drive this app, too, in this environment with only the compared package "
         "replaced.",
     ),
     click.option(
         "--client",
         metavar="MODULE:FUNCTION",
-        default="",
         help="With --app: a function that takes the app and returns a logged-in test "
         "client.",
     ),

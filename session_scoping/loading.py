@@ -1,6 +1,5 @@
 """Loads the user's app and test client, which are named by module and function."""
 
-import inspect
 import os
 import typing as t
 from contextlib import contextmanager
@@ -11,8 +10,10 @@ import flask
 from flask.cli import NoAppException
 from flask.cli import prepare_import
 from flask.cli import ScriptInfo
-from flask.testing import FlaskClient
 
+from session_scoping.drive.client import checked
+from session_scoping.drive.client import kind_of
+from session_scoping.drive.client import MakeClient
 from session_scoping.errors import CannotTell
 from session_scoping.watch.places import where
 from session_scoping.watch.recorder import Recorder
@@ -42,13 +43,8 @@ def load(target: "str | ScriptInfo", recorder: Recorder | None = None) -> flask.
     except Exception as error:
         raise CannotTell(f"the app does not load: {where(error)}") from error
     if not isinstance(app, flask.Flask):
-        raise CannotTell(f"the app is {_kind(app)}, not a Flask app: {NAME_IT}")
+        raise CannotTell(f"the app is {kind_of(app)}, not a Flask app: {NAME_IT}")
     return app
-
-
-def _kind(value: object) -> str:
-    """Return what a value is, as a sentence says it."""
-    return "None" if value is None else f"an object of type {type(value).__name__}"
 
 
 @contextmanager
@@ -82,7 +78,7 @@ def _no_app(error: NoAppException) -> str:
     return f"{why}: {NAME_IT}"
 
 
-def load_client(target: str) -> t.Callable[[flask.Flask], FlaskClient]:
+def load_client(target: str) -> MakeClient:
     """Return the function ``module:function`` that makes a logged-in test client.
 
     Raises ``CannotTell`` if it is not there, or does not take the app. The returned
@@ -100,36 +96,3 @@ def load_client(target: str) -> t.Callable[[flask.Flask], FlaskClient]:
             f"--client {target} is not there: name a function that takes the app"
         )
     return checked(getattr(module, name), f"--client {target}")
-
-
-def checked(make: t.Any, name: str) -> t.Callable[[flask.Flask], FlaskClient]:
-    """Return the user's function that makes a test client, with its result checked.
-
-    ``name`` is what an error calls it. Raises ``CannotTell`` if it does not take the
-    app. The returned function raises ``CannotTell`` if it fails, or does not return a
-    test client.
-    """
-    if not callable(make):
-        raise CannotTell(
-            f"{name} is {_kind(make)}: it has to be a function that takes the app"
-        )
-    try:
-        inspect.signature(make).bind("app")
-    except TypeError as error:
-        raise CannotTell(f"{name} has to take the app: {error}") from error
-    except ValueError:
-        pass  # a function in C may have no signature
-
-    def make_client(app: flask.Flask) -> FlaskClient:
-        try:
-            client = make(app)
-        except (Exception, SystemExit) as error:
-            raise CannotTell(f"{name} fails: {where(error)}") from error
-        if not isinstance(client, FlaskClient):
-            raise CannotTell(
-                f"{name} returns {_kind(client)}: it has to return a test client, as "
-                "app.test_client() does"
-            )
-        return client
-
-    return make_client

@@ -111,7 +111,7 @@ def test_a_broken_app_is_reported_with_rule_view_line_and_fix() -> None:
         "ReportView      broken     holds      broken",
         "1. A raw session given to a view (ReportView)",
         f"your code: {LEAKS_AT}",
-        "admin.add_view(ReportView(Product, session))",
+        "admin.add_view(ReportView(Product, db_session))",
         "Verdict: 3 of 7 rules are broken: handle, fresh, released.",
     ):
         assert part in result.out
@@ -829,6 +829,7 @@ BAD |= {
     )
     for options, message in [
         (("--skip", ""), "--skip needs a pattern, not ''"),
+        (("--client", ""), "--client is no MODULE:FUNCTION"),
         (("--leave-alone", ""), "--leave-alone needs a pattern, not ''"),
         (
             ("--html", "a", "--json", "./a"),

@@ -33,6 +33,7 @@ from flask_admin.contrib.sqla.filters import BaseSQLAFilter
 from session_scoping import judge
 from session_scoping import record
 from session_scoping import Recorder
+from session_scoping.errors import CannotTell
 from session_scoping.recording import Place
 from session_scoping.recording import STATEMENT
 from session_scoping.recording import View
@@ -93,6 +94,35 @@ def test_record_stops_its_own_recorder() -> None:
     app.test_client().get("/admin/fish/")
     assert len(recording.requests) == seen
     assert Recorder.started == []
+
+
+@pytest.mark.parametrize("name", ["leave_alone", "skip"])
+def test_a_string_is_no_list_of_patterns(name: str) -> None:
+    """Its `*` would match everything."""
+    given: dict[str, t.Any] = {name: "*in write_log"}
+    with pytest.raises(
+        TypeError, match=rf"{name} is a list of patterns: write \['\*in"
+    ):
+        record(make_app("sqlite://"), **given)
+
+
+@pytest.mark.parametrize(
+    ("client", "message"),
+    [
+        ("shop:client", "client is an object of type str: it has to be a function"),
+        (lambda: None, "client has to take the app: too many positional arguments"),
+        (lambda app: app, "client returns an object of type Flask: it has to return"),
+    ],
+)
+def test_record_says_what_is_wrong_with_a_client(client: t.Any, message: str) -> None:
+    with pytest.raises(CannotTell, match=message):
+        record(make_app("sqlite://"), client=client)
+
+
+def test_record_injects_no_fault_that_it_does_not_know() -> None:
+    faults: t.Any = ["lost"]
+    with pytest.raises(ValueError, match="'lost' is not a valid Fault"):
+        record(make_app("sqlite://"), faults=faults)
 
 
 def test_a_recorder_that_is_started_later_pauses_an_earlier_recorder() -> None:

@@ -283,6 +283,7 @@ def test_a_checkout_is_a_side(tmp_path: Path) -> None:
         ),
         (("flask==1", "./nowhere"), "there is no folder ./nowhere: name that"),
         (("a==1", "a==2", "--client", "b:c"), "--client has no effect without --app"),
+        (("a==1", "a==2", "--client", ""), "--client has no effect without --app"),
         (("a==1", "a==2", "--skip", "b"), "--skip has no effect without --app"),
         (("a==1", "a==1"), "both sides are a==1: name two releases"),
         (

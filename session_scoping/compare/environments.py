@@ -237,7 +237,7 @@ def listener(progress: Progress, name: str) -> Heard:
 def drive(
     side: str,
     app: str,
-    client: str,
+    client: str | None,
     skip: t.Iterable[str] = (),
     pre: bool = False,
     progress: Progress = quietly,
@@ -251,7 +251,7 @@ def drive(
     with fresh_copy(side) as it, temporary_folder() as folder:
         file = folder / "seen.json"
         command = ["python", "-m", "session_scoping", "--app", app, "--json", str(file)]
-        if client:
+        if client is not None:
             command += ["--client", client]
         for pattern in skip:
             command += ["--skip", pattern]

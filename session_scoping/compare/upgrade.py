@@ -45,8 +45,8 @@ class Job:
     """What to drive on each side."""
 
     without: tuple[str, ...] = ()  # the extensions that are not installed
-    app: str = ""  # MODULE:NAME of an app to drive, too
-    client: str = ""  # MODULE:FUNCTION that makes a client for it
+    app: str | None = None  # MODULE:NAME of an app to drive, too
+    client: str | None = None  # MODULE:FUNCTION that makes a client for it
     skip: tuple[str, ...] = ()  # the endpoints of it that are not requested
     pre: bool = False  # are pre-releases allowed?
 
@@ -56,8 +56,9 @@ class Job:
             if package not in environments.EXTENSIONS:
                 names = " or ".join(environments.EXTENSIONS)
                 raise CannotTell(f"--without {package} has no effect: name {names}")
-        for option, given in {"--client": self.client, "--skip": self.skip}.items():
-            if given and not self.app:
+        given = {"--client": self.client is not None, "--skip": bool(self.skip)}
+        for option, is_given in given.items():
+            if is_given and self.app is None:
                 message = "has no effect without --app: name the app, too"
                 raise CannotTell(f"{option} {message}")
 
@@ -330,7 +331,7 @@ def attempt(package: str, side: str, job: Job, progress: Progress) -> Side:
     verdicts: dict[str, Verdict] = {}
     cells: list[Cell] = []
     stack: dict[str, str] = {}
-    if job.app:  # first: it takes less time, and can fail to load
+    if job.app is not None:  # first: it takes less time, and can fail to load
         first, progress = within(progress, 0, OF_APP), within(progress, OF_APP, 1)
         recording = environments.drive(
             side, job.app, job.client, job.skip, job.pre, first

@@ -14,6 +14,8 @@ from flask.testing import FlaskClient
 from sqlalchemy.pool import QueuePool
 
 import session_scoping.interrupts as interrupts
+from session_scoping.drive.client import checked
+from session_scoping.drive.client import MakeClient
 from session_scoping.drive.driven import Driven
 from session_scoping.drive.driven import Failing
 from session_scoping.drive.driven import Overtaken
@@ -32,8 +34,6 @@ from session_scoping.recording import Unseen
 from session_scoping.watch.places import where
 from session_scoping.watch.recorder import Recorder
 from session_scoping.watch.running import DRIVE
-
-MakeClient = t.Callable[[flask.Flask], FlaskClient]
 
 
 class Reference(t.Protocol):
@@ -81,7 +81,9 @@ class Crawler:
         self.recorder = recorder
         self.skip = Skip(app, skip)
         self.dry_run = DryRun(recorder)
-        self.make_client = make_client or flask.Flask.test_client
+        self.make_client: MakeClient = flask.Flask.test_client
+        if make_client is not None:
+            self.make_client = checked(make_client, "client")
         # The writer reads an app's messages in the next response of its own client.
         self.renew_clients()
         self.pages: dict[int, str] = {}  # the list of each view

@@ -5,8 +5,8 @@ from contextvars import Context
 
 import flask
 
+from session_scoping.drive.client import MakeClient
 from session_scoping.drive.crawler import Crawler
-from session_scoping.drive.crawler import MakeClient
 from session_scoping.drive.operations import plan
 from session_scoping.drive.operations import Task
 from session_scoping.drive.record import silence

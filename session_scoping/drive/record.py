@@ -9,8 +9,8 @@ from contextlib import nullcontext
 import flask
 
 import session_scoping.interrupts as interrupts
+from session_scoping.drive.client import MakeClient
 from session_scoping.drive.crawler import Crawler
-from session_scoping.drive.crawler import MakeClient
 from session_scoping.drive.crawler import Reference
 from session_scoping.drive.operations import plan
 from session_scoping.drive.write.writer import Writer
@@ -84,7 +84,8 @@ def record(
     :raises CannotTell: There is no ``Admin``, no SQLAlchemy view, or no list that can
         be read; the test client does not reach the app; or a pattern of ``skip``
         matches no endpoint.
-    :raises TypeError: It is no Flask app.
+    :raises TypeError: It is no Flask app, or patterns are a string.
+    :raises ValueError: One of ``faults`` is no ``Fault``.
     """
     if not isinstance(app, flask.Flask):
         raise TypeError(f"record drives a Flask app, and was given {app!r}")
@@ -93,7 +94,7 @@ def record(
         nullcontext(recorder) if recorder else Recorder(leave_alone) as recorder,
     ):
         recording = recorder.recording
-        kinds = tuple(Fault) if faults is True else faults or ()
+        kinds = [*Fault] if faults is True else [Fault(kind) for kind in faults or ()]
         crawler = Crawler(app, recorder, client, kinds, reference, skip)
         tasks = plan(app, recorder)
         if reference is not None:

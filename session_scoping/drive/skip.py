@@ -9,17 +9,18 @@ from werkzeug.exceptions import HTTPException
 
 from session_scoping.errors import CannotTell
 from session_scoping.recording import SKIPPED
+from session_scoping.watch.kinds import patterns
 
 
 class Skip:
     """Shell-style patterns for the endpoints that are not requested."""
 
-    def __init__(self, app: flask.Flask, patterns: t.Sequence[str]) -> None:
+    def __init__(self, app: flask.Flask, skip: t.Sequence[str]) -> None:
         """Raises ``CannotTell`` if no endpoint of the app matches a pattern."""
         self.urls = app.url_map.bind("localhost")
-        self.patterns = patterns
+        self.patterns = patterns(skip, "skip")
         endpoints = {rule.endpoint for rule in app.url_map.iter_rules()}
-        for pattern in patterns:
+        for pattern in self.patterns:
             if not any(fnmatchcase(endpoint, pattern) for endpoint in endpoints):
                 raise CannotTell(
                     f"no endpoint of {app.import_name} matches {pattern}, to skip: "

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 if t.TYPE_CHECKING:
-    from session_scoping.drive.crawler import MakeClient
+    from session_scoping.drive.client import MakeClient
     from session_scoping.plugin.suite import SessionScoping
 
 WATCH = "session_scoping"

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from session_scoping.drive.crawler import MakeClient
+from session_scoping.drive.client import checked
+from session_scoping.drive.client import MakeClient
 from session_scoping.drive.driven_app import DrivenApp
 from session_scoping.drive.operations import Task
 from session_scoping.errors import CannotTell
-from session_scoping.loading import checked
 from session_scoping.loading import load
 from session_scoping.plugin.suite import ADVICE
 from session_scoping.plugin.suite import fail_if_broken

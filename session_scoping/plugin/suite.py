@@ -25,10 +25,11 @@ from session_scoping.rules.verdict import Label
 from session_scoping.rules.verdict import listed
 from session_scoping.rules.verdict import Verdict
 from session_scoping.watch.kept import stay_young
+from session_scoping.watch.kinds import patterns
 from session_scoping.watch.recorder import Recorder
 
 if t.TYPE_CHECKING:
-    from session_scoping.drive.crawler import MakeClient
+    from session_scoping.drive.client import MakeClient
 
 T = t.TypeVar("T")
 FAILURE = (Exception, pytest.fail.Exception)  # of a test
@@ -71,17 +72,19 @@ class SessionScoping:
         are those of ``session_scoping.record``; the default of ``client`` is the value
         of the fixture ``session_scoping_client``.
         """
+        from session_scoping.drive.client import checked
         from session_scoping.drive.record import record
-        from session_scoping.loading import checked
 
-        make, name = (client, "client") if client else (self._client, MAKES_CLIENT)
+        alone = patterns(leave_alone, "leave_alone")
+        if client is None and self._client is not None:
+            client = checked(self._client, MAKES_CLIENT)
         try:
             recording = record(
                 app,
-                client=make and checked(make, name),
+                client=client,
                 faults=faults,
-                skip=[*self._skip, *skip],
-                leave_alone=[*self._leave_alone, *leave_alone],
+                skip=[*self._skip, *patterns(skip, "skip")],
+                leave_alone=[*self._leave_alone, *alone],
             )
         except CannotTell as error:
             pytest.fail(str(error), pytrace=False)
@@ -100,7 +103,8 @@ class SessionScoping:
         Gives the recording. The test fails at the end of the block if a rule is broken,
         or if no request was made.
         """
-        recorder = Recorder([*self._leave_alone, *leave_alone])
+        alone = patterns(leave_alone, "leave_alone")
+        recorder = Recorder([*self._leave_alone, *alone])
         with recorder:
             recorder.learn(app)
             try:

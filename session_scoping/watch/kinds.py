@@ -19,6 +19,16 @@ def is_a(thing: object, *kinds: type[T]) -> "t.TypeGuard[T]":
     return issubclass(type(thing), kinds)
 
 
+def patterns(given: t.Iterable[str], name: str) -> list[str]:
+    """Return an argument that is a list of patterns.
+
+    Raises ``TypeError`` if it is a string: each letter would be a pattern.
+    """
+    if isinstance(given, str):
+        raise TypeError(f"{name} is a list of patterns: write [{given!r}]")
+    return [*given]
+
+
 def is_test_file(path: object) -> bool:
     """Has a file the name of a module of tests?"""
     return OF_TESTS.match(os.path.basename(str(path))) is not None

@@ -17,6 +17,7 @@ from session_scoping.watch.hooks import Event
 from session_scoping.watch.hooks import set_watcher
 from session_scoping.watch.hooks import Watcher
 from session_scoping.watch.kept import Kept
+from session_scoping.watch.kinds import patterns
 from session_scoping.watch.places import Places
 from session_scoping.watch.requests import Requests
 from session_scoping.watch.sessions import Sessions
@@ -48,7 +49,8 @@ class Recorder:
         self.places = Places(call.__code__)
         self._tape = Tape()
         self._kept = Kept(self._tape)
-        self._sessions = Sessions(self._tape, self.places, self._kept, leave_alone)
+        alone = patterns(leave_alone, "leave_alone")
+        self._sessions = Sessions(self._tape, self.places, self._kept, alone)
         self._views = Views(self._tape, self._sessions)
         self._requests = Requests(self._tape, self._views, own_contexts)
         self._contexts = Contexts(self._tape, self.places)
