@@ -55,6 +55,7 @@ from tests.violations import ROW
 from tests.violations import TWO_OF_THE_HANDLE
 
 UNIQUE = ["Admin → UserView", "Unique.db_session"]
+KEPT_BY_VIEW = [f"Admin → {view().name}", "session"]
 SMALL = {"maker": Maker.SCOPED_SESSION, "born_in": 0}
 
 
@@ -425,7 +426,7 @@ KNOWN: dict[str, tuple[Recording, list[Recording]]] = {
             alone(0, sessions=[session(0, **STARTUP, maker=Maker.HAND)]),
             alone(
                 sessions=[
-                    session(0, **STARTUP, closed=False, kept_by=["Admin", view().name])
+                    session(0, **STARTUP, closed=False, keeper=0, kept_by=KEPT_BY_VIEW)
                 ],
                 views=[view()],
             ),

@@ -247,9 +247,15 @@ def test_a_broken_rule_outside_of_the_admin_raises_without_a_view() -> None:
 @pytest.mark.parametrize(
     ("known", "line"),
     [
-        (view(name="OrderView", model="Order"), "add_view(OrderView(Order, session))"),
-        (view(name="ModelView", model="Order"), "add_view(OrderView(Order, session))"),
-        (view(name="IndexView", model=""), "add_view(UserView(User, session))"),
+        (
+            view(name="OrderView", model="Order"),
+            "add_view(OrderView(Order, db_session))",
+        ),
+        (
+            view(name="ModelView", model="Order"),
+            "add_view(OrderView(Order, db_session))",
+        ),
+        (view(name="IndexView", model=""), "add_view(UserView(User, db_session))"),
     ],
 )
 def test_a_change_names_the_view_and_its_model(known: View, line: str) -> None:

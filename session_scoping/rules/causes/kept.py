@@ -78,7 +78,7 @@ def kept_since_start(sight: Sight, recording: Recording) -> bool:
         sight.kind == ViolationKind.STARTUP
         and sight.request is None
         # A view that keeps it would use it, if the client were allowed to see the view.
-        and {*sight.kept_by}.isdisjoint(view.name for view in recording.views)
+        and sight.view is None
     )
 
 
