@@ -54,7 +54,7 @@ def create_app() -> Flask:
             db.session.add(Product(name=name, price=number))
         db.session.commit()
     admin = Admin(app, name="Shop")
-    admin.add_view(ModelView(Product, db.session, name="Products"))
+    admin.add_view(ModelView(Product, db, name="Products"))
     admin.add_view(monitor.view())
 
     @app.get("/")
