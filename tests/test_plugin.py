@@ -941,7 +941,7 @@ def test_what_a_closed_view_keeps_since_the_start_fails_the_building(
         output = result.stdout.str()
         assert result.parseoutcomes()["failed"] == 1
         assert "::building the app FAILED" in output
-        assert "KeepingView breaks fresh: a session kept since the app" in output
+        assert "KeepingView breaks fresh: a session kept beyond its request" in output
         assert ("nothing was seen of keeping_shop:create_app" in output) is closed
 
 

@@ -8,9 +8,7 @@ from traceback import walk_tb
 
 import flask
 import sqlalchemy as sa
-from flask.globals import app_ctx
 from sqlalchemy.exc import PendingRollbackError
-from werkzeug.local import LocalProxy
 
 from session_scoping.monitor import connections
 from session_scoping.monitor import sessions
@@ -36,6 +34,7 @@ from session_scoping.rules.sight import ViolationKind
 from session_scoping.rules.verdict import Label
 from session_scoping.rules.verdict import Labelled
 from session_scoping.watch import hooks
+from session_scoping.watch.contexts import current_context
 from session_scoping.watch.contexts import PUSHED
 from session_scoping.watch.contexts import pushed_at
 from session_scoping.watch.kinds import is_a
@@ -130,8 +129,7 @@ class Requests:
         """Note where the app opens a context that stays, before its first request."""
         place, stays = places.opens_context()
         if place is not None and stays:
-            context = t.cast("LocalProxy[t.Any]", app_ctx)._get_current_object()
-            PUSHED[context] = place
+            PUSHED[current_context()] = place
 
     @guarded(Part.REQUESTS)
     def on_answer(self, request: Request, response: flask.Response) -> None:

@@ -32,7 +32,7 @@ class Contexts:
         if running is not None:
             running.contexts.append(place)
         elif stays:
-            PUSHED[_current()] = place
+            PUSHED[current_context()] = place
 
     def on_popped(self, app: flask.Flask, **_: object) -> None:
         """Record that a context is left."""
@@ -43,8 +43,9 @@ class Contexts:
 
 def pushed_at() -> Place | None:
     """Return where the current context was pushed, if it was pushed to stay."""
-    return PUSHED.get(_current())
+    return PUSHED.get(current_context())
 
 
-def _current() -> AppContext:
+def current_context() -> AppContext:
+    """Return the app context itself, and not Flask's proxy of it."""
     return t.cast("LocalProxy[AppContext]", app_ctx)._get_current_object()

@@ -5,11 +5,9 @@ import typing as t
 from weakref import ref
 
 import flask
-from flask.ctx import AppContext
-from flask.globals import app_ctx
-from werkzeug.local import LocalProxy
 
 from session_scoping.recording import Request
+from session_scoping.watch.contexts import current_context
 from session_scoping.watch.contexts import pushed_at
 from session_scoping.watch.own_context import PRESERVE
 from session_scoping.watch.places import code_of
@@ -68,8 +66,7 @@ class Requests:
         if outer is not None:
             request.parent = outer.request.number
         elif flask.has_app_context():
-            current = t.cast("LocalProxy[flask.Flask]", flask.current_app)
-            request.outer_context = current._get_current_object() is app
+            request.outer_context = current_context().app is app
             request.pushed_at = pushed_at() if request.outer_context else None
         with tape.lock:
             request.number = len(tape.recording.requests)
@@ -125,8 +122,7 @@ class Requests:
         request.streamed = running.streams
         request.status = response.status_code
         if running.preserved:
-            context = t.cast("LocalProxy[AppContext]", app_ctx)
-            running.context = ref(context._get_current_object())
+            running.context = ref(current_context())
         if request.view is None:
             endpoint = flask.request.endpoint or ""
             request.view = self.views.learn(app).get(endpoint.rpartition(".")[0])

@@ -11,12 +11,9 @@ from weakref import WeakKeyDictionary
 
 import flask
 import sqlalchemy as sa
-from flask.ctx import AppContext
-from flask.globals import app_ctx
 from sqlalchemy.orm import ORMExecuteState
 from sqlalchemy.orm import scoped_session
 from sqlalchemy.orm import Session as SASession
-from werkzeug.local import LocalProxy
 
 from session_scoping.recording import Maker
 from session_scoping.recording import Outside
@@ -25,6 +22,7 @@ from session_scoping.recording import Recording
 from session_scoping.recording import Session
 from session_scoping.recording import Use
 from session_scoping.watch.connections import in_memory
+from session_scoping.watch.contexts import current_context
 from session_scoping.watch.kept import Kept
 from session_scoping.watch.kinds import is_a
 from session_scoping.watch.places import Places
@@ -454,8 +452,7 @@ def stuck(session: SASession) -> t.Iterator[Scope]:
     if frame is None or not flask.has_app_context():
         return
     registry = getattr(frame.f_locals["self"].registry, "registry", None)
-    context = t.cast("LocalProxy[AppContext]", app_ctx)._get_current_object()
-    key = id(context)
+    key = id(current_context())
     if isinstance(registry, dict) and registry.get(key) is session:
         yield registry, key
 

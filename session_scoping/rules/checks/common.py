@@ -2,11 +2,14 @@
 
 from collections import defaultdict
 
+from session_scoping.recording import Operation
 from session_scoping.recording import Recording
 from session_scoping.recording import Request
 from session_scoping.recording import Session
 from session_scoping.recording import SessionError
 from session_scoping.recording import Use
+
+Done = tuple[int | None, Operation | None]  # an operation in a view
 
 
 def uses_by_session(recording: Recording) -> dict[int, list[tuple[Request, Use]]]:

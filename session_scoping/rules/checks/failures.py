@@ -4,11 +4,11 @@ import typing as t
 
 from session_scoping.recording import Injected
 from session_scoping.recording import Maker
-from session_scoping.recording import Operation
 from session_scoping.recording import Recording
 from session_scoping.recording import REGISTRY
 from session_scoping.recording import Request
 from session_scoping.recording import SessionError
+from session_scoping.rules.checks.common import Done
 from session_scoping.rules.checks.common import error_in
 from session_scoping.rules.checks.common import named
 from session_scoping.rules.checks.common import uses_by_session
@@ -17,7 +17,6 @@ from session_scoping.rules.sight import ViolationKind
 from session_scoping.rules.writes import OF_REFUSAL
 
 REGISTRIES = {Maker.FLASK_SQLALCHEMY, Maker.SCOPED_SESSION}
-Done = tuple[int | None, Operation | None]  # an operation in a view
 
 
 def recovers(recording: Recording) -> t.Iterator[Sight]:

@@ -3,21 +3,19 @@
 import typing as t
 
 from session_scoping.recording import Deed
-from session_scoping.recording import Operation
 from session_scoping.recording import Recording
 from session_scoping.recording import REGISTRY
 from session_scoping.recording import Request
 from session_scoping.recording import Session
 from session_scoping.recording import SessionError
 from session_scoping.recording import Use
+from session_scoping.rules.checks.common import Done
 from session_scoping.rules.checks.common import error_in
 from session_scoping.rules.checks.common import named
 from session_scoping.rules.checks.common import scope_of
 from session_scoping.rules.checks.common import uses_by_session
 from session_scoping.rules.sight import Sight
 from session_scoping.rules.sight import ViolationKind
-
-Done = tuple[int | None, Operation | None]  # an operation in a view
 
 
 def fresh(recording: Recording) -> t.Iterator[Sight]:
