@@ -736,6 +736,44 @@ def test_a_session_that_conftest_opens_when_it_is_imported_is_reported(
     assert_printed(result, f"{known.file.name}:{known.line}")
 
 
+SCOPED = """
+    import pytest
+    from tests.apps.raw_session import Product, fixed
+    app = fixed()
+    [_, view] = app.extensions["admin"][0]._views
+    {imports}
+    @pytest.fixture
+    def product():
+        view.session.add(Product(name="Rasp"))
+        view.session.commit()
+        view.session.query(Product).all()
+    def get():
+        return app.test_client().get("/admin/product/").status_code
+    def test_first({uses}):
+        assert get() == get() == 200
+    def test_second({uses}):
+        assert get() == get() == 200
+"""
+
+
+def test_a_session_that_a_fixture_shares_with_the_first_request_is_not_reported(
+    pytester: pytest.Pytester, run_suite: Run
+) -> None:
+    pytester.makepyfile(dedent(SCOPED.format(imports="", uses="product")))
+    run_suite("--session-scoping").assert_outcomes(passed=2)
+
+
+def test_a_scoped_session_that_an_import_leaves_open_is_reported(
+    pytester: pytest.Pytester, run_suite: Run
+) -> None:
+    pytester.makepyfile(
+        dedent(SCOPED.format(imports="view.session.query(Product).all()", uses=""))
+    )
+    result = run_suite("--session-scoping")
+    result.assert_outcomes(passed=1, failed=1)
+    assert_printed(result, "is older than the request")
+
+
 def test_the_recording_of_a_test_is_dropped(
     pytester: pytest.Pytester, run_suite: Run
 ) -> None:

@@ -12,6 +12,7 @@ from session_scoping.errors import CannotTell
 from session_scoping.pages import command
 from session_scoping.plugin.annotations import annotate
 from session_scoping.recording import Maker
+from session_scoping.recording import Place
 from session_scoping.recording import Recording
 from session_scoping.report.lines import headline_of
 from session_scoping.report.lines import nothing_seen
@@ -32,6 +33,7 @@ if t.TYPE_CHECKING:
     from session_scoping.drive.client import MakeClient
 
 T = t.TypeVar("T")
+Made = tuple[Place | None, Place | None]  # the lines that have made a session
 FAILURE = (Exception, pytest.fail.Exception)  # of a test
 BLIND = "session_scoping"  # the property of a test that cannot be judged
 FEW = 10  # tests to print the names of
@@ -129,6 +131,7 @@ class Suite:
         self.judges = judges
         self.own_contexts = own_contexts
         self.blind: list[str] = []  # tests that cannot be judged
+        self.imported: set[Made] = set()  # where the imports have made sessions
         self.recorder = Recorder(leave_alone, own_contexts and judges)
         self.recorder.start()
 
@@ -140,6 +143,11 @@ class Suite:
     def pytest_runtest_protocol(self) -> t.Generator[None, T, T]:
         with stay_young() if self.judges else nullcontext():
             return (yield)
+
+    def pytest_collection_finish(self) -> None:
+        """Remember what the modules of the app and of the tests have left open."""
+        sessions = self.recorder.recording.sessions
+        self.imported = {(each.place, each.own) for each in sessions}
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_setup(self) -> None:
@@ -193,7 +201,7 @@ class Suite:
         if not self.judges or not self.recorder.recording.requests:
             return None
         try:
-            verdict = verdict_of_test(self.recorder, failed)
+            verdict = verdict_of_test(self.recorder, failed, self.imported)
         finally:
             self.recorder.start()
         return on_views(
@@ -201,8 +209,14 @@ class Suite:
         )
 
 
-def verdict_of_test(recorder: Recorder, failed: bool = False) -> Verdict:
-    """Return the verdict on a test. It ignores what only the test itself keeps.
+def verdict_of_test(
+    recorder: Recorder, failed: bool = False, imported: t.Container[Made] = ()
+) -> Verdict:
+    """Return the verdict on a test. It ignores what only the test keeps or lends.
+
+    A ``scoped_session`` gives the thread of a test one session. So the first request
+    gets the session that a fixture has used. ``imported``: where the sessions were made
+    that no fixture has made.
 
     ``failed``: the traceback of a failed test keeps its sessions. That of a request
     that failed is kept by the record of the log, which pytest shows.
@@ -221,6 +235,12 @@ def verdict_of_test(recorder: Recorder, failed: bool = False) -> Verdict:
         by_traceback = failed or session.number in logged
         thread_local = session.maker == Maker.SCOPED_SESSION and not by_traceback
         session.kept = session.kept and bool(session.kept_by or thread_local)
+        if (
+            session.registry is not None
+            and session.born_in is None
+            and (session.place, session.own) not in imported
+        ):
+            session.empty = True  # of all that the app has done with it
     return judge(recording)
 
 
