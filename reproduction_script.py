@@ -9,7 +9,7 @@ Flask-Admin's documentation: an object that gives each request its session.  The
 given a session, to show what "one session for the lifetime of the app" looks like.
 
 Exit status: 0 if the three claims hold with the handle, 1 if a claim does not hold, 2
-if the arguments are wrong or a package is missing.
+if the arguments are wrong, a package is missing or the list does not open.
 """
 
 import argparse
@@ -115,7 +115,7 @@ class Bookshop:
         """Request the list.  Return the number of its session, and the page."""
         response = self.app.test_client().get(f"/admin/author/{query}")
         if response.status_code != 200:
-            raise SystemExit(f"the list answered {response.status}")
+            refuse(f"the list answered {response.status}")
         return self.served, response.get_data(as_text=True)
 
 

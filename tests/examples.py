@@ -3,7 +3,7 @@
 ``python -m tests.examples kept-session`` runs the example of a cause, broken and fixed.
 """
 
-import sys
+import argparse
 import typing as t
 from concurrent.futures import ThreadPoolExecutor
 
@@ -248,6 +248,6 @@ def run(page: str) -> None:
 
 
 if __name__ == "__main__":
-    if len(sys.argv) != 2 or sys.argv[1] not in CAUSE:
-        sys.exit(f"usage: python -m tests.examples {' | '.join(CAUSE)}")
-    run(sys.argv[1])
+    parser = argparse.ArgumentParser(prog="python -m tests.examples")
+    parser.add_argument("cause", choices=CAUSE, metavar="CAUSE")
+    run(parser.parse_args().cause)

@@ -4,6 +4,7 @@ import runpy
 import signal
 import sys
 
+import flask
 import pytest
 from sqlalchemy.orm import scoped_session
 
@@ -57,6 +58,16 @@ def test_the_script_fails_when_requests_share_a_session(
     result = run_script("--handle", "scoped_session")
     assert "does NOT hold" in result.out
     assert result.status == 1
+
+
+def test_a_list_that_does_not_open_is_no_answer(run_script: Run) -> None:
+    def unavailable(app: flask.Flask) -> None:
+        flask.abort(503)
+
+    with flask.request_started.connected_to(unavailable):
+        result = run_script()
+    assert result.err.endswith(": the list answered 503 SERVICE UNAVAILABLE\n")
+    assert (result.status, result.err.count("\n")) == (2, 1)
 
 
 def test_the_script_draws_all_requests(run_script: Run) -> None:

@@ -12,6 +12,7 @@ all blocks, and writes down what they print. Where there is a Chromium it takes 
 pictures, too.
 """
 
+import argparse
 import os
 import re
 import shlex
@@ -107,8 +108,9 @@ def write() -> None:
 
 
 if __name__ == "__main__":
-    if sys.argv[1:] != ["--write"]:
-        sys.exit("usage: python -m tools.documents --write")
+    parser = argparse.ArgumentParser(prog="python -m tools.documents")
+    parser.add_argument("--write", action="store_true", required=True)
+    parser.parse_args()
     write()
     if shutil.which("chromium"):
         screenshots.main()

@@ -6,6 +6,7 @@ are processors. A run that fails is printed with the command that repeats it. An
 interrupt prints the figures so far.
 """
 
+import argparse
 import os
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from itertools import cycle
 from pathlib import Path
 
 from session_scoping.compare.fork import drop_in
+from tools.arguments import number
 
 ROOT = Path(__file__).parent.parent
 RUNS = 1000
@@ -47,7 +49,9 @@ def failure(way: str, seed: int) -> str:
 
 
 def main() -> int:
-    runs = int(sys.argv[1]) if len(sys.argv) > 1 else RUNS
+    parser = argparse.ArgumentParser(prog="python -m tools.flakes")
+    parser.add_argument("runs", type=number, nargs="?", default=RUNS, metavar="RUNS")
+    runs = parser.parse_args().runs
     ways = [way for way, _ in zip(cycle(WAYS), range(runs), strict=False)]
     done: Counter[str] = Counter()
     failed: Counter[str] = Counter()

@@ -6,6 +6,7 @@ it, so that a moment can be repeated. Other commands are interrupted after times
 are spread evenly over a whole run. The exit status is 1 if a moment is not right.
 """
 
+import argparse
 import os
 import re
 import signal
@@ -16,6 +17,8 @@ import time
 import typing as t
 from dataclasses import dataclass
 from pathlib import Path
+
+from tools.arguments import number
 
 ROOT = Path(__file__).parent.parent
 MOMENTS = 30
@@ -147,7 +150,11 @@ def moments_in_time(command: Command, moments: int) -> t.Iterator[str]:
 
 
 def main() -> int:
-    moments = int(sys.argv[1]) if len(sys.argv) > 1 else MOMENTS
+    parser = argparse.ArgumentParser(prog="python -m tools.interrupts")
+    parser.add_argument(
+        "moments", type=number, nargs="?", default=MOMENTS, metavar="MOMENTS"
+    )
+    moments = parser.parse_args().moments
     print("| command | moments | wrong |\n|---|---|---|", flush=True)
     failed = False
     for commands, press in (

@@ -6,6 +6,7 @@ its own. A report that differs from the first is printed as a difference. An int
 prints the figures so far.
 """
 
+import argparse
 import difflib
 import os
 import subprocess
@@ -14,6 +15,8 @@ import tempfile
 import typing as t
 from dataclasses import dataclass
 from pathlib import Path
+
+from tools.arguments import number
 
 ROOT = Path(__file__).parent.parent
 RUNS = 10
@@ -76,7 +79,9 @@ def repeat(app: App, options: tuple[str, ...], runs: int) -> t.Iterator[str]:
 
 
 def main() -> int:
-    runs = int(sys.argv[1]) if len(sys.argv) > 1 else RUNS
+    parser = argparse.ArgumentParser(prog="python -m tools.repeat")
+    parser.add_argument("runs", type=number, nargs="?", default=RUNS, metavar="RUNS")
+    runs = parser.parse_args().runs
     print("| app | options | runs | different |\n|---|---|---|---|", flush=True)
     failed = False
     for app in APPS:

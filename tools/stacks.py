@@ -19,6 +19,7 @@ from session_scoping.compare.environments import NEEDS
 from session_scoping.compare.environments import OLD_STACK
 from session_scoping.compare.environments import run_with
 from session_scoping.compare.environments import uv_path
+from tools.arguments import number
 from tools.sample import sample
 
 ROOT = Path(__file__).parent.parent
@@ -58,7 +59,7 @@ def run_tests(requirements: t.Sequence[str]) -> subprocess.CompletedProcess[str]
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tools.stacks")
-    parser.add_argument("--sample", type=int, metavar="N", help="only N of them")
+    parser.add_argument("--sample", type=number, metavar="N", help="only N of them")
     names = sample([*STACKS], parser.parse_args().sample)
     uv_path()  # once, before two threads look for it
     status = 0

@@ -506,13 +506,15 @@ def main(arguments: t.Sequence[str] | None = None) -> int:
     parser.add_argument("--check", action="store_true")
     parser.add_argument("--newest", action="store_true")
     given = parser.parse_args(arguments)
+    names = [name for name in NAMES_OF_ALL if given.only in name]
+    if not names:
+        parser.error(f"no environment has {given.only} in its name")
     if given.newest or given.check:
         return check(
-            [environment for environment in load() if given.only in environment.name],
+            [environment for environment in load() if environment.name in names],
             given.newest,
         )
     if not given.documents:
-        names = [name for name in NAMES_OF_ALL if given.only in name]
         kept = (
             [environment for environment in load() if environment.name not in names]
             if given.only

@@ -15,6 +15,7 @@ import typing as t
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from tools.arguments import number
 from tools.mutants import Mutant
 from tools.mutants import NONE
 from tools.mutants.catalogue import MUTANTS
@@ -70,7 +71,7 @@ def trial(mutant: Mutant) -> Trial:
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tools.mutants")
-    parser.add_argument("--sample", type=int, metavar="N", help="only N of them")
+    parser.add_argument("--sample", type=number, metavar="N", help="only N of them")
     parser.add_argument("--reports", action="store_true", help="print what they report")
     parser.add_argument("names", nargs="*", metavar="NAME", help="only these")
     options = parser.parse_args()
