@@ -8,6 +8,7 @@ import sys
 import typing as t
 from functools import partial
 from pathlib import Path
+from select import select
 
 import pytest
 from click.testing import CliRunner
@@ -114,7 +115,8 @@ def test_an_interrupt_leaves_the_checkout_as_it_was(
     os.mkfifo(started)
     os.mkfifo(never)
     conftest = checkout / HOME / "conftest.py"
-    waits = f"open({str(started)!r}, 'w').close(); open({str(never)!r}).read()\n"
+    begins = f"from pathlib import Path; Path({str(started)!r}).write_text('.')\n"
+    waits = f"{begins}Path({str(never)!r}).read_text()\n"
     conftest.write_text(waits + conftest.read_text())
     before = hashes(checkout)
     running: t.Any = subprocess.Popen(
@@ -125,7 +127,12 @@ def test_an_interrupt_leaves_the_checkout_as_it_was(
         # What a shell runs in the background inherits that interrupts are ignored.
         preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
     )
-    started.open().close()  # waits for pytest
+    pytest_starts = os.open(started, os.O_RDWR)  # does not wait for a writer
+    ends = os.pidfd_open(running.pid)
+    ready, _, _ = select([pytest_starts, ends], [], [])
+    assert ready == [pytest_starts], running.communicate()
+    os.close(pytest_starts)
+    os.close(ends)
     os.killpg(running.pid, signal.SIGINT)
     _, printed = running.communicate()
     assert running.returncode == 130
