@@ -15,6 +15,7 @@ from tests.test_cli import run_process
         ("tools.repeat -1", "argument RUNS: '-1' is not a number from 1 upwards"),
         ("tools.stacks --sample 0", "'0' is not a number from 1 upwards"),
         ("tools.mutants --sample x", "'x' is not a number from 1 upwards"),
+        ("tools.mutants.proofs nope", "no proof is of nope"),
         ("tools.documents", "the following arguments are required: --write"),
         ("tests.examples", "the following arguments are required: CAUSE"),
         ("tests.examples nope", "argument CAUSE: invalid choice: 'nope'"),

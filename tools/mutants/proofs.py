@@ -5,6 +5,7 @@ uses the bookshop, and prints what goes wrong there. It ends with 1 if that is n
 ``PROOFS`` says, or if anything goes wrong without a mutant.
 """
 
+import argparse
 import gc
 import os
 import sys
@@ -290,7 +291,13 @@ def in_a_process(name: str, handle: str, expected: str) -> bool:
     return os.waitpid(child, 0)[1] == 0
 
 
-def main(names: t.Collection[str]) -> int:
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tools.mutants.proofs")
+    parser.add_argument("names", nargs="*", metavar="NAME", help="only these")
+    names = {*parser.parse_args().names}
+    known = {name for of in PROOFS.values() for some in of.values() for name in some}
+    if names - known:
+        parser.error(f"no proof is of {', '.join(sorted(names - known))}")
     warnings.simplefilter("ignore")
     right = [in_a_process("", handle, "") for handle in HANDLES]
     for handle, by_sight in PROOFS.items():
@@ -301,4 +308,4 @@ def main(names: t.Collection[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main())
