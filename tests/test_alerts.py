@@ -131,7 +131,7 @@ def test_github_gets_an_annotation_with_the_words_of_the_terminal(
     assert first == "UserView breaks handle, fresh, released."
     shown = " ".join(text(verdict).split())
     assert [line for line in rest if " ".join(line.split()) not in shown] == []
-    assert "admin.add_view(UserView(User, session))" in message
+    assert "admin.add_view(UserView(User, db_session))" in message
 
 
 @pytest.mark.usefixtures("github")
