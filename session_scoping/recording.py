@@ -80,6 +80,8 @@ class SessionError(Word):
     ATTACHED = "is already attached to session"
     ROLLED_BACK = "transaction has been rolled back"
     OTHER_THREAD = "can only be used in that same thread"  # sqlite3 says it
+    # Two threads use a session: https://docs.sqlalchemy.org/en/20/errors.html#error-isce
+    AT_ONCE = "IllegalStateChangeError"
 
 
 class Deed(Word):

@@ -516,7 +516,7 @@ def test_only_the_named_package_changes_around_an_app() -> None:
     seen = environments.drive(
         "flask==3.1.1",
         "tests.apps.raw_session:fixed",
-        "",
+        None,
         progress=lambda doing, part: parts.append(part),
     )
     assert seen.stack["Flask"] == "3.1.1"

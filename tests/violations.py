@@ -47,6 +47,8 @@ from tests.recordings import STARTUP
 from tests.recordings import use
 from tests.recordings import view
 
+AT_ONCE = "IllegalStateChangeError: Method 'close()' can't be called here"
+
 
 class Case(t.NamedTuple):
     """A recording that breaks rules, and the same with a thing fixed."""
@@ -679,6 +681,9 @@ HEALTHY = {
     ),
     "a request without a session": alone(),
     "nothing": Recording(),
+    "two requests use a session at once, after a fault": recording(
+        [request(0), request(1, **FAULTED), request(2, exception=AT_ONCE)]
+    ),
 }
 
 CLOSED_EARLY = CASES[

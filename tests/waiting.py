@@ -2,7 +2,7 @@
 
 import threading
 
-LIMIT = 1  # seconds
+LIMIT = 60  # seconds
 
 
 def wait_for(event: threading.Event) -> None:

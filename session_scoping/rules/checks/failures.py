@@ -31,8 +31,8 @@ def recovers(recording: Recording) -> t.Iterator[Sight]:
             failed[name] = request.injected
         elif name in failed:
             before = failed.pop(name)
-            if request.exception or request.unexpected:
-                why = request.exception or request.unexpected
+            why = request.exception or request.unexpected
+            if why and not error_in(request, SessionError.AT_ONCE):
                 what = f"does not work once `{before.step}` has failed: {why}"
                 yield Sight(ViolationKind.AFTER_FAILURE, what, request)
             continue
