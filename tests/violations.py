@@ -681,6 +681,9 @@ HEALTHY = {
     ),
     "a request without a session": alone(),
     "nothing": Recording(),
+    "a row that a session in a registry keeps": alone(
+        0, kept=[KeptInstance("User", 0, 0, ["Admin → UserView", "session", REGISTRY])]
+    ),
     "two requests use a session at once, after a fault": recording(
         [request(0), request(1, **FAULTED), request(2, exception=AT_ONCE)]
     ),

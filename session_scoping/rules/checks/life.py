@@ -4,6 +4,7 @@ import typing as t
 
 from session_scoping.recording import Maker
 from session_scoping.recording import Recording
+from session_scoping.recording import REGISTRY
 from session_scoping.recording import Request
 from session_scoping.recording import SessionError
 from session_scoping.rules.checks.common import error_in
@@ -137,8 +138,8 @@ def released(recording: Recording) -> t.Iterator[Sight]:
             yield Sight(ViolationKind.CONNECTION, what, request, place=place, own=own)
     for kept in recording.kept_instances:
         session = recording.sessions[kept.session]
-        if session.left_alone:
-            continue
+        if session.left_alone or REGISTRY in kept.kept_by[-1:]:
+            continue  # a session in a registry keeps it, and is reported itself
         if kept.request is None:
             what = f"a {kept.model} that was loaded while the app was built is kept"
             if kept.kept_by and not kept.kept_by[0].startswith("module "):
