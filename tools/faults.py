@@ -96,12 +96,15 @@ def verdict_on_example(example: Example, url: str) -> Verdict:
         options += ["--json", str(seen)]
         if example.client:
             options += ["--client", example.client]
-        subprocess.run(
+        done = subprocess.run(
             [sys.executable, "-W", "ignore", "-m", "session_scoping", *options],
             cwd=ROOT,
             env={**os.environ, "DATABASE_URL": url},
-            stdout=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
         )
+        if not seen.exists():
+            raise SystemExit(f"{example.target} was not driven: {done.stderr}")
         return judge(Recording.load(seen))
 
 
