@@ -1,6 +1,5 @@
 """Checks an app: loads it, drives its admin, and reports the verdict."""
 
-import re
 import typing as t
 from fnmatch import fnmatch
 
@@ -15,6 +14,7 @@ from session_scoping.drive.write.databases import databases
 from session_scoping.errors import CannotTell
 from session_scoping.loading import load
 from session_scoping.loading import load_client
+from session_scoping.recording import Obstacle
 from session_scoping.recording import Recording
 from session_scoping.report.annotations import annotations
 from session_scoping.report.html import html
@@ -30,10 +30,6 @@ from session_scoping.rules.verdict import Verdict
 from session_scoping.status import Status
 from session_scoping.watch.places import where
 from session_scoping.watch.recorder import Recorder
-
-# Settings may have one row, and a list that leads to its form.
-OF_A_ROW = r"[^?]*/(edit|details|new)/(\?|$)"
-REFUSED = re.compile(rf"answers (30[1-8] and leads to (?!{OF_A_ROW})|401|403)")
 
 
 def check_app(
@@ -158,7 +154,7 @@ def note_login(recording: Recording) -> None:
     """
     shown = {request.view for request in recording.requests if request.status == 200}
     if any(
-        REFUSED.match(unseen.why) and unseen.view not in shown
+        unseen.obstacle == Obstacle.CLIENT and unseen.view not in shown
         for unseen in recording.unseen
     ):
         recording.notes.append(

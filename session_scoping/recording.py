@@ -22,7 +22,6 @@ STATEMENT = "a statement that SQLAlchemy has compiled and keeps"
 INSTALLED = " (installed)"  # the end of the name of a module that is no app's
 # In the error of a statement that is refused because a rollback would not undo it.
 REFUSED = "refused while pages are read"
-SKIPPED = "skipped by"  # a pattern
 
 
 class Word(str, Enum):
@@ -89,6 +88,13 @@ class Deed(Word):
 
     COMMIT = "commit"  # a commit where nothing is to be saved
     PAST_THE_SESSION = "past the session"  # a statement that the session does not send
+
+
+class Obstacle(Word):
+    """What keeps an operation from being driven, if something can be done about it."""
+
+    CLIENT = "the app does not show it to this client"
+    PATTERN = "the user has skipped its endpoint"
 
 
 class NotARecording(ValueError):
@@ -349,6 +355,7 @@ class Unseen:
     view: int
     operation: Operation
     why: str
+    obstacle: Obstacle | None = None
 
 
 @dataclass

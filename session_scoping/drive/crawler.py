@@ -1,12 +1,14 @@
 """Drives the admin of an app as a person does, while a recorder watches."""
 
 import gc
+import re
 import typing as t
 from concurrent.futures import Future
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from contextlib import nullcontext
 from itertools import islice
+from urllib.parse import urlsplit
 
 import flask
 import sqlalchemy as sa
@@ -28,12 +30,15 @@ from session_scoping.drive.skip import Skip
 from session_scoping.errors import CannotTell
 from session_scoping.recording import Fault
 from session_scoping.recording import LIST
+from session_scoping.recording import Obstacle
 from session_scoping.recording import OperationKind
 from session_scoping.recording import Request
 from session_scoping.recording import Unseen
 from session_scoping.watch.places import where
 from session_scoping.watch.recorder import Recorder
 from session_scoping.watch.running import DRIVE
+
+OF_A_ROW = re.compile(r"/(edit|details|new)/$")
 
 
 class Reference(t.Protocol):
@@ -128,7 +133,7 @@ class Crawler:
         if task.view in self.refused:
             return
         if why := self.skip.why(task.url):
-            self.unseen(task, why)
+            self.unseen(task, why, Obstacle.PATTERN)
             return
         resolved = task.resolve(self.pages.get(task.view, ""))
         if resolved is None:
@@ -146,7 +151,7 @@ class Crawler:
         if resolved.absent and first.exception:
             self.unseen(task, first.exception)
         elif not (resolved.absent or resolved.data) and (why := self.refusal(first)):
-            self.unseen(task, why)
+            self.unseen(task, why, self.obstacle(first))
             if task.operation == LIST:
                 self.refused[task.view] = why
             return
@@ -173,8 +178,8 @@ class Crawler:
             self.reference is None or self.reference.fails(endpoint)
         )
 
-    def unseen(self, task: Task, why: str) -> None:
-        unseen = Unseen(task.view, task.operation, why)
+    def unseen(self, task: Task, why: str, obstacle: Obstacle | None = None) -> None:
+        unseen = Unseen(task.view, task.operation, why, obstacle)
         self.recorder.recording.unseen.append(unseen)
 
     def refusal(self, request: Request) -> str:
@@ -183,6 +188,17 @@ class Crawler:
             return ""
         where = f" and leads to {self.leads_to}" if self.leads_to else ""
         return f"answers {request.status}{where}"
+
+    def obstacle(self, request: Request) -> Obstacle | None:
+        """Return what keeps the client from what the last request has asked for.
+
+        A list that leads to a form of its own view asks for no login: settings may have
+        one row.
+        """
+        leads_away = request.status in range(301, 309) and not OF_A_ROW.search(
+            urlsplit(self.leads_to).path
+        )
+        return Obstacle.CLIENT if leads_away or request.status in {401, 403} else None
 
     def in_memory(self, request: Request) -> bool:
         recording = self.recorder.recording

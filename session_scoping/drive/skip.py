@@ -8,7 +8,6 @@ import flask
 from werkzeug.exceptions import HTTPException
 
 from session_scoping.errors import CannotTell
-from session_scoping.recording import SKIPPED
 from session_scoping.watch.kinds import patterns
 
 
@@ -38,5 +37,5 @@ class Skip:
                 continue
             for pattern in self.patterns:
                 if fnmatchcase(str(endpoint), pattern):
-                    return f"{SKIPPED} {pattern}"
+                    return f"skipped by {pattern}"
         return ""

@@ -1,7 +1,7 @@
 """A verdict in a line, for a shell and for the summary of pytest."""
 
+from session_scoping.recording import Obstacle
 from session_scoping.recording import OperationKind
-from session_scoping.recording import SKIPPED
 from session_scoping.rules.verdict import Finding
 from session_scoping.rules.verdict import Outcome
 from session_scoping.rules.verdict import Verdict
@@ -31,7 +31,7 @@ def _nothing_written(verdict: Verdict, advice: str) -> str:
             why = f"nothing was written: {name}, {unseen.operation}: {unseen.why}"
             if (unseen.view, unseen.operation) in failed:
                 return f"{why}: fix it first"
-            return f"{why}: {advice}" if unseen.why.startswith("answers ") else why
+            return f"{why}: {advice}" if unseen.obstacle == Obstacle.CLIENT else why
     return verdict.sentence
 
 
@@ -58,7 +58,7 @@ def nothing_seen(verdict: Verdict, advice: str) -> str:
     for unseen in recording.unseen:
         if unseen.view in models:
             name = verdict.label(unseen.view)
-            if unseen.why.startswith(SKIPPED):
+            if unseen.obstacle == Obstacle.PATTERN:
                 advice = "skip fewer endpoints"
             return (
                 f"nothing was seen: {name}, {unseen.operation} {unseen.why}: {advice}"

@@ -21,6 +21,7 @@ from session_scoping.drive.write.ledger import OwnRow
 from session_scoping.drive.write.mapping import find_attribute
 from session_scoping.drive.write.mapping import Mapper
 from session_scoping.recording import LIST
+from session_scoping.recording import Obstacle
 from session_scoping.recording import Operation
 from session_scoping.recording import OperationKind
 from session_scoping.recording import Recording
@@ -51,9 +52,12 @@ class ViewDriver:
         # While an operation is overtaken: an earlier request that did the same.
         self.earlier: Request | None = None
 
-    def unseen(self, operation: Operation, why: str) -> None:
+    def unseen(
+        self, operation: Operation, why: str, obstacle: Obstacle | None = None
+    ) -> None:
         """Record that an operation could not be driven, and why."""
-        add_unseen(self.crawler.recorder.recording, self.number, operation, why)
+        recording = self.crawler.recorder.recording
+        add_unseen(recording, self.number, operation, why, obstacle)
 
     # ------------------------------------------------------------------ repeating
 
@@ -79,7 +83,7 @@ class ViewDriver:
         """Must a URL not be requested? Records that."""
         why = self.crawler.skip.why(url)
         if why:
-            self.unseen(operation, why)
+            self.unseen(operation, why, Obstacle.PATTERN)
         return bool(why)
 
     def list_overtaken(self) -> None:
@@ -105,7 +109,8 @@ class ViewDriver:
             return None
         request, html = self.crawler.send(Task(self.number, operation, url))
         if request.status != 200:
-            self.unseen(operation, request.exception or f"answers {request.status}")
+            why = request.exception or f"answers {request.status}"
+            self.unseen(operation, why, self.crawler.obstacle(request))
             return None
         recording = self.crawler.recorder.recording
         # Before the first row was created, there was none to open the page for.
@@ -181,10 +186,16 @@ class ViewDriver:
         )
 
 
-def add_unseen(recording: Recording, view: int, operation: Operation, why: str) -> None:
+def add_unseen(
+    recording: Recording,
+    view: int,
+    operation: Operation,
+    why: str,
+    obstacle: Obstacle | None = None,
+) -> None:
     """Record once that an operation of a view could not be driven, and why."""
     # The SQL that SQLAlchemy appends to an error is long, and differs each time.
     why = NOISE.sub("", why).partition(" [SQL: ")[0][:200]
-    unseen = Unseen(view, operation, why)
+    unseen = Unseen(view, operation, why, obstacle)
     if unseen not in recording.unseen:
         recording.unseen.append(unseen)
