@@ -14,10 +14,10 @@ from session_scoping.recording import Recording
 from session_scoping.recording import REGISTRY
 from session_scoping.recording import Unreturned
 from session_scoping.recording import View
+from session_scoping.rules.finding import Label
+from session_scoping.rules.finding import Labelled
 from session_scoping.rules.judge import judge
 from session_scoping.rules.rules import Rule
-from session_scoping.rules.verdict import Label
-from session_scoping.rules.verdict import Labelled
 from tests.recordings import alone
 from tests.recordings import asked_twice
 from tests.recordings import broken_rules

@@ -22,11 +22,11 @@ from session_scoping.recording import View
 from session_scoping.rules.causes import explain
 from session_scoping.rules.causes.cause import Cause
 from session_scoping.rules.causes.handles import never_removed
+from session_scoping.rules.finding import Label
+from session_scoping.rules.finding import Labelled
 from session_scoping.rules.rules import Rule
 from session_scoping.rules.sight import Sight
 from session_scoping.rules.sight import ViolationKind
-from session_scoping.rules.verdict import Label
-from session_scoping.rules.verdict import Labelled
 from session_scoping.watch.versions import stack
 
 RULE = {

@@ -32,9 +32,9 @@ from session_scoping.monitor.state import Span
 from session_scoping.monitor.state import SpanKind
 from session_scoping.monitor.state import SPANS
 from session_scoping.monitor.state import Taken
+from session_scoping.rules.finding import Label
+from session_scoping.rules.finding import Labelled
 from session_scoping.rules.sight import ViolationKind
-from session_scoping.rules.verdict import Label
-from session_scoping.rules.verdict import Labelled
 from session_scoping.watch import hooks
 
 if t.TYPE_CHECKING:  # SQLAlchemy 1.4 names it differently

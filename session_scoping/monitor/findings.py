@@ -13,8 +13,8 @@ from session_scoping.monitor.safety import guarded
 from session_scoping.monitor.safety import logger
 from session_scoping.monitor.safety import Part
 from session_scoping.rules.causes.cause import Cause
-from session_scoping.rules.verdict import Label
-from session_scoping.rules.verdict import Labelled
+from session_scoping.rules.finding import Label
+from session_scoping.rules.finding import Labelled
 
 SUMMARY_AFTER = 300.0  # seconds between two lines about what was seen again
 MOST_SOURCES = 200

@@ -30,9 +30,9 @@ from session_scoping.monitor.state import MARK
 from session_scoping.monitor.state import places
 from session_scoping.monitor.state import Request
 from session_scoping.recording import SessionError
+from session_scoping.rules.finding import Label
+from session_scoping.rules.finding import Labelled
 from session_scoping.rules.sight import ViolationKind
-from session_scoping.rules.verdict import Label
-from session_scoping.rules.verdict import Labelled
 from session_scoping.watch import hooks
 from session_scoping.watch.contexts import current_context
 from session_scoping.watch.contexts import PUSHED

@@ -20,9 +20,9 @@ from session_scoping.report.summary import Section
 from session_scoping.report.terminal import plain_sections
 from session_scoping.report.verdict import lines_of
 from session_scoping.rules.causes.contexts import outer_context
+from session_scoping.rules.finding import Label
 from session_scoping.rules.judge import judge
 from session_scoping.rules.verdict import count
-from session_scoping.rules.verdict import Label
 from session_scoping.rules.verdict import listed
 from session_scoping.rules.verdict import Verdict
 from session_scoping.watch.kept import stay_young

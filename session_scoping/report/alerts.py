@@ -9,7 +9,7 @@ from session_scoping.report.lines import breaks
 from session_scoping.report.summary import Line
 from session_scoping.report.summary import Style
 from session_scoping.report.verdict import lines_of
-from session_scoping.rules.verdict import Finding
+from session_scoping.rules.finding import Finding
 from session_scoping.rules.verdict import Verdict
 
 

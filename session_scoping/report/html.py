@@ -20,9 +20,9 @@ from session_scoping.report.verdict import worst_first
 from session_scoping.rules.cells import State
 from session_scoping.rules.defects import notes
 from session_scoping.rules.defects import word
+from session_scoping.rules.finding import Label
 from session_scoping.rules.rules import Rule
 from session_scoping.rules.verdict import count
-from session_scoping.rules.verdict import Label
 from session_scoping.rules.verdict import Verdict
 from session_scoping.rules.verdict import WORST_FIRST
 

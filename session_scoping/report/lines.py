@@ -2,7 +2,7 @@
 
 from session_scoping.recording import Obstacle
 from session_scoping.recording import OperationKind
-from session_scoping.rules.verdict import Finding
+from session_scoping.rules.finding import Finding
 from session_scoping.rules.verdict import Outcome
 from session_scoping.rules.verdict import Verdict
 

@@ -15,9 +15,9 @@ from session_scoping.report.summary import Summary
 from session_scoping.report.summary import Table
 from session_scoping.rules.cells import State
 from session_scoping.rules.defects import notes
+from session_scoping.rules.finding import Label
 from session_scoping.rules.handles import HANDLES
 from session_scoping.rules.rules import Rule
-from session_scoping.rules.verdict import Label
 from session_scoping.status import Status
 from session_scoping.watch.versions import STACK
 

@@ -23,9 +23,9 @@ from session_scoping.rules.cells import State
 from session_scoping.rules.defects import notes
 from session_scoping.rules.defects import numbers
 from session_scoping.rules.defects import word
+from session_scoping.rules.finding import Label
 from session_scoping.rules.handles import HANDLES
 from session_scoping.rules.rules import Rule
-from session_scoping.rules.verdict import Label
 from session_scoping.status import Status
 
 

@@ -16,10 +16,10 @@ from session_scoping.report.summary import Summary
 from session_scoping.report.summary import Table
 from session_scoping.report.terminal import plain
 from session_scoping.rules.cells import State
+from session_scoping.rules.finding import Finding
+from session_scoping.rules.finding import Label
 from session_scoping.rules.rules import Rule
 from session_scoping.rules.verdict import count
-from session_scoping.rules.verdict import Finding
-from session_scoping.rules.verdict import Label
 from session_scoping.rules.verdict import listed
 from session_scoping.rules.verdict import Verdict
 

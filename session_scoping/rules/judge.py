@@ -12,11 +12,11 @@ from session_scoping.rules.causes.cause import Cause
 from session_scoping.rules.causes.handles import lost_connection
 from session_scoping.rules.causes.handles import lost_scoped_connection
 from session_scoping.rules.checks import CHECKS
+from session_scoping.rules.finding import Violation
 from session_scoping.rules.rules import Rule
 from session_scoping.rules.sight import Sight
 from session_scoping.rules.sight import ViolationKind
 from session_scoping.rules.verdict import Verdict
-from session_scoping.rules.verdict import Violation
 from session_scoping.rules.writes import hindered
 
 # What a failure breaks in other rules than ``recovers``.
