@@ -264,7 +264,7 @@ def test_calls_within_this_package_do_not_move_the_line(calls: int) -> None:
     for _ in range(calls):
         here, near, birth = extracted(here), extracted(near), extracted(birth)
     line, found = sys._getframe().f_lineno, (here(), near(), birth())
-    place = Place(places.named(__file__), line, sys._getframe().f_code.co_name)
+    place = Place(places.readable(__file__), line, sys._getframe().f_code.co_name)
     assert found == ((place, place), place, (Maker.HAND, place, place))
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import flask
 
-from session_scoping.watch.places import named
+from session_scoping.watch.places import readable
 
 SETS_UP = {"Admin", "add_view", "add_views", "init_app"}
 
@@ -31,7 +31,7 @@ def under_main(app: flask.Flask) -> str:
     for call in calls:
         if ast.unparse(call.func).rpartition(".")[2] in SETS_UP:
             return (
-                f"{named(str(path))}:{call.lineno} is under `if __name__ == "
+                f"{readable(str(path))}:{call.lineno} is under `if __name__ == "
                 '"__main__"`, which runs only where the file is started as a program: '
                 "move what sets up the admin above it"
             )

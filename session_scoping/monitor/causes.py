@@ -72,13 +72,13 @@ def diagnose(
         Labelled(label, str(place)) for place, label in labelled.items() if place
     )
     where = str(first or "")
-    name = named(kind, request, taken)
+    name = happened_in(kind, request, taken)
     finding = Finding(str(RULE[kind]), what, name, where, places, cause)
     of_app = culprit or own or (life.own if life else None)
     return (where if of_app else (cause.name if cause else kind)), finding
 
 
-def named(kind: ViolationKind, request: Request, taken: Taken | None) -> str:
+def happened_in(kind: ViolationKind, request: Request, taken: Taken | None) -> str:
     """Return what a finding happened in: a request, a thread, or the start."""
     if taken is not None and taken.request is None and taken.stray:
         at_start = kind is ViolationKind.STARTUP

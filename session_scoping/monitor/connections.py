@@ -15,7 +15,7 @@ from sqlalchemy.pool import StaticPool
 
 from session_scoping.monitor import state
 from session_scoping.monitor.causes import diagnose
-from session_scoping.monitor.causes import named
+from session_scoping.monitor.causes import happened_in
 from session_scoping.monitor.findings import Finding
 from session_scoping.monitor.findings import HELD
 from session_scoping.monitor.findings import POOL
@@ -210,7 +210,7 @@ def find(
 ) -> None:
     """Report a connection, and remember that nothing returns it."""
     note_stray(taken)
-    name = named(kind, request, taken)
+    name = happened_in(kind, request, taken)
     if kind not in {ViolationKind.THREAD, ViolationKind.STARTUP}:
         request.findings += (what,)
     if life is not None and life.source is not None:

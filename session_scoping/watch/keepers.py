@@ -28,7 +28,7 @@ from session_scoping.watch.kinds import is_of_tests
 from session_scoping.watch.kinds import is_test_file
 from session_scoping.watch.kinds import RUNNERS
 from session_scoping.watch.places import in_packages
-from session_scoping.watch.places import named
+from session_scoping.watch.places import readable
 
 REGISTRIES = {"ScopedRegistry", "ThreadLocalRegistry"}
 DEPTH = 14  # steps up from the object
@@ -50,14 +50,14 @@ class Root(t.NamedTuple):
     view: int | None = None  # the number of the view that it belongs to
 
 
-class Kept(t.NamedTuple):
+class KeptBy(t.NamedTuple):
     """What keeps an object, as a path from the app down to it."""
 
     path: list[str]
     view: int | None = None  # the number of the view that keeps it
 
 
-def keepers(targets: t.Sequence[object], views: t.Sequence[object]) -> list[Kept]:
+def keepers(targets: t.Sequence[object], views: t.Sequence[object]) -> list[KeptBy]:
     """Return the shortest path from a view, an app, a class or a module to each target.
 
     A path is empty when none is found, as for what only a thread keeps. It is
@@ -67,7 +67,7 @@ def keepers(targets: t.Sequence[object], views: t.Sequence[object]) -> list[Kept
         gc.unfreeze()  # ``gc.get_referrers()`` skips what ``gc.freeze()`` has frozen
     roots = _roots_of(views)
     held_by: dict[int, list[object]] = {id(target): [] for target in targets}
-    found = [Kept([]) for _ in targets]
+    found = [KeptBy([]) for _ in targets]
     own = {id(container) for container in (targets, views, held_by, *held_by.values())}
     in_statements: set[int] = set()
     level = tuple(targets)
@@ -156,7 +156,7 @@ def _of_a_statement(holder: object) -> bool:
 
 def _path(
     target: object, held_by: dict[int, list[object]], roots: dict[int, Root]
-) -> Kept:
+) -> KeptBy:
     """Return the shortest path that was found."""
     seen = {id(target)}
     level = [Step(target, "", None)]
@@ -169,10 +169,10 @@ def _path(
                 seen.add(id(holder))
                 found = Step(holder, _how(holder, step), step)
                 if root := _root(holder, roots):
-                    return Kept([root.name, *_down(found)], root.view)
+                    return KeptBy([root.name, *_down(found)], root.view)
                 above.append(found)
         level = above
-    return Kept([])
+    return KeptBy([])
 
 
 def _of_a_test(holder: object) -> bool:
@@ -218,7 +218,7 @@ def _down(step: Step) -> t.Iterator[str]:
         if is_a(wrapped, FunctionType):
             code = wrapped.__code__
             line = code.co_firstlineno
-            yield f"decorated {Place(named(code.co_filename), line, code.co_name)}"
+            yield f"decorated {Place(readable(code.co_filename), line, code.co_name)}"
         if below is _attributes(inner.holder):
             name = "" if inner is step else f"{type(inner.holder).__name__}."
         elif inner.how:

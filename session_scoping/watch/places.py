@@ -382,7 +382,7 @@ def place_of(kind: type) -> Place | None:
         _, line = inspect.getsourcelines(kind)
     except (OSError, TypeError):
         return None
-    return Place(named(path or ""), line, kind.__name__)
+    return Place(readable(path or ""), line, kind.__name__)
 
 
 def _code(frame: FrameType) -> Code:
@@ -390,23 +390,23 @@ def _code(frame: FrameType) -> Code:
     module = str(frame.f_globals.get("__name__", ""))
     package = module.partition(".")[0]
     if path.startswith(OF_APPS):
-        return Code(OWN, named(path), None)
+        return Code(OWN, readable(path), None)
     if path.startswith(HERE) or path == GENERATED:
-        return Code(SKIPPED, named(path), None)
+        return Code(SKIPPED, readable(path), None)
     if package in EXTENSIONS:
-        return Code(SKIPPED, named(path), EXTENSIONS[package])
+        return Code(SKIPPED, readable(path), EXTENSIONS[package])
     if package == "sqlalchemy":
         scoping = path.endswith(("scoping.py", "_collections.py"))
-        return Code(SKIPPED, named(path), Maker.SCOPED_SESSION if scoping else None)
+        return Code(SKIPPED, readable(path), Maker.SCOPED_SESSION if scoping else None)
     made_at_run_time = not path.endswith(".py")  # as a template is
     if package in LIBRARIES and not module.startswith("flask_admin.tests"):
         _, found, rest = path.rpartition(f"{os.sep}{package}{os.sep}")
-        return Code(LIBRARY, f"{package}/{rest}" if found else named(path), None)
+        return Code(LIBRARY, f"{package}/{rest}" if found else readable(path), None)
     if made_at_run_time or in_packages(path):
-        return Code(LIBRARY, named(path), None)
+        return Code(LIBRARY, readable(path), None)
     if path.startswith(STDLIB):
-        return Code(PYTHON, named(path), None)
-    return Code(OWN, named(path), None)
+        return Code(PYTHON, readable(path), None)
+    return Code(OWN, readable(path), None)
 
 
 def installed(path: str) -> bool:
@@ -418,7 +418,7 @@ def in_packages(path: str) -> bool:
     return "site-packages" in path or "dist-packages" in path
 
 
-def named(path: str) -> str:
+def readable(path: str) -> str:
     """Return a path as a person would write it."""
     for folder in ("site-packages", "dist-packages"):
         _, found, rest = path.rpartition(folder + os.sep)
@@ -449,7 +449,9 @@ def raised_at(error: BaseException) -> Place | None:
     place = None
     for frame, line in traceback.walk_tb(error.__traceback__):
         if _own(frame.f_code.co_filename):
-            place = Place(named(frame.f_code.co_filename), line, frame.f_code.co_name)
+            place = Place(
+                readable(frame.f_code.co_filename), line, frame.f_code.co_name
+            )
     return place
 
 
@@ -469,7 +471,7 @@ def where(error: BaseException) -> str:
     message = describe(error).removesuffix(": ")
     if isinstance(error, SyntaxError) and error.filename:
         name = type(error).__name__
-        return f"{name}: {error.msg} ({named(error.filename)}:{error.lineno})"
+        return f"{name}: {error.msg} ({readable(error.filename)}:{error.lineno})"
     at = raised_at(error)
     return f"{message} ({at.file}:{at.line})" if at else message
 

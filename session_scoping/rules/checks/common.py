@@ -29,7 +29,7 @@ def scope_of(recording: Recording, request: Request) -> int:
     return request.number
 
 
-def named(session: Session) -> str:
+def name_of(session: Session) -> str:
     return f"session {session.number}"
 
 

@@ -10,7 +10,7 @@ from session_scoping.recording import Request
 from session_scoping.recording import SessionError
 from session_scoping.rules.checks.common import Done
 from session_scoping.rules.checks.common import error_in
-from session_scoping.rules.checks.common import named
+from session_scoping.rules.checks.common import name_of
 from session_scoping.rules.checks.common import uses_by_session
 from session_scoping.rules.sight import Sight
 from session_scoping.rules.sight import ViolationKind
@@ -59,7 +59,7 @@ def _left_in_registry(recording: Recording) -> t.Iterator[Sight]:
         left = kept or any(request.number != session.born_in for request in failed)
         registry = not session.kept_by or session.kept_by[-1] == REGISTRY
         if left and registry and session.maker in REGISTRIES:
-            what = f"{named(session)} cannot be closed, and stays in the registry"
+            what = f"{name_of(session)} cannot be closed, and stays in the registry"
             yield Sight(ViolationKind.UNCLOSED, what, served[0][0], session)
 
 

@@ -10,7 +10,7 @@ from session_scoping.recording import Request
 from session_scoping.recording import Session
 from session_scoping.recording import SessionError
 from session_scoping.rules.checks.common import error_in
-from session_scoping.rules.checks.common import named
+from session_scoping.rules.checks.common import name_of
 from session_scoping.rules.checks.common import request_of
 from session_scoping.rules.checks.common import scope_of
 from session_scoping.rules.each_time import made_each_time
@@ -27,7 +27,7 @@ def handle(recording: Recording) -> t.Iterator[Sight]:
                 continue
             yield Sight(
                 ViolationKind.RAW,
-                f"{view.name} holds {named(session)}, a {view.handle}, not a handle",
+                f"{view.name} holds {name_of(session)}, a {view.handle}, not a handle",
                 session=session,
                 view=number,
                 place=session.place,
@@ -60,16 +60,18 @@ def single(recording: Recording) -> t.Iterator[Sight]:
             if session.maker == Maker.HAND:
                 # The session of the request may be gone when the response is streamed.
                 if handles & databases and not session.in_stream:
-                    what = f"{named(session)} is not the session that the handle gives"
+                    what = (
+                        f"{name_of(session)} is not the session that the handle gives"
+                    )
                     yield Sight.of_use(ViolationKind.STRAY, what, *about)
                 elif session.number in anew:
                     first = anew[session.number]
-                    what = f"{named(session)} is used beside session {first}"
+                    what = f"{name_of(session)} is used beside session {first}"
                     yield Sight.of_use(ViolationKind.MANY, what, *about)
                 continue
             for other in {given[database] for database in databases}:
                 if other != session.number:
-                    what = f"{named(session)} is used beside session {other}"
+                    what = f"{name_of(session)} is used beside session {other}"
                     yield Sight.of_use(ViolationKind.MANY, what, *about)
     yield from _attached(recording)
     used = {use.session for request in recording.requests for use in request.uses}
@@ -84,7 +86,7 @@ def single(recording: Recording) -> t.Iterator[Sight]:
             numbers = [number for number in known if number is not None]
             yield Sight(
                 ViolationKind.UNSOLICITED,
-                f"{named(session)} is made by Flask-Admin itself",
+                f"{name_of(session)} is made by Flask-Admin itself",
                 recording.requests[max(numbers)] if numbers else None,
                 session,
                 place=session.place,
@@ -147,7 +149,7 @@ def _on_threads_of_flask_admin(recording: Recording) -> t.Iterator[Sight]:
     for session in recording.sessions:
         for outside in session.outside:
             if outside.unsolicited and not session.left_alone:
-                what = f"{named(session)} is used by Flask-Admin on another thread"
+                what = f"{name_of(session)} is used by Flask-Admin on another thread"
                 meanwhile = request_of(recording, outside.request)
                 yield Sight(
                     ViolationKind.UNSOLICITED,

@@ -8,7 +8,7 @@ from session_scoping.recording import REGISTRY
 from session_scoping.recording import Request
 from session_scoping.recording import SessionError
 from session_scoping.rules.checks.common import error_in
-from session_scoping.rules.checks.common import named
+from session_scoping.rules.checks.common import name_of
 from session_scoping.rules.checks.common import request_of
 from session_scoping.rules.checks.common import uses_by_session
 from session_scoping.rules.sight import Sight
@@ -24,11 +24,11 @@ def alive(recording: Recording) -> t.Iterator[Sight]:
                 continue
             about = request, session
             if use.closed_unsolicited and request.status and not request.exception:
-                what = f"{named(session)} is closed before the view has answered"
+                what = f"{name_of(session)} is closed before the view has answered"
                 early = use.closed_early
                 yield Sight(ViolationKind.UNSOLICITED, what, *about, place=early)
             elif use.used_after_close:
-                what = f"{named(session)} is used again after it was closed"
+                what = f"{name_of(session)} is used again after it was closed"
                 yield Sight(
                     ViolationKind.REUSED,
                     what,
@@ -42,7 +42,7 @@ def alive(recording: Recording) -> t.Iterator[Sight]:
                 )
                 for later in request.uses[index + 1 :]
             ):
-                what = f"{named(session)} is closed before the view has answered"
+                what = f"{name_of(session)} is closed before the view has answered"
                 early = use.closed_early
                 yield Sight(
                     ViolationKind.CLOSED_EARLY, what, *about, place=early, own=early
@@ -66,7 +66,7 @@ def _detached(request: Request, recording: Recording) -> t.Iterator[Sight]:
     kind = ViolationKind.DETACHED
     for session, use in uses:
         if use.closed_early and not session.left_alone:
-            what = f"a row is used after {named(session)} was closed: {said}"
+            what = f"a row is used after {name_of(session)} was closed: {said}"
             early = use.closed_early
             yield Sight(kind, what, request, session, place=early, own=early)
     if not any(use.closed_early or session.left_alone for session, use in uses):
@@ -100,14 +100,14 @@ def released(recording: Recording) -> t.Iterator[Sight]:
             kind, how = ViolationKind.KEPT, "still referred to"
             if still_open:
                 kind, how = ViolationKind.OPEN, "not closed"
-            what = f"{named(session)} is {how}"
+            what = f"{name_of(session)} is {how}"
             yield Sight.of_use(kind, what, request, session, use)
     for session in recording.sessions:
         at_work = any(each.at_work and not each.repeats for each in session.outside)
         abandoned = session.outside and not session.closed and not at_work
         if abandoned and not session.left_alone:
             first = session.outside[0]
-            what = f"{named(session)}, used on thread {first.thread}, is not closed"
+            what = f"{name_of(session)}, used on thread {first.thread}, is not closed"
             meanwhile = request_of(recording, first.request)
             yield Sight(
                 ViolationKind.THREAD,

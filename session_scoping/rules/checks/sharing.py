@@ -11,7 +11,7 @@ from session_scoping.recording import SessionError
 from session_scoping.recording import Use
 from session_scoping.rules.checks.common import Done
 from session_scoping.rules.checks.common import error_in
-from session_scoping.rules.checks.common import named
+from session_scoping.rules.checks.common import name_of
 from session_scoping.rules.checks.common import scope_of
 from session_scoping.rules.checks.common import uses_by_session
 from session_scoping.rules.sight import Sight
@@ -32,17 +32,17 @@ def fresh(recording: Recording) -> t.Iterator[Sight]:
         for request, use in served:
             if session.born_in is None:
                 kind = ViolationKind.STARTUP
-                what = f"{named(session)} is older than the request"
+                what = f"{name_of(session)} is older than the request"
             elif scope_of(recording, request) != scope_of(recording, first):
                 kind = ViolationKind.AGAIN
-                what = f"{named(session)} has served request {first.number} before"
+                what = f"{name_of(session)} has served request {first.number} before"
             else:
                 continue
             if session.place:
                 what += f": made at {session.own or session.place}"
             if said := error_in(request, SessionError.OTHER_THREAD):
                 kind = ViolationKind.OTHER_THREAD
-                what = f"{named(session)} was used on another thread before: {said}"
+                what = f"{name_of(session)} was used on another thread before: {said}"
             yield Sight.of_use(kind, what, request, session, use)
     for session in recording.sessions:
         yield from _after_its_request(recording, session)
@@ -53,7 +53,7 @@ def fresh(recording: Recording) -> t.Iterator[Sight]:
         if unused and session.kept and not (harmless or session.left_alone):
             yield Sight(
                 ViolationKind.STARTUP,
-                f"{named(session)} was opened while the app was built, and is still "
+                f"{name_of(session)} was opened while the app was built, and is still "
                 "there",
                 session=session,
                 view=session.keeper,
@@ -81,7 +81,7 @@ def _after_its_request(recording: Recording, session: Session) -> t.Iterator[Sig
         if outside.served is not None and not session.left_alone:
             yield Sight(
                 ViolationKind.AGAIN,
-                f"{named(session)} is used on thread {outside.thread} after the "
+                f"{name_of(session)} is used on thread {outside.thread} after the "
                 "request that it served",
                 recording.requests[outside.served],
                 session,
@@ -105,7 +105,7 @@ def isolated(recording: Recording) -> t.Iterator[Sight]:
             running = [other for other in running if other.ended > request.started]
             scope = scope_of(recording, request)
             if any(scope_of(recording, other) != scope for other in running):
-                what = f"{named(session)} serves two requests at the same time"
+                what = f"{name_of(session)} serves two requests at the same time"
                 yield Sight.of_use(ViolationKind.OVERLAP, what, request, session, use)
             if use.joined:
                 what = (
@@ -129,7 +129,7 @@ def isolated(recording: Recording) -> t.Iterator[Sight]:
         session = recording.sessions[late.session]
         request = recording.requests[late.request]
         if not session.left_alone:
-            what = f"{named(session)} commits after the view has answered"
+            what = f"{name_of(session)} commits after the view has answered"
             yield Sight(
                 ViolationKind.LATE_COMMIT,
                 what,
