@@ -24,19 +24,18 @@ from session_scoping.monitor import connections
 from session_scoping.monitor import requests
 from session_scoping.monitor import safety
 from session_scoping.monitor import sockets
-from tests.test_monitor import a_row
-from tests.test_monitor import Clock
-from tests.test_monitor import clock as clock
-from tests.test_monitor import engine as engine
-from tests.test_monitor import line_of
-from tests.test_monitor import no_collection
-from tests.test_monitor import ONE
-from tests.test_monitor import path as path
-from tests.test_monitor import records
-from tests.test_monitor import Shop
+from tests.shops import a_row
+from tests.shops import Clock
+from tests.shops import clock as clock
+from tests.shops import engine as engine
+from tests.shops import line_of
+from tests.shops import no_collection
+from tests.shops import ONE
+from tests.shops import path as path
+from tests.shops import records
+from tests.shops import Shop
 from tests.waiting import wait_for
 
-HERE = "tests/test_monitor_threads.py"
 Job = t.Callable[[], object]
 
 
@@ -85,7 +84,7 @@ def test_a_job_in_the_thread_pool_of_gevent_is_at_work_until_it_ends(
     pool.kill()
     [(rule, line, count)] = shop.found
     assert (rule, count) == ("released", 1)
-    assert line.startswith(line_of("in a pool", HERE))
+    assert line.startswith(line_of("in a pool"))
 
 
 def test_two_looks_at_the_same_moment_count_as_one(
@@ -341,7 +340,7 @@ def test_a_shared_session_that_another_request_has_failed_is_named(
     errors = [each.finding for each in shop.monitor.findings]
     [error] = [each for each in errors if "PendingRollbackError" in each.what]
     assert error.what.startswith("fails because of an earlier request")
-    assert line_of("shared by all", HERE) in str(error)
+    assert line_of("shared by all") in str(error)
     shared.close()
 
 

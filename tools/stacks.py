@@ -51,6 +51,8 @@ def run_tests(requirements: t.Sequence[str]) -> subprocess.CompletedProcess[str]
     tests = (
         "tests/test_apps.py",
         "tests/test_monitor.py",
+        "tests/test_monitor_extension.py",
+        "tests/test_monitor_shows.py",
         "tests/test_monitor_threads.py",
     )
     command = ("python", "-m", "pytest", *options, *tests)
