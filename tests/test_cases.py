@@ -139,7 +139,7 @@ BROKEN = [
     Case(
         "mounted_in_asgi",
         PYTEST,
-        "released",  # a test may lend the next request its session
+        LEFT,
         "outside of any request",
         "remove()",
     ),

@@ -132,6 +132,7 @@ class Suite:
         self.own_contexts = own_contexts
         self.blind: list[str] = []  # tests that cannot be judged
         self.imported: set[Made] = set()  # where the imports have made sessions
+        self.lent: set[int] = set()  # sessions that fixtures have left to a test
         self.recorder = Recorder(leave_alone, own_contexts and judges)
         self.recorder.start()
 
@@ -155,6 +156,13 @@ class Suite:
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_call(self, item: pytest.Item) -> t.Generator[None, T, T]:
+        self.lent = {
+            session.number
+            for session in self.recorder.recording.sessions
+            if session.registry is not None
+            and session.born_in is None
+            and (session.place, session.own) not in self.imported
+        }
         try:
             result = yield
         except FAILURE:
@@ -201,7 +209,7 @@ class Suite:
         if not self.judges or not self.recorder.recording.requests:
             return None
         try:
-            verdict = verdict_of_test(self.recorder, failed, self.imported)
+            verdict = verdict_of_test(self.recorder, failed, self.lent)
         finally:
             self.recorder.start()
         return on_views(
@@ -210,13 +218,13 @@ class Suite:
 
 
 def verdict_of_test(
-    recorder: Recorder, failed: bool = False, imported: t.Container[Made] = ()
+    recorder: Recorder, failed: bool = False, lent: t.Container[int] = ()
 ) -> Verdict:
-    """Return the verdict on a test. It ignores what only the test keeps or lends.
+    """Return the verdict on a test. It ignores what only the test keeps.
 
     A ``scoped_session`` gives the thread of a test one session. So the first request
-    gets the session that a fixture has used. ``imported``: where the sessions were made
-    that no fixture has made.
+    gets the session that a fixture has used. ``lent``: the numbers of such sessions,
+    which are ignored, too.
 
     ``failed``: the traceback of a failed test keeps its sessions. That of a request
     that failed is kept by the record of the log, which pytest shows.
@@ -235,11 +243,7 @@ def verdict_of_test(
         by_traceback = failed or session.number in logged
         thread_local = session.maker == Maker.SCOPED_SESSION and not by_traceback
         session.kept = session.kept and bool(session.kept_by or thread_local)
-        if (
-            session.registry is not None
-            and session.born_in is None
-            and (session.place, session.own) not in imported
-        ):
+        if session.number in lent:
             session.empty = True  # of all that the app has done with it
     return judge(recording)
 
